@@ -1,0 +1,142 @@
+# Everything runs in an environment of its own, made on first use and again when
+# pyproject.toml changes. Needed on the machine: Python >= 3.11, make, git.
+
+PYTHON ?= python3
+VENV ?= .venv
+PORT ?= 5000
+JOBS ?= 2
+
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check install -qq
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+
+.PHONY: help
+help: ## Show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+# -- environments ----------------------------------------------------------------------
+
+# The pip of a stock Python may be too old for --group.
+$(VENV)/.stamp-pip:
+	@echo "Making an environment in $(VENV) ..."
+	@$(PYTHON) -m venv $(VENV)
+	@$(PIP) --upgrade 'pip>=25.1'
+	@touch $@
+
+$(VENV)/.stamp-run: pyproject.toml $(VENV)/.stamp-pip
+	@echo "Installing what the server needs (once, some seconds) ..."
+	@$(PIP) --editable '.[serve,sql]'
+	@touch $@
+
+$(VENV)/.stamp-%: pyproject.toml $(VENV)/.stamp-pip
+	@echo "Installing what '$*' needs (once, up to a minute) ..."
+	@$(PIP) --editable '.[all]' --group $*
+	@touch $@
+
+$(VENV)/.stamp-bench: pyproject.toml $(VENV)/.stamp-pip
+	@echo "Installing the peers to measure against (once, up to a minute) ..."
+	@$(PIP) --editable '.[all,bench]'
+	@touch $@
+
+# -- run -------------------------------------------------------------------------------
+
+URL := http://127.0.0.1:$(PORT)
+
+define TRY_IT
+
+Try it from another terminal:
+
+  TOKEN=$$(curl -s $(URL)/auth/login -H 'Content-Type: application/json' -d '{"username": "JohnDoe", "password": "correct horse battery"}' | sed 's/.*"access_token": *"\([^"]*\)".*/\1/')
+  curl -i $(URL)/protected -H "Authorization: Bearer $$TOKEN"
+  curl -i $(URL)/protected
+
+endef
+export TRY_IT
+
+# The key outlives the server, and so do the tokens it signed.
+instance/secret-key:
+	@umask 077 && mkdir -p $(@D) && \
+		$(PYTHON) -c 'import secrets; print(secrets.token_urlsafe(48))' > $@
+
+# One process: the demo keeps its users and sessions in memory.
+.PHONY: run
+run: $(VENV)/.stamp-run instance/secret-key ## Serve the demo on 127.0.0.1 (PORT=5000)
+	@$(BIN)/python -c 'import socket, sys; s = socket.socket(); s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1); s.bind(("127.0.0.1", int(sys.argv[1])))' '$(PORT)' 2>/dev/null || \
+		{ echo "Port $(PORT) cannot be used; something may listen there already. Try: make run PORT=5001" >&2; exit 1; }
+	@printf '%s\n' "$$TRY_IT"
+	@FLASK_SECRET_KEY="$${FLASK_SECRET_KEY:-$$(cat instance/secret-key)}" \
+		exec $(BIN)/gunicorn --bind 127.0.0.1:$(PORT) --workers 1 --worker-class gthread --threads 4 --no-control-socket 'tokenauth.demo:create_app()'
+
+# -- check -----------------------------------------------------------------------------
+
+# ARGS narrows the run, and then no coverage is asked for.
+.PHONY: test
+test: $(VENV)/.stamp-dev ## Run the tests; all, with the coverage gate, or ARGS="tests/... -k ..."
+ifdef ARGS
+	$(BIN)/python -m pytest $(ARGS)
+else
+	@$(BIN)/coverage erase
+	$(BIN)/coverage run -m pytest -n $(JOBS)
+	@$(BIN)/coverage combine --quiet
+	$(BIN)/coverage report
+endif
+
+.PHONY: lint
+lint: $(VENV)/.stamp-dev ## Report style slips and imports against the plan; changes nothing
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/lint-imports --no-logo
+
+.PHONY: types
+types: $(VENV)/.stamp-dev ## Check the types with mypy and pyright
+	$(BIN)/mypy
+	PYRIGHT_PYTHON_IGNORE_WARNINGS=1 $(BIN)/pyright --pythonpath $(BIN)/python
+
+.PHONY: check
+check: lint types test ## All of lint, types and test
+
+.PHONY: format
+format: $(VENV)/.stamp-dev ## Rewrite the code in the house style
+	$(BIN)/ruff check --fix-only
+	$(BIN)/ruff format
+
+# -- measure ---------------------------------------------------------------------------
+
+.PHONY: bench
+bench: $(VENV)/.stamp-bench ## Measure speed beside the peers
+	$(BIN)/python -m tests.benchmarks $(ARGS)
+
+.PHONY: fuzz
+fuzz: $(VENV)/.stamp-fuzz ## Feed hostile bytes to whatever reads them
+	$(BIN)/python -m tests.fuzz $(ARGS)
+
+.PHONY: mutants
+mutants: $(VENV)/.stamp-mutants ## Break the code on purpose and see whether a test notices
+	$(BIN)/mutmut run $(ARGS)
+	$(BIN)/mutmut results
+
+# -- build -----------------------------------------------------------------------------
+
+.PHONY: build
+build: $(VENV)/.stamp-build ## Build the sdist, and from it the wheel, into dist/
+	@rm -rf dist
+	$(BIN)/python -m build
+
+.PHONY: test-wheel
+test-wheel: build ## Test the built wheel in a new environment, with the source absent
+	@set -eu; \
+	dir=$$(mktemp -d); trap 'rm -rf "$$dir"' EXIT; \
+	cp -R tests pyproject.toml README.md dist/*.whl "$$dir"; \
+	cd "$$dir"; \
+	echo "Making an environment around the wheel ..."; \
+	$(PYTHON) -m venv env; \
+	env/bin/python -m pip install -qq --upgrade 'pip>=25.1'; \
+	env/bin/python -m pip install -qq "$$(echo *.whl)[all]" --group tests; \
+	env/bin/pytest -n $(JOBS) -m 'not checkout'
+
+.PHONY: clean
+clean: ## Remove the environment and all that was built; keeps instance/
+	rm -rf $(VENV) dist mutants .coverage .coverage.* .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
+	find tokenauth tests -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,347 @@
+"""The desk: the only place that mints tokens and that starts or ends sessions."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable
+from typing import NamedTuple
+
+import msgspec
+from blinker import NamedSignal
+
+from . import events
+from .config import Settings
+from .credentials import Credentials
+from .errors import (
+    AuthError,
+    InvalidCredentialsError,
+    InvalidGrantError,
+    InvalidScopeError,
+    TokenError,
+    TokenRevokedError,
+)
+from .events import Emit
+from .mint import Mint, TokenPair
+from .secrecy import Secretive
+from .sessions import LOGIN, Session, SessionStore, new_session_id
+from .tokens import Claims, RefreshClaims
+from .users import UserRecord, UserStore, scopes_of
+
+
+class Identity(NamedTuple):
+    """Who a token stands for, and what it may do."""
+
+    user: UserRecord
+    claims: Claims
+
+
+class Inspection(NamedTuple):
+    """What a token of ours says, and why it is refused now, if it is."""
+
+    purpose: str
+    claims: Claims
+    refusal: AuthError | None
+
+
+class Authority(Secretive):
+    """Logs in, authenticates, refreshes and revokes, by the rules and nothing else.
+
+    Args:
+        settings: What the application decided.
+        users: Where users are kept.
+        sessions: Where sessions are kept.
+        credentials: Proves passwords.
+        emit: Announces an event.
+        now: Seconds since the epoch.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        users: UserStore,
+        sessions: SessionStore,
+        credentials: Credentials,
+        *,
+        emit: Emit,
+        now: Callable[[], float] = time.time,
+    ) -> None:
+        self._settings = settings
+        self._users = users
+        self._sessions = sessions
+        self._credentials = credentials
+        self._emit = emit
+        self.now = now
+        self._mint = Mint(settings)
+
+    def log_in(
+        self,
+        username: str,
+        password: str,
+        *,
+        scope: str | None = None,
+        label: str | None = None,
+        client: str | None = None,
+    ) -> TokenPair:
+        """Start a session for whoever proves a password.
+
+        Args:
+            username: As the client sent it.
+            password: As the client sent it.
+            scope: What the tokens shall be able to do, separated by spaces (RFC 6749
+                section 3.3); None: all that the user may.
+            label: The client's name for the session.
+            client: The client's `User-Agent`.
+
+        Raises:
+            InvalidCredentialsError: the two do not belong together.
+            InvalidScopeError: the user does not have a scope that was asked for.
+        """
+        proof = self._credentials.prove(username, password)
+        scopes = None if scope is None else scope.split(" ")
+        session = self._start(proof.user, scopes, label, client)
+        # The password may have been changed while it was being checked; whoever did
+        # that was told that no session of the old one is left.
+        if not self._credentials.still_stands(proof, password):
+            self._sessions.end(session.id)
+            raise InvalidCredentialsError
+        self._credentials.upgrade(proof, password)
+        self._announce(events.login_succeeded, session)
+        return self._mint.pair(session, proof.user, session.created_at)
+
+    def start(
+        self,
+        user: UserRecord,
+        *,
+        scopes: Iterable[str] | None = None,
+        label: str | None = None,
+        client: str | None = None,
+    ) -> TokenPair:
+        """Start a session for a user whom the application has authenticated itself.
+
+        Args:
+            user: Who.
+            scopes: What the tokens shall be able to do; None: all that the user may.
+            label: A name for the session.
+            client: The client's `User-Agent`.
+
+        Raises:
+            InvalidCredentialsError: the user is not active.
+            InvalidScopeError: the user does not have a scope that was asked for.
+        """
+        if not user.is_active:
+            raise InvalidCredentialsError
+        session = self._start(user, scopes, label, client)
+        self._announce(events.login_succeeded, session)
+        return self._mint.pair(session, user, session.created_at)
+
+    def authenticate(self, token: str) -> Identity:
+        """Return who an access token stands for, now.
+
+        Raises:
+            TokenInvalidError: it was not issued here for this purpose, or altered.
+            TokenExpiredError: its time is over.
+            TokenRevokedError: its session has ended, or its user is gone or disabled.
+            StoreUnavailableError: nobody can tell.
+        """
+        now = self.now()
+        claims = self._mint.access.verify(token, now)
+        return self._identify(claims, now)
+
+    def inspect(self, token: str) -> Inspection:
+        """Return what a token of any purpose says, and whether it is accepted now.
+
+        Raises:
+            TokenInvalidError: it was not issued here, or altered.
+            StoreUnavailableError: nobody can tell.
+        """
+        purpose, signer = self._mint.signer_of(token)
+        claims = signer.read(token)
+        now = self.now()
+        try:
+            signer.check_times(claims, now)
+            claims = self._identify(claims, now).claims
+        except TokenError as error:
+            return Inspection(purpose, claims, error)
+        return Inspection(purpose, claims, None)
+
+    def refresh(self, token: str) -> TokenPair:
+        """Trade a refresh token for the next pair; the old one stops working.
+
+        Of any number of uses of one token, one rotates it. A retry within the grace
+        gets the same successor, since signing the same row gives the same token; any
+        later use is a theft and ends the session (RFC 9700 section 4.14).
+
+        Raises:
+            InvalidGrantError: it is bad, expired, reused or revoked.
+            StoreUnavailableError: nobody can tell.
+        """
+        now = self.now()
+        try:
+            claims = self._mint.refresh.verify(token, now)
+        except TokenError:
+            raise InvalidGrantError from None
+        user = self._users.get(claims.subject)
+        if user is None or not user.is_active:
+            raise InvalidGrantError
+        session = self._advance(claims, now)
+        self._announce(events.session_refreshed, session)
+        return self._mint.pair(session, user, now)
+
+    def log_out(self, token: str) -> None:
+        """End the session of an access token; a session that has ended stays ended.
+
+        Raises:
+            TokenInvalidError: it was not issued here for this purpose, or altered.
+            TokenExpiredError: its time is over.
+            StoreUnavailableError: the session may still stand.
+        """
+        claims = self._mint.access.verify(token, self.now())
+        self.revoke_session(claims.session_id, user_id=claims.subject)
+
+    def revoke_session(self, session_id: str, *, user_id: str | None = None) -> bool:
+        """End a session at once, with all its tokens.
+
+        Args:
+            session_id: Which.
+            user_id: Whose it is, where that is known.
+
+        Returns:
+            Whether it stood until now.
+        """
+        has_ended = self._sessions.end(session_id)
+        if has_ended:
+            self._emit(events.session_revoked, user_id=user_id, session_id=session_id)
+        return has_ended
+
+    def revoke_user(
+        self, user_id: str, *, kind: str | None = None, keep: str | None = None
+    ) -> int:
+        """End a user's sessions at once, with all their tokens.
+
+        Args:
+            user_id: Whose.
+            kind: Only those of this kind; None: all.
+            keep: Id of one session to leave alone.
+
+        Returns:
+            How many ended.
+        """
+        ended = self._sessions.end_all(user_id, kind=kind, keep=keep)
+        self._emit(events.session_revoked, user_id=user_id, reason=f"{ended} ended")
+        return ended
+
+    def sessions_of(self, user_id: str) -> list[Session]:
+        """Return a user's logins that still stand, newest first."""
+        now = self.now()
+        sessions = self._sessions.of_user(user_id, kind=LOGIN)
+        return [session for session in sessions if now < session.ends_at]
+
+    def session(self, session_id: str) -> Session | None:
+        """Return a session, or None when it has ended."""
+        return self._sessions.get(session_id)
+
+    def change_password(self, identity: Identity, current: str, new: str) -> TokenPair:
+        """Change a password and end every login of the user; return a new one.
+
+        Raises:
+            InvalidCredentialsError: the current password is wrong, or was changed by
+                somebody else at the same time.
+            PasswordRefusedError: the policy refuses the new one.
+            StoreUnavailableError: the change may not have happened.
+        """
+        user, claims = identity
+        proof = self._credentials.prove_user(user, current)
+        new_hash = self._credentials.hash_new(new)
+        session = self._sessions.get(claims.session_id)
+        if session is None:
+            raise TokenRevokedError
+        # Ended before and after: should a store fail in between, the old logins are
+        # gone all the same, and none that began in between is left.
+        self._sessions.end_all(claims.subject, kind=LOGIN)
+        if not self._users.set_password_hash(
+            claims.subject, new_hash, expected=proof.password_hash
+        ):
+            raise InvalidCredentialsError
+        self._sessions.end_all(claims.subject, kind=LOGIN)
+        self._announce(events.password_changed, session)
+        renewed = self._start(user, session.scopes, session.label, session.client)
+        return self._mint.pair(renewed, user, renewed.created_at)
+
+    def _identify(self, claims: Claims, now: float) -> Identity:
+        """Return who verified claims stand for, if session and user still stand."""
+        session = self._sessions.get(claims.session_id)
+        if session is None or now >= session.ends_at:
+            raise TokenRevokedError
+        if (
+            isinstance(claims, RefreshClaims)
+            and claims.generation != session.generation
+        ):
+            raise TokenRevokedError
+        user = self._users.get(claims.subject)
+        if user is None or not user.is_active:
+            raise TokenRevokedError
+        if claims.scopes:
+            allowed = claims.scopes & scopes_of(user)
+            claims = msgspec.structs.replace(claims, scopes=allowed)
+        return Identity(user, claims)
+
+    def _start(
+        self,
+        user: UserRecord,
+        scopes: Iterable[str] | None,
+        label: str | None,
+        client: str | None,
+    ) -> Session:
+        allowed = scopes_of(user)
+        granted = allowed if scopes is None else frozenset(scopes)
+        if not granted <= allowed:
+            raise InvalidScopeError
+        now = self.now()
+        session = Session(
+            id=new_session_id(),
+            user_id=user.get_id(),
+            label=label,
+            client=client,
+            scopes=granted,
+            created_at=now,
+            authenticated_at=now,
+            refreshed_at=now,
+            idle_expires_at=now + self._settings.session_idle_lifetime,
+            expires_at=now + self._settings.session_lifetime,
+        )
+        self._sessions.add(session, limit=self._settings.session_limit)
+        return session
+
+    def _advance(self, claims: RefreshClaims, now: float) -> Session:
+        """Return the session that a refresh token leads to."""
+        session = self._standing(claims, now)
+        if claims.generation == session.generation:
+            rotated = self._sessions.rotate(
+                session.id,
+                session.generation,
+                now=now,
+                idle_expires_at=now + self._settings.session_idle_lifetime,
+            )
+            if rotated is not None:
+                return rotated
+            session = self._standing(claims, now)  # another use came first
+        if claims.generation == session.generation - 1 and self._is_in_grace(
+            session, now
+        ):
+            return session
+        self._sessions.end(session.id)
+        self._announce(events.refresh_reused, session)
+        raise InvalidGrantError
+
+    def _standing(self, claims: Claims, now: float) -> Session:
+        session = self._sessions.get(claims.session_id)
+        if session is None or now >= session.ends_at:
+            raise InvalidGrantError
+        return session
+
+    def _is_in_grace(self, session: Session, now: float) -> bool:
+        since = now - session.refreshed_at
+        return -self._settings.clock_leeway <= since < self._settings.refresh_grace
+
+    def _announce(self, signal: NamedSignal, session: Session) -> None:
+        self._emit(signal, user_id=session.user_id, session_id=session.id)

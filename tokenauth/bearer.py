@@ -1,0 +1,102 @@
+"""The `Authorization` header's text: to a token, to None, or to an error.
+
+Three outcomes: the token's text; None, "no credentials of our kind"; or an error,
+"addressed to us and bad". Grammar and length are settled here, in linear time and
+before any other work. `request.authorization` is not used: it raises on some bytes
+and keeps the credential in its repr.
+"""
+
+from __future__ import annotations
+
+import re
+
+from .errors import AmbiguousTokenError, AuthError, TokenInvalidError, TokenMissingError
+
+MAX_TOKEN_LENGTH = 4096
+"""Longest token that is looked at, in characters."""
+
+# base64url parts joined by dots: a subset of RFC 6750's b64token. The parts and the
+# dot have no character in common, so matching is linear.
+_TOKEN = re.compile(r"[A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]+)+", re.ASCII)
+
+# RFC 6750 section 3: the characters that an attribute of the challenge may have.
+QUOTABLE = re.compile(r"[\x20-\x21\x23-\x5b\x5d-\x7e]*", re.ASCII)
+
+
+def is_token(text: str) -> bool:
+    """Whether a text has the form of our tokens (it may still be a forged one)."""
+    return len(text) <= MAX_TOKEN_LENGTH and _TOKEN.fullmatch(text) is not None
+
+
+def read_header(text: str | None) -> str | None:
+    """Return the token that an `Authorization` header carries.
+
+    `Bearer <token>` in any case (RFC 9110 section 11.1), or the bare token.
+
+    Args:
+        text: The header's value as WSGI gives it; None or empty when there is none.
+            A server joins repeated headers with commas, which no token contains.
+
+    Returns:
+        The token, or None when the header is absent or of another scheme.
+
+    Raises:
+        TokenMissingError: `Bearer` without a token.
+        TokenInvalidError: `Bearer` with something that cannot be a token.
+        AmbiguousTokenError: more than one header, one of which carries a token.
+    """
+    if not text:
+        return None
+    scheme, _, rest = text.strip(" ").partition(" ")
+    if scheme[:7].lower() == "bearer":
+        return read_token(rest.lstrip(" "))
+    if "," in text:
+        _refuse_joined(text)
+    return scheme if not rest and is_token(scheme) else None
+
+
+def read_token(text: str) -> str:
+    """Return a text that is certainly meant as a token, if it can be one.
+
+    Raises:
+        TokenMissingError: it is empty.
+        TokenInvalidError: it is too long or not of a token's form.
+        AmbiguousTokenError: it holds a comma, so it is several headers joined.
+    """
+    if is_token(text):
+        return text
+    if not text:
+        raise TokenMissingError
+    if "," in text[:MAX_TOKEN_LENGTH]:
+        raise AmbiguousTokenError
+    raise TokenInvalidError
+
+
+def _refuse_joined(text: str) -> None:
+    """Refuse a list of headers one of which is ours (RFC 9110 section 5.3)."""
+    for part in text[: 2 * MAX_TOKEN_LENGTH].split(","):
+        scheme, _, rest = part.strip(" ").partition(" ")
+        if scheme.lower() == "bearer" or (not rest and is_token(scheme)):
+            raise AmbiguousTokenError
+
+
+def challenge(realm: str, error: AuthError) -> str | None:
+    """Write the `WWW-Authenticate` value for an error (RFC 6750 section 3).
+
+    Args:
+        realm: The protection space (RFC 9110 section 11.5), quotable characters only.
+        error: What is answered.
+
+    Returns:
+        The challenge, or None when the error has none.
+    """
+    if error.challenge is None:
+        return None
+    attributes = {"realm": realm}
+    if error.challenge:
+        attributes["error"] = error.challenge
+        attributes["error_description"] = error.detail.replace('"', "'")
+    for name in ("scope", "max_age"):
+        if (value := getattr(error, name, None)) is not None:
+            attributes[name] = str(value)
+    return "Bearer " + ", ".join(f'{k}="{v}"' for k, v in attributes.items())

@@ -1,0 +1,101 @@
+"""`flask auth ...`: keys, password hashes and tokens from the command line."""
+
+from __future__ import annotations
+
+import secrets
+import sys
+from datetime import UTC, datetime
+
+import click
+from flask.cli import AppGroup, with_appcontext
+
+from . import state
+from .errors import AuthError, PasswordRefusedError
+from .passwords import PasswordPolicy, hash_password
+from .tokens import Claims
+
+auth = AppGroup("auth", help="Token authentication: keys, password hashes, tokens.")
+
+
+@auth.command("new-secret", with_appcontext=False)
+def new_secret() -> None:
+    """Print a new secret key of 256 random bits.
+
+    \b
+    Example:
+      export FLASK_SECRET_KEY="$(flask auth new-secret)"
+    """
+    # The prefix keeps Flask from reading an all-digit key as a number.
+    click.echo(f"k{secrets.token_hex(32)}")
+
+
+@auth.command("hash-password", with_appcontext=False)
+def hash_password_command() -> None:
+    """Print the hash to store for a password.
+
+    The password is asked for twice, without echo; where standard input is not a
+    terminal, its first line is taken.
+
+    \b
+    Example:
+      flask auth hash-password
+      flask auth hash-password < password.txt
+    """
+    password = read_new_password()
+    try:
+        PasswordPolicy().check(password)
+    except PasswordRefusedError as error:
+        raise click.ClickException(error.detail) from None
+    click.echo(hash_password(password))
+
+
+def read_new_password() -> str:
+    """Return a password from the terminal, or the first line of standard input."""
+    if sys.stdin.isatty():
+        return str(
+            click.prompt("Password", hide_input=True, confirmation_prompt="Once more")
+        )
+    return sys.stdin.readline().rstrip("\r\n")
+
+
+@auth.command("inspect")
+@click.argument("token")
+@with_appcontext
+def inspect(token: str) -> None:
+    """Say what TOKEN is, and whether this application accepts it.
+
+    Keys come from the application's configuration. With '-' the token is read from
+    standard input, where no list of processes shows it. Exits with 1 if it is refused.
+
+    \b
+    Example:
+      flask --app myapp auth inspect - < token.txt
+    """
+    if token == "-":
+        token = sys.stdin.readline().strip()
+    try:
+        purpose, claims, refusal = state.current().authority.inspect(token)
+    except AuthError as error:
+        raise click.ClickException(error.detail) from None
+    for name, value in _facts(purpose, claims):
+        click.echo(f"{name:<14} {value}")
+    if refusal is not None:
+        click.echo(f"{'refused':<14} {refusal.code}: {refusal.detail}")
+        sys.exit(1)
+    click.echo("accepted")
+
+
+def _facts(purpose: str, claims: Claims) -> list[tuple[str, str]]:
+    return [
+        ("purpose", purpose),
+        ("subject", claims.subject),
+        ("session", claims.session_id),
+        ("issued", _utc(claims.issued_at)),
+        ("expires", _utc(claims.expires_at)),
+        ("authenticated", _utc(claims.authenticated_at)),
+        ("scopes", " ".join(sorted(claims.scopes)) or "none"),
+    ]
+
+
+def _utc(seconds: int) -> str:
+    return datetime.fromtimestamp(seconds, UTC).isoformat()

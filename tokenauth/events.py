@@ -1,0 +1,96 @@
+"""What happened, as blinker signals: one for every security decision.
+
+Connect to a signal the way Flask's own signals are used; the sender is the
+application, and `event` is an `Event`:
+
+    @tokenauth.events.refresh_reused.connect_via(app)
+    def warn(app, event): ...
+
+Each event is also one line of the logger `tokenauth`.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from typing import Any, Final, Protocol
+
+import msgspec
+from blinker import NamedSignal, Namespace
+
+LOGGER: Final = logging.getLogger("tokenauth")
+
+_signals = Namespace()
+login_succeeded: Final = _signals.signal("login-succeeded")
+login_failed: Final = _signals.signal("login-failed")
+attempts_limited: Final = _signals.signal("attempts-limited")
+session_refreshed: Final = _signals.signal("session-refreshed")
+refresh_reused: Final = _signals.signal("refresh-reused")
+session_revoked: Final = _signals.signal("session-revoked")
+password_changed: Final = _signals.signal("password-changed")
+token_refused: Final = _signals.signal("token-refused")
+store_failed: Final = _signals.signal("store-failed")
+
+# What an operator should look at; the rest is the normal course of things.
+_WARNINGS: Final = frozenset({attempts_limited, refresh_reused, store_failed})
+
+_MAX_LOGGED_LENGTH: Final = 128
+
+
+class Event(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One security decision: who, when, from where. It never holds a secret.
+
+    Attributes:
+        at: When, in seconds since the epoch (UTC).
+        user_id: Whose account, as far as it is known.
+        account: The folded username that was tried.
+        session_id: The session that it is about.
+        address: The client's network address.
+        reason: Why, for the operator; the client is not told.
+    """
+
+    at: float
+    user_id: str | None = None
+    account: str | None = None
+    session_id: str | None = None
+    address: str | None = None
+    reason: str | None = None
+
+
+class Emit(Protocol):
+    """How the core announces an event, without knowing to which application."""
+
+    def __call__(self, signal: NamedSignal, **details: str | None) -> None:
+        """Send a signal with these fields of an `Event`."""
+
+
+def send(signal: NamedSignal, sender: object, event: Event) -> None:
+    """Log an event and hand it to the signal's receivers.
+
+    A receiver that raises is logged and changes nothing: no decision depends on who
+    listens.
+
+    Args:
+        signal: One of this module's signals.
+        sender: The application.
+        event: What happened.
+    """
+    level = logging.WARNING if signal in _WARNINGS else logging.INFO
+    if LOGGER.isEnabledFor(level):
+        LOGGER.log(level, "%s", describe(signal, event))
+    for receiver in signal.receivers_for(sender):
+        try:
+            receiver(sender, event=event)
+        except Exception:
+            LOGGER.exception("a receiver of %s failed", signal.name)
+
+
+def describe(signal: NamedSignal, event: Event) -> str:
+    """Return one line of plain ASCII; what a client sent is escaped and cut short."""
+    details: dict[str, Any] = msgspec.structs.asdict(event)
+    shown = (
+        f"{name}={json.dumps(value[:_MAX_LOGGED_LENGTH])}"
+        for name, value in details.items()
+        if isinstance(value, str)
+    )
+    return " ".join([signal.name.replace("-", "_"), *shown])

@@ -1,0 +1,190 @@
+"""`TokenAuth`: joins the rooms to a Flask application."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Mapping
+from functools import partial
+
+from blinker import NamedSignal
+from flask import Flask, has_request_context, request
+
+from . import api, config, events, state
+from .authority import Authority
+from .credentials import Credentials
+from .errors import ConfigurationError
+from .events import LOGGER, Event
+from .login import TokenLoginManager
+from .mint import TokenPair
+from .passwords import PasswordPolicy
+from .sessions import SessionStore
+from .state import State
+from .stores import open_sessions
+from .tokens import Claims
+from .users import DictUserStore, User, UserRecord, UserStore
+
+
+class TokenAuth:
+    """Token authentication for Flask applications.
+
+    Nothing of an application is kept here: one object may serve several applications,
+    each with its own settings, users and sessions.
+
+    Args:
+        app: The application; without one, call `init_app` later.
+        users: Where users are kept: a `UserStore`, or a mapping username -> hash.
+        sessions: Where sessions are kept; the default is what
+            `TOKENAUTH_SESSION_URL` names.
+
+    Raises:
+        ConfigurationError: the application is set up in a way that is not safe.
+    """
+
+    def __init__(
+        self,
+        app: Flask | None = None,
+        users: UserStore | Mapping[str, str | User] | None = None,
+        *,
+        sessions: SessionStore | None = None,
+    ) -> None:
+        self.login_manager = TokenLoginManager()
+        if app is not None:
+            self.init_app(app, users, sessions=sessions)
+        elif users is not None or sessions is not None:
+            raise ConfigurationError(
+                "Users and sessions belong to one application: pass them to "
+                "init_app(app, users, sessions=...)."
+            )
+
+    def init_app(
+        self,
+        app: Flask,
+        users: UserStore | Mapping[str, str | User] | None = None,
+        *,
+        sessions: SessionStore | None = None,
+        now: Callable[[], float] = time.time,
+    ) -> None:
+        """Join to an application; see the class for the arguments.
+
+        Args:
+            app: The application.
+            users: Where users are kept.
+            sessions: Where sessions are kept.
+            now: Seconds since the epoch; tests may stop the clock.
+
+        Raises:
+            ConfigurationError: the application is set up in a way that is not safe, or
+                has a `TokenAuth` or a `LoginManager` already.
+        """
+        _refuse_second(app)
+        if users is None:
+            raise ConfigurationError(
+                "TokenAuth needs users: TokenAuth(app, users), where users is a "
+                "UserStore or a mapping username -> hash_password(...)."
+            )
+        settings = config.load(app.config, app.name)
+        user_store = DictUserStore(users) if isinstance(users, Mapping) else users
+        emit = partial(_emit, app, now)
+        credentials = Credentials(
+            user_store,
+            cost=settings.argon2,
+            policy=PasswordPolicy(
+                settings.password_min_length, settings.password_max_length
+            ),
+            emit=emit,
+        )
+        authority = Authority(
+            settings,
+            user_store,
+            open_sessions(settings.session_url) if sessions is None else sessions,
+            credentials,
+            emit=emit,
+            now=now,
+        )
+        app.extensions[state.KEY] = State(
+            settings=settings, authority=authority, emit=emit
+        )
+        if settings.query_param is not None:
+            LOGGER.warning(
+                "TOKENAUTH_QUERY_PARAM: tokens in URLs end up in logs, histories and "
+                "Referer headers"
+            )
+        self.login_manager.init_app(app)
+        api.register(app, settings.url_prefix)
+
+    def login(
+        self,
+        user: UserRecord,
+        *,
+        scopes: Iterable[str] | None = None,
+        label: str | None = None,
+    ) -> TokenPair:
+        """Start a session for a user whom the application has authenticated itself.
+
+        Args:
+            user: Who.
+            scopes: What the tokens shall be able to do; None: all that the user may.
+            label: A name for the session.
+
+        Raises:
+            InvalidCredentialsError: the user is not active.
+            InvalidScopeError: the user does not have a scope that was asked for.
+            StoreUnavailableError: the session could not be kept.
+        """
+        client = api.client() if has_request_context() else None
+        return state.current().authority.start(
+            user, scopes=scopes, label=label, client=client
+        )
+
+    def verify(self, token: str) -> Claims:
+        """Return what an access token says, after the whole check that a request gets.
+
+        Raises:
+            TokenInvalidError: it was not issued here for this purpose, or altered.
+            TokenExpiredError: its time is over.
+            TokenRevokedError: its session has ended, or its user is gone or disabled.
+            StoreUnavailableError: nobody can tell.
+        """
+        return state.current().authority.authenticate(token).claims
+
+    def revoke_session(self, session_id: str) -> bool:
+        """End a session at once, with all its tokens.
+
+        Returns:
+            Whether it stood until now.
+
+        Raises:
+            StoreUnavailableError: the session may still stand.
+        """
+        return state.current().authority.revoke_session(session_id)
+
+    def revoke_user(self, user_id: str) -> int:
+        """End all sessions of a user at once, with all their tokens.
+
+        Returns:
+            How many ended.
+
+        Raises:
+            StoreUnavailableError: some sessions may still stand.
+        """
+        return state.current().authority.revoke_user(user_id)
+
+
+def _refuse_second(app: Flask) -> None:
+    if state.KEY in app.extensions:
+        raise ConfigurationError("This application has a TokenAuth already.")
+    if hasattr(app, "login_manager"):
+        raise ConfigurationError(
+            "This application has a LoginManager already. TokenAuth brings its own: "
+            "register the user_loader on 'auth.login_manager' instead."
+        )
+
+
+def _emit(
+    app: Flask,
+    now: Callable[[], float],
+    signal: NamedSignal,
+    **details: str | None,
+) -> None:
+    address = request.remote_addr if has_request_context() else None
+    events.send(signal, app, Event(at=now(), address=address, **details))

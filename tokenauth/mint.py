@@ -1,0 +1,103 @@
+"""The tokens of a session: which there are, and what each of them says."""
+
+from __future__ import annotations
+
+import contextlib
+from dataclasses import dataclass
+from typing import Any
+
+from .config import Settings
+from .errors import TokenInvalidError
+from .secrecy import Secretive
+from .sessions import Session
+from .tokens import ACCESS, REFRESH, Claims, ClaimsT, RefreshClaims, TokenSigner
+from .users import UserRecord, scopes_of
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, repr=False)
+class TokenPair(Secretive):
+    """The answer to a login, in the words of RFC 6749 section 5.1.
+
+    Attributes:
+        access_token: Goes into the `Authorization` header.
+        token_type: Always `Bearer`.
+        expires_in: Seconds that the access token lives.
+        refresh_token: Is traded for the next pair.
+        refresh_expires_in: Seconds that the refresh token lives.
+        scope: What the access token may do, separated by spaces.
+    """
+
+    access_token: str
+    token_type: str = "Bearer"
+    expires_in: int
+    refresh_token: str
+    refresh_expires_in: int
+    scope: str
+
+
+class Mint(Secretive):
+    """The signers of one application, one a purpose, and what they sign.
+
+    Args:
+        settings: Keys, realm and lifetimes.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self.access = self._signer(ACCESS, Claims)
+        self.refresh = self._signer(REFRESH, RefreshClaims)
+
+    def pair(self, session: Session, user: UserRecord, now: float) -> TokenPair:
+        """Return the tokens of a session as it stands.
+
+        The refresh token is made from the session's row alone, so a retry that finds
+        the same row is answered with the same token.
+        """
+        issued_at, ends_at = int(now), int(session.ends_at)
+        expires_at = min(issued_at + int(self._settings.access_lifetime), ends_at)
+        scopes = session.scopes & scopes_of(user)
+        access = Claims(
+            subject=session.user_id,
+            session_id=session.id,
+            issued_at=issued_at,
+            expires_at=expires_at,
+            authenticated_at=int(session.authenticated_at),
+            scopes=scopes,
+        )
+        refresh = RefreshClaims(
+            subject=session.user_id,
+            session_id=session.id,
+            issued_at=int(session.refreshed_at),
+            expires_at=ends_at,
+            authenticated_at=int(session.authenticated_at),
+            scopes=session.scopes,
+            generation=session.generation,
+        )
+        return TokenPair(
+            access_token=self.access.issue(access),
+            expires_in=expires_at - issued_at,
+            refresh_token=self.refresh.issue(refresh),
+            refresh_expires_in=ends_at - issued_at,
+            scope=" ".join(sorted(scopes)),
+        )
+
+    def signer_of(self, token: str) -> tuple[str, TokenSigner[Any]]:
+        """Return the purpose of a token and its signer.
+
+        Raises:
+            TokenInvalidError: no purpose of this application issued it.
+        """
+        for purpose, signer in ((ACCESS, self.access), (REFRESH, self.refresh)):
+            with contextlib.suppress(TokenInvalidError):
+                signer.read(token)
+                return purpose, signer
+        raise TokenInvalidError
+
+    def _signer(self, purpose: str, claims_type: type[ClaimsT]) -> TokenSigner[ClaimsT]:
+        return TokenSigner(
+            self._settings.secret_keys,
+            purpose=purpose,
+            realm=self._settings.realm,
+            claims_type=claims_type,
+            clock_leeway=self._settings.clock_leeway,
+        )

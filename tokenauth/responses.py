@@ -1,0 +1,73 @@
+"""The one exit: from an error to the answer, and what every answer of ours carries."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+from flask import Response
+from werkzeug.exceptions import HTTPException
+
+from .bearer import challenge
+from .errors import AuthError
+
+_PROBLEM_TYPE = "application/problem+json"
+_encode = msgspec.json.Encoder().encode
+
+
+class Problem(HTTPException):
+    """An error on its way out, its response already made.
+
+    A Werkzeug exception that carries a response and has no status of its own passes
+    unchanged through Flask, Flask-RESTful and Flask-RESTX; `data` is what the latter
+    put into an answer that they write themselves.
+    """
+
+    def __init__(self, error: AuthError, realm: str) -> None:
+        self.data = describe(error)
+        super().__init__(error.detail, response=answer(error, realm))
+
+
+def describe(error: AuthError) -> dict[str, Any]:
+    """Return an error as a problem document (RFC 9457 section 3.1)."""
+    return {
+        "type": f"urn:tokenauth:problem:{error.code}",
+        "title": error.title,
+        "status": error.status,
+        "detail": error.detail,
+        "code": error.code,
+    }
+
+
+def answer(error: AuthError, realm: str) -> Response:
+    """Return the response to an error, with its challenge where it has one."""
+    response = json_response(describe(error), error.status, mimetype=_PROBLEM_TYPE)
+    if (value := challenge(realm, error)) is not None:
+        response.headers["WWW-Authenticate"] = value
+    if (seconds := getattr(error, "retry_after", None)) is not None:
+        response.headers["Retry-After"] = str(seconds)
+    if (methods := getattr(error, "allow", None)) is not None:
+        response.headers["Allow"] = methods
+    return response
+
+
+def json_response(
+    body: object, status: int = 200, *, mimetype: str = "application/json"
+) -> Response:
+    """Return an answer of ours: JSON that nobody stores or guesses the type of."""
+    return no_store(Response(_encode(body), status, mimetype=mimetype))
+
+
+def no_content() -> Response:
+    """Return the answer to a request that is done and has nothing to say."""
+    response = no_store(Response(status=204))
+    response.headers.remove("Content-Type")
+    return response
+
+
+def no_store(response: Response) -> Response:
+    """Forbid caches to keep an answer (RFC 6749 section 5.1, ASVS 14.3.2)."""
+    response.headers["Cache-Control"] = "no-store"
+    response.headers["Pragma"] = "no-cache"
+    response.headers["X-Content-Type-Options"] = "nosniff"
+    return response

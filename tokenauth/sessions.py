@@ -1,0 +1,135 @@
+"""Sessions: one login each, and what a store of them promises."""
+
+from __future__ import annotations
+
+import secrets
+from typing import Protocol, runtime_checkable
+
+import msgspec
+
+LOGIN = "login"
+"""Kind of a session that began with a password or with `TokenAuth.login`."""
+
+
+class Session(msgspec.Struct, frozen=True, kw_only=True):
+    """One login, alive for as long as its row stands and its time lasts.
+
+    It holds no token and nothing a token can be made from. Times are seconds since the
+    epoch.
+
+    Attributes:
+        id: 128 random bits in base64url.
+        user_id: Whose login it is.
+        kind: `LOGIN`, or what else the row keeps alive.
+        label: Name that the client gave it.
+        client: The client's `User-Agent`.
+        scopes: What its tokens may do.
+        generation: How often it was refreshed.
+        created_at: When it began.
+        authenticated_at: When the password was proved.
+        refreshed_at: When it was last refreshed; used, where nothing is refreshed.
+        idle_expires_at: When it ends unless refreshed before.
+        expires_at: When it ends whatever happens.
+    """
+
+    id: str
+    user_id: str
+    kind: str = LOGIN
+    label: str | None = None
+    client: str | None = None
+    scopes: frozenset[str] = frozenset()
+    generation: int = 0
+    created_at: float
+    authenticated_at: float
+    refreshed_at: float
+    idle_expires_at: float
+    expires_at: float
+
+    @property
+    def ends_at(self) -> float:
+        """When it ends if nothing more happens: the nearer of its two ends."""
+        return min(self.idle_expires_at, self.expires_at)
+
+
+def new_session_id() -> str:
+    """Return 128 bits from the system's random source, 22 characters of base64url."""
+    return secrets.token_urlsafe(16)
+
+
+@runtime_checkable
+class SessionStore(Protocol):
+    """What a store of sessions promises.
+
+    Each method is one atomic step: it happened or it did not, for every process that
+    shares the store. When it returns, its effect is as durable as the engine is. Every
+    method raises `StoreUnavailableError` when the store cannot answer.
+    """
+
+    def add(self, session: Session, *, limit: int) -> None:
+        """Keep a new session; end its user's oldest ones of that kind beyond a limit.
+
+        A bounded number of rows whose time is over may be dropped on the way.
+
+        Args:
+            session: The session; its id is new.
+            limit: How many sessions of this kind the user may have, this one included.
+        """
+
+    def get(self, session_id: str) -> Session | None:
+        """Return the session, or None when it has ended or never was."""
+        ...
+
+    def rotate(
+        self, session_id: str, generation: int, *, now: float, idle_expires_at: float
+    ) -> Session | None:
+        """Move a session from this generation to the next, if it is at this one.
+
+        Args:
+            session_id: The session.
+            generation: The generation that it must be at.
+            now: Its new `refreshed_at`.
+            idle_expires_at: Its new idle end.
+
+        Returns:
+            The session as it is now, or None when it is at another generation or gone.
+        """
+        ...
+
+    def touch(self, session_id: str, *, now: float) -> None:
+        """Note that a session was used, if it still stands."""
+        ...
+
+    def end(self, session_id: str) -> bool:
+        """End a session.
+
+        Returns:
+            Whether it stood until now: true for exactly one of many callers.
+        """
+        ...
+
+    def end_all(
+        self, user_id: str, *, kind: str | None = None, keep: str | None = None
+    ) -> int:
+        """End a user's sessions.
+
+        Args:
+            user_id: Whose.
+            kind: Only those of this kind; None: of every kind.
+            keep: Id of one to leave alone.
+
+        Returns:
+            How many ended.
+        """
+        ...
+
+    def of_user(self, user_id: str, *, kind: str) -> list[Session]:
+        """Return a user's sessions of one kind, newest first."""
+        ...
+
+    def purge(self, *, now: float, limit: int) -> int:
+        """Drop at most so many rows whose time is over.
+
+        Returns:
+            How many were dropped.
+        """
+        ...

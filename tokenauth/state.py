@@ -1,0 +1,47 @@
+"""What one application keeps: built once in `init_app`, frozen, found by `current`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import cast
+
+from flask import current_app
+
+from .authority import Authority
+from .config import Settings
+from .events import Emit
+from .secrecy import Secretive
+
+KEY = "tokenauth"
+"""Name in `app.extensions`."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, repr=False)
+class State(Secretive):
+    """The rooms of one application.
+
+    Attributes:
+        settings: What the application decided.
+        authority: The desk.
+        emit: Announces an event to the application's receivers.
+    """
+
+    settings: Settings
+    authority: Authority
+    emit: Emit
+
+
+def current() -> State:
+    """Return the state of the current application.
+
+    Raises:
+        RuntimeError: outside an application context, or the application has no
+            `TokenAuth`.
+    """
+    try:
+        return cast(State, current_app.extensions[KEY])
+    except KeyError:
+        pass
+    raise RuntimeError(
+        "This application has no TokenAuth: call TokenAuth(app, users) or init_app."
+    )

@@ -1,0 +1,118 @@
+"""Sessions in the memory of one process."""
+
+from __future__ import annotations
+
+import heapq
+import threading
+
+import msgspec
+
+from ..sessions import Session
+
+_PURGE_STEP = 2
+
+
+class MemorySessionStore:
+    """Sessions in a dict: for tests, and for services of one process.
+
+    They end with the process, and another process does not see them.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._sessions: dict[str, Session] = {}
+        self._ids_of_user: dict[str, dict[str, None]] = {}
+        self._due: list[tuple[float, str]] = []
+
+    def add(self, session: Session, *, limit: int) -> None:
+        """Keep a new session; end its user's oldest of that kind beyond a limit."""
+        with self._lock:
+            self._purge(session.created_at, _PURGE_STEP)
+            self._sessions[session.id] = session
+            heapq.heappush(self._due, (session.ends_at, session.id))
+            self._ids_of_user.setdefault(session.user_id, {})[session.id] = None
+            for old in self._of_user(session.user_id, session.kind)[limit:]:
+                self._drop(old.id)
+
+    def get(self, session_id: str) -> Session | None:
+        """Return the session, or None when it has ended or never was."""
+        return self._sessions.get(session_id)
+
+    def rotate(
+        self, session_id: str, generation: int, *, now: float, idle_expires_at: float
+    ) -> Session | None:
+        """Move a session from this generation to the next, if it is at this one."""
+        with self._lock:
+            session = self._sessions.get(session_id)
+            if session is None or session.generation != generation:
+                return None
+            rotated = msgspec.structs.replace(
+                session,
+                generation=generation + 1,
+                refreshed_at=now,
+                idle_expires_at=idle_expires_at,
+            )
+            self._sessions[session_id] = rotated
+            return rotated
+
+    def touch(self, session_id: str, *, now: float) -> None:
+        """Note that a session was used, if it still stands."""
+        with self._lock:
+            if session := self._sessions.get(session_id):
+                self._sessions[session_id] = msgspec.structs.replace(
+                    session, refreshed_at=now
+                )
+
+    def end(self, session_id: str) -> bool:
+        """End a session; true for exactly one of many callers."""
+        with self._lock:
+            return self._drop(session_id)
+
+    def end_all(
+        self, user_id: str, *, kind: str | None = None, keep: str | None = None
+    ) -> int:
+        """End a user's sessions, of one kind or all, but for one to keep."""
+        with self._lock:
+            ended = [s for s in self._of_user(user_id, kind) if s.id != keep]
+            for session in ended:
+                self._drop(session.id)
+            return len(ended)
+
+    def of_user(self, user_id: str, *, kind: str) -> list[Session]:
+        """Return a user's sessions of one kind, newest first."""
+        with self._lock:
+            return self._of_user(user_id, kind)
+
+    def purge(self, *, now: float, limit: int) -> int:
+        """Drop at most so many rows whose time is over."""
+        with self._lock:
+            return self._purge(now, limit)
+
+    def _of_user(self, user_id: str, kind: str | None) -> list[Session]:
+        sessions = [self._sessions[id] for id in self._ids_of_user.get(user_id, ())]
+        sessions.reverse()
+        return [s for s in sessions if kind is None or s.kind == kind]
+
+    def _drop(self, session_id: str) -> bool:
+        session = self._sessions.pop(session_id, None)
+        if session is None:
+            return False
+        ids = self._ids_of_user[session.user_id]
+        del ids[session_id]
+        if not ids:
+            del self._ids_of_user[session.user_id]
+        return True
+
+    def _purge(self, now: float, limit: int) -> int:
+        """Take at most so many due entries off the queue; drop those really over."""
+        dropped = 0
+        for _ in range(limit):
+            if not self._due or self._due[0][0] > now:
+                break
+            _, session_id = heapq.heappop(self._due)
+            session = self._sessions.get(session_id)
+            if session and session.ends_at <= now:
+                dropped += self._drop(session_id)
+            elif session:  # refreshed since it was queued
+                heapq.heappush(self._due, (session.ends_at, session_id))
+        return dropped
