@@ -1,0 +1,106 @@
+"""The smallest application, and the few steps that most tests begin with."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Mapping
+from typing import Any
+
+from flask import Flask
+from flask.testing import FlaskClient
+from flask_login import current_user, login_required
+from werkzeug.test import TestResponse
+
+from tokenauth import DictUserStore, SessionStore, TokenAuth, User, UserStore
+from tokenauth.passwords import hash_password
+
+SECRET = "test-key-" + "0123456789abcdef" * 3
+PASSWORDS = {"alice": "alice: correct horse", "bob": "bob: battery staple"}
+
+
+class Clock:
+    """A clock that stands still until it is moved."""
+
+    def __init__(self, now: float = 1_790_000_000.0) -> None:
+        self.now = now
+
+    def __call__(self) -> float:
+        return self.now
+
+    def move(self, seconds: float) -> None:
+        self.now += seconds
+
+
+@functools.cache
+def password_hash(username: str) -> str:
+    """Return the hash of a test user's password, computed once a process."""
+    return hash_password(PASSWORDS[username])
+
+
+def make_users(**scopes: list[str]) -> DictUserStore:
+    """Return a store with the test users, and the scopes given for them."""
+    return DictUserStore(
+        {
+            name: User(
+                name, password_hash(name), id=f"u-{name}", scopes=scopes.get(name, ())
+            )
+            for name in PASSWORDS
+        }
+    )
+
+
+def make_app(
+    *,
+    users: UserStore | None = None,
+    sessions: SessionStore | None = None,
+    clock: Clock | None = None,
+    config: Mapping[str, Any] | None = None,
+) -> Flask:
+    """Return an application with `/protected` and `/public`, both telling the user."""
+    app = Flask("app")
+    app.config.update({"SECRET_KEY": SECRET, "TESTING": True, **(config or {})})
+    auth = TokenAuth()
+    auth.init_app(
+        app,
+        make_users() if users is None else users,
+        sessions=sessions,
+        now=clock or Clock(),
+    )
+
+    @app.get("/protected")
+    @login_required
+    def protected() -> dict[str, str]:
+        return {"user": current_user.username}
+
+    @app.get("/public")
+    def public() -> dict[str, str | None]:
+        return {"user": getattr(current_user, "username", None)}
+
+    return app
+
+
+def log_in(client: FlaskClient, username: str = "alice", **body: Any) -> dict[str, Any]:
+    """Log in and return the token response."""
+    response = client.post(
+        "/auth/login",
+        json={"username": username, "password": PASSWORDS[username], **body},
+    )
+    assert response.status_code == 200, response.text
+    tokens: dict[str, Any] = response.get_json()
+    return tokens
+
+
+def bearer(token: str) -> dict[str, str]:
+    """Return the header that carries a token."""
+    return {"Authorization": f"Bearer {token}"}
+
+
+def assert_problem(response: TestResponse, status: int, code: str) -> None:
+    """Assert that an answer is the problem document of a code, kept by nobody."""
+    assert response.status_code == status, response.text
+    assert response.mimetype == "application/problem+json"
+    assert response.json is not None
+    assert response.json["code"] == code
+    assert response.json["status"] == status
+    assert response.headers["Cache-Control"] == "no-store"
+    assert "Set-Cookie" not in response.headers
