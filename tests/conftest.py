@@ -8,6 +8,8 @@ from flask.testing import FlaskClient
 
 from tests.kit import Clock, make_app
 
+pytest_plugins = ["tests.servers"]
+
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
