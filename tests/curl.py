@@ -30,7 +30,8 @@ def main(argv: list[str]) -> None:
         answer = error
     with answer:
         if args.i:
-            print(f"HTTP/1.1 {answer.status} {answer.reason}\n{answer.headers}", end="")
+            sys.stdout.write(f"HTTP/1.1 {answer.status} {answer.reason}\n")
+            sys.stdout.write(str(answer.headers))
         sys.stdout.write(answer.read().decode())
 
 

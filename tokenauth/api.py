@@ -116,7 +116,7 @@ def change_password() -> Response:
     return json_response(pair)
 
 
-_ROUTES: tuple[tuple[str, str, Callable[..., Response]], ...] = (
+ROUTES: tuple[tuple[str, str, Callable[..., Response]], ...] = (
     ("POST", "/login", log_in),
     ("POST", "/refresh", refresh),
     ("POST", "/logout", log_out),
@@ -136,7 +136,7 @@ def register(app: Flask, url_prefix: str) -> None:
         url_prefix: Where they are.
     """
     blueprint = Blueprint("tokenauth", __name__, url_prefix=url_prefix)
-    for method, path, view in _ROUTES:
+    for method, path, view in ROUTES:
         # Neither merged nor trailing slashes: no address of ours answers 3xx.
         blueprint.add_url_rule(
             path, view_func=view, methods=[method], merge_slashes=False
