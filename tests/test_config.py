@@ -65,7 +65,7 @@ def test_fallbacks_are_a_list(value: Any) -> None:
         settings(SECRET_KEY_FALLBACKS=value)
 
 
-@pytest.mark.parametrize("start", [create_app, demo.create_app])
+@pytest.mark.parametrize("start", [create_app, demo.create_app], ids=["api", "demo"])
 @pytest.mark.parametrize("key", [None, "short"])
 def test_every_way_of_starting_refuses_a_weak_key(
     start: Any, key: str | None, monkeypatch: pytest.MonkeyPatch
@@ -95,7 +95,7 @@ BAD_DURATIONS: list[Any] = [
 ]
 
 
-@pytest.mark.parametrize("value", [*BAD_DURATIONS, 0, 0.5, timedelta(0)], ids=repr)
+@pytest.mark.parametrize("value", [*BAD_DURATIONS, 0, 0.5, timedelta(0)], ids=str)
 @pytest.mark.parametrize("name", DURATIONS)
 def test_a_lifetime_is_a_positive_number_of_seconds(name: str, value: Any) -> None:
     """Nothing lives for ever, or not at all, by mistake."""

@@ -77,12 +77,12 @@ class TokenAuth:
                 has a `TokenAuth` or a `LoginManager` already.
         """
         _refuse_second(app)
+        settings = config.load(app.config, app.name)
         if users is None:
             raise ConfigurationError(
                 "TokenAuth needs users: TokenAuth(app, users), where users is a "
                 "UserStore or a mapping username -> hash_password(...)."
             )
-        settings = config.load(app.config, app.name)
         user_store = DictUserStore(users) if isinstance(users, Mapping) else users
         emit = partial(_emit, app, now)
         credentials = Credentials(
