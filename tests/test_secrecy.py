@@ -29,7 +29,7 @@ def test_nothing_that_holds_a_secret_can_be_printed_or_pickled() -> None:
     app = make_app()
     with app.app_context():
         current = state.current()
-        pair = current.authority.start(User("alice"))
+        pair = current.authority.start(User("alice", id="u-alice"))
     mint = current.authority._mint
     holders: list[Any] = [
         current,

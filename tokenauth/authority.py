@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Generator, Iterable
+from contextlib import contextmanager
 from typing import NamedTuple
 
 import msgspec
@@ -11,7 +12,7 @@ from blinker import NamedSignal
 
 from . import events
 from .config import Settings
-from .credentials import Credentials
+from .credentials import Credentials, Proof
 from .errors import (
     AuthError,
     InvalidCredentialsError,
@@ -99,11 +100,8 @@ class Authority(Secretive):
         proof = self._credentials.prove(username, password)
         scopes = None if scope is None else scope.split(" ")
         session = self._start(proof.user, scopes, label, client)
-        # The password may have been changed while it was being checked; whoever did
-        # that was told that no session of the old one is left.
-        if not self._credentials.still_stands(proof, password):
-            self._sessions.end(session.id)
-            raise InvalidCredentialsError
+        with self._ended_on_refusal(session):
+            proof = self._credentials.prove_again(proof, password)
         self._credentials.upgrade(proof, password)
         self._announce(events.login_succeeded, session)
         return self._mint.pair(session, proof.user, session.created_at)
@@ -125,12 +123,12 @@ class Authority(Secretive):
             client: The client's `User-Agent`.
 
         Raises:
-            InvalidCredentialsError: the user is not active.
+            InvalidCredentialsError: the store has no such user, or a disabled one.
             InvalidScopeError: the user does not have a scope that was asked for.
         """
-        if not user.is_active:
-            raise InvalidCredentialsError
         session = self._start(user, scopes, label, client)
+        with self._ended_on_refusal(session):
+            self._credentials.active_user(session.user_id)
         self._announce(events.login_succeeded, session)
         return self._mint.pair(session, user, session.created_at)
 
@@ -177,13 +175,13 @@ class Authority(Secretive):
         """
         now = self.now()
         try:
-            claims = self._mint.refresh.verify(token, now)
+            claims = self._mint.refresh.read(token)
+            user = self._users.get(claims.subject)
+            if user is None or not user.is_active:
+                raise InvalidGrantError
+            session = self._advance(claims, now)
         except TokenError:
             raise InvalidGrantError from None
-        user = self._users.get(claims.subject)
-        if user is None or not user.is_active:
-            raise InvalidGrantError
-        session = self._advance(claims, now)
         self._announce(events.session_refreshed, session)
         return self._mint.pair(session, user, now)
 
@@ -255,6 +253,8 @@ class Authority(Secretive):
         session = self._sessions.get(claims.session_id)
         if session is None:
             raise TokenRevokedError
+        # Hashing took its time: a change that came too late ends nobody's login.
+        proof = self._credentials.prove_again(proof, current)
         # Ended before and after: should a store fail in between, the old logins are
         # gone all the same, and none that began in between is left.
         self._sessions.end_all(claims.subject, kind=LOGIN)
@@ -264,7 +264,10 @@ class Authority(Secretive):
             raise InvalidCredentialsError
         self._sessions.end_all(claims.subject, kind=LOGIN)
         self._announce(events.password_changed, session)
-        renewed = self._start(user, session.scopes, session.label, session.client)
+        scopes = session.scopes & scopes_of(user)
+        renewed = self._start(user, scopes, session.label, session.client)
+        with self._ended_on_refusal(renewed):
+            self._credentials.prove_again(Proof(user, new_hash), new)
         return self._mint.pair(renewed, user, renewed.created_at)
 
     def _identify(self, claims: Claims, now: float) -> Identity:
@@ -312,10 +315,28 @@ class Authority(Secretive):
         self._sessions.add(session, limit=self._settings.session_limit)
         return session
 
+    @contextmanager
+    def _ended_on_refusal(self, session: Session) -> Generator[None]:
+        """End a session should what it began on not hold any more.
+
+        What is checked after it began cannot have been overtaken: whoever changed a
+        password or disabled a user meanwhile was told that no session is left.
+        """
+        try:
+            yield
+        except InvalidCredentialsError:
+            self._sessions.end(session.id)
+            raise
+
     def _advance(self, claims: RefreshClaims, now: float) -> Session:
-        """Return the session that a refresh token leads to."""
+        """Return the session that a refresh token leads to.
+
+        Of old generations not even the expiry is looked at: a token of long ago still
+        betrays its thief.
+        """
         session = self._standing(claims, now)
         if claims.generation == session.generation:
+            self._mint.refresh.check_times(claims, now)
             rotated = self._sessions.rotate(
                 session.id,
                 session.generation,
@@ -340,8 +361,14 @@ class Authority(Secretive):
         return session
 
     def _is_in_grace(self, session: Session, now: float) -> bool:
+        """Whether a session was rotated less than the grace ago.
+
+        A rotation may lie in the future: another host's clock made it, or another
+        request, while this one waited.
+        """
+        grace, leeway = self._settings.refresh_grace, self._settings.clock_leeway
         since = now - session.refreshed_at
-        return -self._settings.clock_leeway <= since < self._settings.refresh_grace
+        return max(since, 0) < grace and since >= -max(leeway, grace)
 
     def _announce(self, signal: NamedSignal, session: Session) -> None:
         self._emit(signal, user_id=session.user_id, session_id=session.id)

@@ -60,22 +60,30 @@ class Credentials:
         """Return the proof that a password is this user's, as `prove` does."""
         return self._prove(user, account_of(user), password)
 
-    def still_stands(self, proof: Proof, password: str) -> bool:
-        """Whether a proof holds now that something was done on the strength of it.
+    def prove_again(self, proof: Proof, password: str) -> Proof:
+        """Return a proof as it holds now, for what is done on the strength of it.
 
         A password may be changed between the check and what follows; a hash that was
         only upgraded meanwhile still is this password's.
+
+        Raises:
+            InvalidCredentialsError: it does not hold any more.
         """
-        user = self._users.get(proof.user.get_id())
-        if user is None or not user.is_active:
-            return False
+        user = self.active_user(proof.user.get_id())
         if user.password_hash == proof.password_hash:
-            return True
-        try:
-            self._verify(user, password)
-        except InvalidCredentialsError:
-            return False
-        return True
+            return Proof(user, proof.password_hash)
+        return self._verify(user, password)
+
+    def active_user(self, user_id: str) -> UserRecord:
+        """Return the user with this id as the store has it now.
+
+        Raises:
+            InvalidCredentialsError: gone or disabled.
+        """
+        user = self._users.get(user_id)
+        if user is None or not user.is_active:
+            raise InvalidCredentialsError
+        return user
 
     def upgrade(self, proof: Proof, password: str) -> None:
         """Store a stronger hash of a proved password where the stored one is weak.

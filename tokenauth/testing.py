@@ -5,7 +5,7 @@ Nothing here works on an application that is not being tested (`TESTING`).
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable
 from contextlib import contextmanager
 from typing import Any, Final
 
@@ -44,7 +44,7 @@ class Clock:
 
 
 @contextmanager
-def frozen_clock(app: Flask) -> Iterator[Clock]:
+def frozen_clock(app: Flask) -> Generator[Clock]:
     """Stop an application's clock at this moment, for the block.
 
     Raises:
