@@ -97,7 +97,7 @@ def test_an_error_carries_no_token() -> None:
     with app.app_context():
         for bad in (token[:-1] + "*", "x" * 1_000_000, token + "=" * 9):
             with pytest.raises(AuthError) as caught:
-                state.current().authority.authenticate(bad)
+                state.current().authenticator.authenticate(bad)
             shown = "".join(traceback.format_exception(caught.value))
             assert bad not in shown
             assert token not in shown

@@ -1,23 +1,13 @@
-"""The endpoints: read a request, ask the authority once, answer."""
+"""The endpoints of logins: read a request, ask the authority once, answer."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
-from flask import Blueprint, Flask, Response, request
-from werkzeug.exceptions import HTTPException, MethodNotAllowed
+from flask import Response, request
 
 from . import login, state
-from .authority import Identity
-from .errors import (
-    AuthError,
-    InvalidRequestError,
-    MethodNotAllowedError,
-    NotFoundError,
-    TokenMissingError,
-    TokenRevokedError,
-)
-from .responses import Problem, answer, json_response, no_content
+from .authenticator import Identity
+from .errors import AuthError, InvalidRequestError, NotFoundError, TokenMissingError
+from .responses import json_response, no_content
 from .schemas import (
     LoginRequest,
     Me,
@@ -27,7 +17,7 @@ from .schemas import (
     read_body,
     view_of,
 )
-from .sessions import LOGIN, Session
+from .sessions import LOGIN
 
 
 def log_in() -> Response:
@@ -63,8 +53,7 @@ def log_out() -> Response:
 
 def me() -> Response:
     """Say who the token stands for."""
-    user, claims = _identity()
-    session = _own_session(claims.session_id, claims.subject)
+    user, claims, session = _identity()
     return json_response(
         Me(
             id=claims.subject,
@@ -116,36 +105,6 @@ def change_password() -> Response:
     return json_response(pair)
 
 
-ROUTES: tuple[tuple[str, str, Callable[..., Response]], ...] = (
-    ("POST", "/login", log_in),
-    ("POST", "/refresh", refresh),
-    ("POST", "/logout", log_out),
-    ("GET", "/me", me),
-    ("GET", "/sessions", list_sessions),
-    ("DELETE", "/sessions", end_sessions),
-    ("DELETE", "/sessions/<session_id>", end_session),
-    ("POST", "/password", change_password),
-)
-
-
-def register(app: Flask, url_prefix: str) -> None:
-    """Add the endpoints to an application.
-
-    Args:
-        app: The application.
-        url_prefix: Where they are.
-    """
-    blueprint = Blueprint("tokenauth", __name__, url_prefix=url_prefix)
-    for method, path, view in ROUTES:
-        # Neither merged nor trailing slashes: no address of ours answers 3xx.
-        blueprint.add_url_rule(
-            path, view_func=view, methods=[method], merge_slashes=False
-        )
-    app.register_blueprint(blueprint)
-    app.register_error_handler(AuthError, _answer)
-    app.before_request(_refuse_unrouted)
-
-
 def client() -> str | None:
     """Return the client's `User-Agent`: printable, and cut to 200 characters."""
     agent = request.headers.get("User-Agent", "")[:200]
@@ -157,30 +116,3 @@ def _identity() -> Identity:
     if identity is None:
         raise TokenMissingError
     return identity
-
-
-def _own_session(session_id: str, user_id: str) -> Session:
-    session = state.current().authority.session(session_id)
-    if session is None or session.user_id != user_id:
-        raise TokenRevokedError  # ended since the token was checked
-    return session
-
-
-def _answer(error: AuthError) -> Response:
-    return answer(error, state.current().settings.realm)
-
-
-def _refuse_unrouted() -> None:
-    """Answer under our own prefix what Flask would answer in HTML."""
-    routing = request.routing_exception
-    if routing is None:
-        return
-    settings = state.current().settings
-    if request.path.startswith(f"{settings.url_prefix}/"):
-        raise Problem(_translated(routing), settings.realm)
-
-
-def _translated(routing: HTTPException) -> AuthError:
-    if isinstance(routing, MethodNotAllowed):
-        return MethodNotAllowedError(list(routing.valid_methods or ()))
-    return NotFoundError()

@@ -1,20 +1,18 @@
-"""The desk: the only place that mints tokens and that starts or ends sessions."""
+"""The desk: the rules by which logins start, go on and end."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Generator, Iterable
 from contextlib import contextmanager
-from typing import NamedTuple
 
-import msgspec
 from blinker import NamedSignal
 
 from . import events
+from .authenticator import Identity
 from .config import Settings
 from .credentials import Credentials, Proof
 from .errors import (
-    AuthError,
     InvalidCredentialsError,
     InvalidGrantError,
     InvalidScopeError,
@@ -29,26 +27,12 @@ from .tokens import Claims, RefreshClaims
 from .users import UserRecord, UserStore, scopes_of
 
 
-class Identity(NamedTuple):
-    """Who a token stands for, and what it may do."""
-
-    user: UserRecord
-    claims: Claims
-
-
-class Inspection(NamedTuple):
-    """What a token of ours says, and why it is refused now, if it is."""
-
-    purpose: str
-    claims: Claims
-    refusal: AuthError | None
-
-
 class Authority(Secretive):
-    """Logs in, authenticates, refreshes and revokes, by the rules and nothing else.
+    """Logs in, refreshes and revokes, by the rules and nothing else.
 
     Args:
         settings: What the application decided.
+        mint: The signers.
         users: Where users are kept.
         sessions: Where sessions are kept.
         credentials: Proves passwords.
@@ -59,6 +43,7 @@ class Authority(Secretive):
     def __init__(
         self,
         settings: Settings,
+        mint: Mint,
         users: UserStore,
         sessions: SessionStore,
         credentials: Credentials,
@@ -67,12 +52,12 @@ class Authority(Secretive):
         now: Callable[[], float] = time.time,
     ) -> None:
         self._settings = settings
+        self._mint = mint
         self._users = users
         self._sessions = sessions
         self._credentials = credentials
         self._emit = emit
         self.now = now
-        self._mint = Mint(settings)
 
     def log_in(
         self,
@@ -132,36 +117,6 @@ class Authority(Secretive):
         self._announce(events.login_succeeded, session)
         return self._mint.pair(session, user, session.created_at)
 
-    def authenticate(self, token: str) -> Identity:
-        """Return who an access token stands for, now.
-
-        Raises:
-            TokenInvalidError: it was not issued here for this purpose, or altered.
-            TokenExpiredError: its time is over.
-            TokenRevokedError: its session has ended, or its user is gone or disabled.
-            StoreUnavailableError: nobody can tell.
-        """
-        now = self.now()
-        claims = self._mint.access.verify(token, now)
-        return self._identify(claims, now)
-
-    def inspect(self, token: str) -> Inspection:
-        """Return what a token of any purpose says, and whether it is accepted now.
-
-        Raises:
-            TokenInvalidError: it was not issued here, or altered.
-            StoreUnavailableError: nobody can tell.
-        """
-        purpose, signer = self._mint.signer_of(token)
-        claims = signer.read(token)
-        now = self.now()
-        try:
-            signer.check_times(claims, now)
-            claims = self._identify(claims, now).claims
-        except TokenError as error:
-            return Inspection(purpose, claims, error)
-        return Inspection(purpose, claims, None)
-
     def refresh(self, token: str) -> TokenPair:
         """Trade a refresh token for the next pair; the old one stops working.
 
@@ -193,7 +148,7 @@ class Authority(Secretive):
             TokenExpiredError: its time is over.
             StoreUnavailableError: the session may still stand.
         """
-        claims = self._mint.access.verify(token, self.now())
+        claims = self._mint.bearer_signer(token).verify(token, self.now())
         self.revoke_session(claims.session_id, user_id=claims.subject)
 
     def revoke_session(self, session_id: str, *, user_id: str | None = None) -> bool:
@@ -247,7 +202,7 @@ class Authority(Secretive):
             PasswordRefusedError: the policy refuses the new one.
             StoreUnavailableError: the change may not have happened.
         """
-        user, claims = identity
+        user, claims, _ = identity
         proof = self._credentials.prove_user(user, current)
         new_hash = self._credentials.hash_new(new)
         session = self._sessions.get(claims.session_id)
@@ -269,24 +224,6 @@ class Authority(Secretive):
         with self._ended_on_refusal(renewed):
             self._credentials.prove_again(Proof(user, new_hash), new)
         return self._mint.pair(renewed, user, renewed.created_at)
-
-    def _identify(self, claims: Claims, now: float) -> Identity:
-        """Return who verified claims stand for, if session and user still stand."""
-        session = self._sessions.get(claims.session_id)
-        if session is None or now >= session.ends_at:
-            raise TokenRevokedError
-        if (
-            isinstance(claims, RefreshClaims)
-            and claims.generation != session.generation
-        ):
-            raise TokenRevokedError
-        user = self._users.get(claims.subject)
-        if user is None or not user.is_active:
-            raise TokenRevokedError
-        if claims.scopes:
-            allowed = claims.scopes & scopes_of(user)
-            claims = msgspec.structs.replace(claims, scopes=allowed)
-        return Identity(user, claims)
 
     def _start(
         self,

@@ -74,7 +74,7 @@ def inspect(token: str) -> None:
     if token == "-":
         token = sys.stdin.readline().strip()
     try:
-        purpose, claims, refusal = state.current().authority.inspect(token)
+        purpose, claims, refusal = state.current().authenticator.inspect(token)
     except AuthError as error:
         raise click.ClickException(error.detail) from None
     for name, value in _facts(purpose, claims):

@@ -9,13 +9,14 @@ from functools import partial
 from blinker import NamedSignal
 from flask import Flask, has_request_context, request
 
-from . import api, config, events, state
+from . import api, config, events, routes, state
+from .authenticator import Authenticator
 from .authority import Authority
 from .credentials import Credentials
 from .errors import ConfigurationError
 from .events import LOGGER, Event
 from .login import TokenLoginManager
-from .mint import TokenPair
+from .mint import Mint, TokenPair
 from .passwords import PasswordPolicy
 from .sessions import SessionStore
 from .state import State
@@ -93,16 +94,16 @@ class TokenAuth:
             ),
             emit=emit,
         )
-        authority = Authority(
-            settings,
-            user_store,
-            open_sessions(settings.session_url) if sessions is None else sessions,
-            credentials,
-            emit=emit,
-            now=now,
-        )
+        if sessions is None:
+            sessions = open_sessions(settings.session_url)
+        mint = Mint(settings)
         app.extensions[state.KEY] = State(
-            settings=settings, authority=authority, emit=emit
+            settings=settings,
+            authenticator=Authenticator(mint, user_store, sessions, now=now),
+            authority=Authority(
+                settings, mint, user_store, sessions, credentials, emit=emit, now=now
+            ),
+            emit=emit,
         )
         if settings.query_param is not None:
             LOGGER.warning(
@@ -110,7 +111,7 @@ class TokenAuth:
                 "Referer headers"
             )
         self.login_manager.init_app(app)
-        api.register(app, settings.url_prefix)
+        routes.register(app, settings.url_prefix)
 
     def login(
         self,
@@ -145,7 +146,7 @@ class TokenAuth:
             TokenRevokedError: its session has ended, or its user is gone or disabled.
             StoreUnavailableError: nobody can tell.
         """
-        return state.current().authority.authenticate(token).claims
+        return state.current().authenticator.authenticate(token).claims
 
     def revoke_session(self, session_id: str) -> bool:
         """End a session at once, with all its tokens.

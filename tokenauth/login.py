@@ -15,7 +15,7 @@ from flask_login import LoginManager, fresh_login_required, login_required
 from flask_login.signals import user_loaded_from_request, user_unauthorized
 
 from . import bearer, events, state
-from .authority import Identity
+from .authenticator import Identity
 from .errors import (
     AmbiguousTokenError,
     AuthError,
@@ -124,7 +124,7 @@ class TokenLoginManager(LoginManager):  # type: ignore[misc] # Flask-Login has n
         try:
             if isinstance(presented, AuthError):
                 raise presented
-            outcome = current.authority.authenticate(presented)
+            outcome = current.authenticator.authenticate(presented)
         except AuthError as error:
             self._refuse(error)
             return

@@ -10,7 +10,17 @@ from .config import Settings
 from .errors import TokenInvalidError
 from .secrecy import Secretive
 from .sessions import Session
-from .tokens import ACCESS, REFRESH, Claims, ClaimsT, RefreshClaims, TokenSigner
+from .tokens import (
+    ACCESS,
+    PERSONAL,
+    PERSONAL_PREFIX,
+    REFRESH,
+    Claims,
+    ClaimsT,
+    OnceClaims,
+    RefreshClaims,
+    TokenSigner,
+)
 from .users import UserRecord, scopes_of
 
 
@@ -46,6 +56,15 @@ class Mint(Secretive):
         self._settings = settings
         self.access = self._signer(ACCESS, Claims)
         self.refresh = self._signer(REFRESH, RefreshClaims)
+        self.personal = self._signer(PERSONAL, Claims, prefix=PERSONAL_PREFIX)
+
+    def once(self, purpose: str) -> TokenSigner[OnceClaims]:
+        """Return the signer of the application's one-time tokens for a purpose."""
+        return self._signer(f"once:{purpose}", OnceClaims)
+
+    def bearer_signer(self, token: str) -> TokenSigner[Claims]:
+        """Return the one signer that a token in an `Authorization` header can be of."""
+        return self.personal if token.startswith(PERSONAL_PREFIX) else self.access
 
     def pair(self, session: Session, user: UserRecord, now: float) -> TokenPair:
         """Return the tokens of a session as it stands.
@@ -87,17 +106,24 @@ class Mint(Secretive):
         Raises:
             TokenInvalidError: no purpose of this application issued it.
         """
-        for purpose, signer in ((ACCESS, self.access), (REFRESH, self.refresh)):
+        for purpose, signer in (
+            (ACCESS, self.access),
+            (REFRESH, self.refresh),
+            (PERSONAL, self.personal),
+        ):
             with contextlib.suppress(TokenInvalidError):
                 signer.read(token)
                 return purpose, signer
         raise TokenInvalidError
 
-    def _signer(self, purpose: str, claims_type: type[ClaimsT]) -> TokenSigner[ClaimsT]:
+    def _signer(
+        self, purpose: str, claims_type: type[ClaimsT], *, prefix: str = ""
+    ) -> TokenSigner[ClaimsT]:
         return TokenSigner(
             self._settings.secret_keys,
             purpose=purpose,
             realm=self._settings.realm,
             claims_type=claims_type,
+            prefix=prefix,
             clock_leeway=self._settings.clock_leeway,
         )

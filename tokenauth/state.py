@@ -7,6 +7,7 @@ from typing import cast
 
 from flask import current_app
 
+from .authenticator import Authenticator
 from .authority import Authority
 from .config import Settings
 from .events import Emit
@@ -22,11 +23,13 @@ class State(Secretive):
 
     Attributes:
         settings: What the application decided.
+        authenticator: Says who a token stands for.
         authority: The desk.
         emit: Announces an event to the application's receivers.
     """
 
     settings: Settings
+    authenticator: Authenticator
     authority: Authority
     emit: Emit
 

@@ -25,6 +25,14 @@ from .secrecy import Secretive
 
 ACCESS: Final = "access"
 REFRESH: Final = "refresh"
+PERSONAL: Final = "personal"
+
+PERSONAL_PREFIX: Final = "tka_"
+"""How every personal access token begins."""
+
+PERSONAL_TOKEN_PATTERN: Final = r"\btka_[A-Za-z0-9_-]{40,}\.[A-Za-z0-9_-]{43}"
+"""Regular expression by which secret scanners find personal access tokens; RE2,
+Hyperscan, PCRE and Python read it alike."""
 
 FORMAT_VERSION: Final = 1
 """First element of every payload; another version is refused."""
@@ -66,6 +74,17 @@ class RefreshClaims(Claims, frozen=True, tag=FORMAT_VERSION):
     """
 
     generation: _Time
+
+
+class OnceClaims(Claims, frozen=True, tag=FORMAT_VERSION):
+    """What a verified one-time token says.
+
+    Attributes:
+        password: Keyed digest of the password hash that the user had when it was
+            issued.
+    """
+
+    password: str
 
 
 ClaimsT = TypeVar("ClaimsT", bound=Claims)

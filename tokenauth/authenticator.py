@@ -1,0 +1,104 @@
+"""Who a token stands for, now: the whole check, and nothing that changes anything."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import NamedTuple
+
+import msgspec
+
+from .errors import AuthError, TokenError, TokenRevokedError
+from .mint import Mint
+from .secrecy import Secretive
+from .sessions import Session, SessionStore
+from .tokens import Claims, RefreshClaims
+from .users import UserRecord, UserStore, scopes_of
+
+
+class Identity(NamedTuple):
+    """Who a token stands for, what it may do, and the session that keeps it alive."""
+
+    user: UserRecord
+    claims: Claims
+    session: Session
+
+
+class Inspection(NamedTuple):
+    """What a token of ours says, and why it is refused now, if it is."""
+
+    purpose: str
+    claims: Claims
+    refusal: AuthError | None
+
+
+class Authenticator(Secretive):
+    """Checks tokens against their signature, their time, their session and their user.
+
+    Args:
+        mint: The signers.
+        users: Where users are kept.
+        sessions: Where sessions are kept.
+        now: Seconds since the epoch.
+    """
+
+    def __init__(
+        self,
+        mint: Mint,
+        users: UserStore,
+        sessions: SessionStore,
+        *,
+        now: Callable[[], float] = time.time,
+    ) -> None:
+        self._mint = mint
+        self._users = users
+        self._sessions = sessions
+        self._now = now
+
+    def authenticate(self, token: str) -> Identity:
+        """Return who an access token or a personal access token stands for, now.
+
+        Raises:
+            TokenInvalidError: it was not issued here for this purpose, or altered.
+            TokenExpiredError: its time is over.
+            TokenRevokedError: its session has ended, or its user is gone or disabled.
+            StoreUnavailableError: nobody can tell.
+        """
+        now = self._now()
+        claims = self._mint.bearer_signer(token).verify(token, now)
+        return self._identify(claims, now)
+
+    def inspect(self, token: str) -> Inspection:
+        """Return what a token of any purpose says, and whether it is accepted now.
+
+        Raises:
+            TokenInvalidError: it was not issued here, or altered.
+            StoreUnavailableError: nobody can tell.
+        """
+        purpose, signer = self._mint.signer_of(token)
+        claims = signer.read(token)
+        now = self._now()
+        try:
+            signer.check_times(claims, now)
+            claims = self._identify(claims, now).claims
+        except TokenError as error:
+            return Inspection(purpose, claims, error)
+        return Inspection(purpose, claims, None)
+
+    def _identify(self, claims: Claims, now: float) -> Identity:
+        """Return who verified claims stand for, if session and user still stand."""
+        session = self._sessions.get(claims.session_id)
+        if session is None or now >= session.ends_at:
+            raise TokenRevokedError
+        if (
+            isinstance(claims, RefreshClaims)
+            and claims.generation != session.generation
+        ):
+            raise TokenRevokedError
+        user = self._users.get(claims.subject)
+        if user is None or not user.is_active:
+            raise TokenRevokedError
+        # A scope taken from the user is gone from the user's tokens at once.
+        if claims.scopes and not claims.scopes <= (allowed := scopes_of(user)):
+            claims = msgspec.structs.replace(claims, scopes=claims.scopes & allowed)
+        return Identity(user, claims, session)

@@ -1,0 +1,61 @@
+"""The endpoints' addresses, and what is answered where there is none."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from flask import Blueprint, Flask, Response, request
+from werkzeug.exceptions import HTTPException, MethodNotAllowed
+
+from . import api, state
+from .errors import AuthError, MethodNotAllowedError, NotFoundError
+from .responses import Problem, answer
+
+ROUTES: tuple[tuple[str, str, Callable[..., Response]], ...] = (
+    ("POST", "/login", api.log_in),
+    ("POST", "/refresh", api.refresh),
+    ("POST", "/logout", api.log_out),
+    ("GET", "/me", api.me),
+    ("GET", "/sessions", api.list_sessions),
+    ("DELETE", "/sessions", api.end_sessions),
+    ("DELETE", "/sessions/<session_id>", api.end_session),
+    ("POST", "/password", api.change_password),
+)
+
+
+def register(app: Flask, url_prefix: str) -> None:
+    """Add the endpoints to an application.
+
+    Args:
+        app: The application.
+        url_prefix: Where they are.
+    """
+    blueprint = Blueprint("tokenauth", __name__, url_prefix=url_prefix)
+    for method, path, view in ROUTES:
+        # Neither merged nor trailing slashes: no address of ours answers 3xx.
+        blueprint.add_url_rule(
+            path, view_func=view, methods=[method], merge_slashes=False
+        )
+    app.register_blueprint(blueprint)
+    app.register_error_handler(AuthError, _answer)
+    app.before_request(_refuse_unrouted)
+
+
+def _answer(error: AuthError) -> Response:
+    return answer(error, state.current().settings.realm)
+
+
+def _refuse_unrouted() -> None:
+    """Answer under our own prefix what Flask would answer in HTML."""
+    routing = request.routing_exception
+    if routing is None:
+        return
+    settings = state.current().settings
+    if request.path.startswith(f"{settings.url_prefix}/"):
+        raise Problem(_translated(routing), settings.realm)
+
+
+def _translated(routing: HTTPException) -> AuthError:
+    if isinstance(routing, MethodNotAllowed):
+        return MethodNotAllowedError(list(routing.valid_methods or ()))
+    return NotFoundError()
