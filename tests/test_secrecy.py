@@ -34,6 +34,7 @@ def test_nothing_that_holds_a_secret_can_be_printed_or_pickled() -> None:
     holders: list[Any] = [
         current,
         current.settings,
+        current.authenticator,
         current.authority,
         mint,
         mint.access,

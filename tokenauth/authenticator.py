@@ -53,7 +53,7 @@ class Authenticator(Secretive):
         self._mint = mint
         self._users = users
         self._sessions = sessions
-        self._now = now
+        self.now = now
 
     def authenticate(self, token: str) -> Identity:
         """Return who an access token or a personal access token stands for, now.
@@ -64,7 +64,7 @@ class Authenticator(Secretive):
             TokenRevokedError: its session has ended, or its user is gone or disabled.
             StoreUnavailableError: nobody can tell.
         """
-        now = self._now()
+        now = self.now()
         claims = self._mint.bearer_signer(token).verify(token, now)
         return self._identify(claims, now)
 
@@ -77,7 +77,7 @@ class Authenticator(Secretive):
         """
         purpose, signer = self._mint.signer_of(token)
         claims = signer.read(token)
-        now = self._now()
+        now = self.now()
         try:
             signer.check_times(claims, now)
             claims = self._identify(claims, now).claims

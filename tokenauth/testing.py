@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Generator, Iterable
 from contextlib import contextmanager
+from dataclasses import fields
 from typing import Any, Final
 
 from flask import Flask
@@ -50,13 +51,18 @@ def frozen_clock(app: Flask) -> Generator[Clock]:
     Raises:
         ConfigurationError: the application is not being tested.
     """
-    authority = _state_of(app).authority
-    running = authority.now
-    clock = authority.now = Clock(running())
+    current = _state_of(app)
+    running = current.authority.now
+    clock = Clock(running())
+    rooms = [getattr(current, field.name) for field in fields(current)]
+    rooms = [room for room in rooms if hasattr(room, "now")]
     try:
+        for room in rooms:
+            room.now = clock
         yield clock
     finally:
-        authority.now = running
+        for room in rooms:
+            room.now = running
 
 
 def client_as(
