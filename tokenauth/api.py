@@ -29,6 +29,7 @@ def log_in() -> Response:
         scope=body.scope,
         label=body.label,
         client=client(),
+        address=request.remote_addr,
     )
     return json_response(pair)
 
@@ -100,7 +101,10 @@ def change_password() -> Response:
     identity = _identity()
     body = read_body(request, PasswordRequest)
     pair = state.current().authority.change_password(
-        identity, body.current_password, body.new_password
+        identity,
+        body.current_password,
+        body.new_password,
+        address=request.remote_addr,
     )
     return json_response(pair)
 

@@ -67,6 +67,7 @@ class Authority(Secretive):
         scope: str | None = None,
         label: str | None = None,
         client: str | None = None,
+        address: str | None = None,
     ) -> TokenPair:
         """Start a session for whoever proves a password.
 
@@ -77,12 +78,15 @@ class Authority(Secretive):
                 section 3.3); None: all that the user may.
             label: The client's name for the session.
             client: The client's `User-Agent`.
+            address: The client's network address.
 
         Raises:
             InvalidCredentialsError: the two do not belong together.
             InvalidScopeError: the user does not have a scope that was asked for.
+            TooManyAttemptsError: the account or the network has no attempts left.
+            OverloadedError: too many passwords are being checked.
         """
-        proof = self._credentials.prove(username, password)
+        proof = self._credentials.prove(username, password, address)
         scopes = None if scope is None else scope.split(" ")
         session = self._start(proof.user, scopes, label, client)
         with self._ended_on_refusal(session):
@@ -193,18 +197,27 @@ class Authority(Secretive):
         """Return a session, or None when it has ended."""
         return self._sessions.get(session_id)
 
-    def change_password(self, identity: Identity, current: str, new: str) -> TokenPair:
+    def change_password(
+        self,
+        identity: Identity,
+        current: str,
+        new: str,
+        *,
+        address: str | None = None,
+    ) -> TokenPair:
         """Change a password and end every login of the user; return a new one.
 
         Raises:
             InvalidCredentialsError: the current password is wrong, or was changed by
                 somebody else at the same time.
             PasswordRefusedError: the policy refuses the new one.
+            TooManyAttemptsError: the account or the network has no attempts left.
+            OverloadedError: too many passwords are being checked.
             StoreUnavailableError: the change may not have happened.
         """
         user, claims, _ = identity
-        proof = self._credentials.prove_user(user, current)
-        new_hash = self._credentials.hash_new(new)
+        proof = self._credentials.prove_user(user, current, address)
+        new_hash = self._credentials.hash_new(new, user)
         session = self._sessions.get(claims.session_id)
         if session is None:
             raise TokenRevokedError

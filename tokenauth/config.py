@@ -54,7 +54,10 @@ class Settings(Secretive):
         query_param: URL parameter that may carry the token; None: none may.
         password_min_length: Fewest characters of a new password.
         password_max_length: Most bytes of a new password.
+        password_concurrency: Passwords that are hashed at a time in a process.
         argon2: What hashing a password costs.
+        login_limits: Attempts on a password, in the notation of the limits library.
+        limits_url: Where attempts are counted.
     """
 
     secret_keys: tuple[bytes, ...]
@@ -70,7 +73,10 @@ class Settings(Secretive):
     query_param: str | None
     password_min_length: int
     password_max_length: int
+    password_concurrency: int
     argon2: Argon2Cost
+    login_limits: str
+    limits_url: str
 
 
 def load(config: Mapping[str, Any], app_name: str) -> Settings:
@@ -105,7 +111,10 @@ def load(config: Mapping[str, Any], app_name: str) -> Settings:
         query_param=read.optional_name("QUERY_PARAM"),
         password_min_length=read.count("PASSWORD_MIN_LENGTH", 8),
         password_max_length=read.count("PASSWORD_MAX_LENGTH", 1024),
+        password_concurrency=read.count("PASSWORD_CONCURRENCY", 1),
         argon2=_argon2_cost(read, testing=bool(config.get("TESTING"))),
+        login_limits=read.texts("LOGIN_LIMITS", "30 per minute; 100 per day"),
+        limits_url=read.text("LIMITS_URL", _limits_url(read)),
     )
 
 
@@ -126,6 +135,9 @@ KNOWN: Final = frozenset(
         "QUERY_PARAM",
         "PASSWORD_MIN_LENGTH",
         "PASSWORD_MAX_LENGTH",
+        "PASSWORD_CONCURRENCY",
+        "LOGIN_LIMITS",
+        "LIMITS_URL",
         "ARGON2_MEMORY_COST",
         "ARGON2_TIME_COST",
         "ARGON2_PARALLELISM",
@@ -179,6 +191,12 @@ def _secret_key(name: str, key: object) -> bytes:
     if raw.strip() in _EXAMPLE_KEYS or raw.startswith(b"django-insecure-"):
         raise ConfigurationError(f"{name} is a published example key. {_NEW_KEY}")
     return raw
+
+
+def _limits_url(read: _Reader) -> str:
+    """Return where attempts are counted by default: with the sessions, if on Redis."""
+    url = read.text("SESSION_URL", "memory://")
+    return url if url.startswith(("redis://", "rediss://")) else "memory://"
 
 
 def _argon2_cost(read: _Reader, *, testing: bool) -> Argon2Cost:
@@ -249,6 +267,14 @@ class _Reader:
         if not isinstance(value, str) or not value.strip():
             raise ConfigurationError(f"{key} must be a text that is not empty.")
         return value
+
+    def texts(self, name: str, default: str) -> str:
+        """A text that is not empty, or a list of them, joined by semicolons."""
+        key, value = self._get(name, default)
+        parts = value if isinstance(value, list | tuple) else [value]
+        if not parts or not all(isinstance(p, str) and p.strip() for p in parts):
+            raise ConfigurationError(f"{key} must be a text, or a list of texts.")
+        return ";".join(parts)
 
     def path(self, name: str, default: str) -> str:
         """A URL prefix: one leading slash, none at the end."""

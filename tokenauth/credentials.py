@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from typing import NamedTuple
 
 from . import events, passwords
-from .errors import InvalidCredentialsError, StoreUnavailableError
+from .errors import (
+    AuthError,
+    InvalidCredentialsError,
+    OverloadedError,
+    StoreUnavailableError,
+    TooManyAttemptsError,
+)
 from .events import LOGGER, Emit
+from .gate import Gate
 from .passwords import Argon2Cost, PasswordPolicy
+from .throttle import Throttle, network_of
 from .users import UserRecord, UserStore, fold_username
 
 
@@ -18,6 +28,13 @@ class Proof(NamedTuple):
     password_hash: str
 
 
+class Attempt(NamedTuple):
+    """Whose password is tried, and from which network."""
+
+    account: str
+    network: str
+
+
 class Credentials:
     """Checks usernames and passwords.
 
@@ -25,6 +42,8 @@ class Credentials:
         users: Where users are kept.
         cost: What hashing a password costs.
         policy: What a new password must satisfy.
+        throttle: Counts attempts.
+        gate: Bounds how many hashes are computed at a time.
         emit: Announces an event.
     """
 
@@ -34,31 +53,46 @@ class Credentials:
         *,
         cost: Argon2Cost,
         policy: PasswordPolicy,
+        throttle: Throttle,
+        gate: Gate,
         emit: Emit,
     ) -> None:
         self._users = users
         self._cost = cost
         self._policy = policy
+        self._throttle = throttle
+        self._gate = gate
         self._emit = emit
         self._dummy = passwords.dummy_hash(cost)
 
-    def prove(self, username: str, password: str) -> Proof:
+    def prove(self, username: str, password: str, address: str | None = None) -> Proof:
         """Return the user that a username and a password belong to.
 
         One hash is computed, whoever is asked for: the amount of work tells nothing
         about the account.
 
+        Args:
+            username: As the client sent it.
+            password: As the client sent it.
+            address: The client's network address.
+
         Raises:
             InvalidCredentialsError: no such user, wrong password, or an account that is
                 disabled or has no usable password.
+            TooManyAttemptsError: the account or the network has no attempts left.
+            OverloadedError: too many passwords are being checked.
         """
         account = fold_username(username)
-        user = None if account is None else self._users.find(account)
-        return self._prove(user, account or username, password)
+        with self._attempt(account or username, address) as attempt:
+            user = None if account is None else self._users.find(account)
+            return self._prove(user, attempt, password)
 
-    def prove_user(self, user: UserRecord, password: str) -> Proof:
+    def prove_user(
+        self, user: UserRecord, password: str, address: str | None = None
+    ) -> Proof:
         """Return the proof that a password is this user's, as `prove` does."""
-        return self._prove(user, account_of(user), password)
+        with self._attempt(account_of(user), address) as attempt:
+            return self._prove(user, attempt, password)
 
     def prove_again(self, proof: Proof, password: str) -> Proof:
         """Return a proof as it holds now, for what is done on the strength of it.
@@ -72,7 +106,7 @@ class Credentials:
         user = self.active_user(proof.user.get_id())
         if user.password_hash == proof.password_hash:
             return Proof(user, proof.password_hash)
-        return self._verify(user, password)
+        return self._verify(user, password, (account_of(user),))
 
     def active_user(self, user_id: str) -> UserRecord:
         """Return the user with this id as the store has it now.
@@ -88,48 +122,78 @@ class Credentials:
     def upgrade(self, proof: Proof, password: str) -> None:
         """Store a stronger hash of a proved password where the stored one is weak.
 
-        A store that fails here fails nothing: the next login tries again.
+        A store that fails here, or a busy gate, fails nothing: the next login tries
+        again.
         """
         if not passwords.needs_upgrade(proof.password_hash, self._cost):
             return
         try:
             self._users.set_password_hash(
                 proof.user.get_id(),
-                passwords.hash_password(password, self._cost),
+                self._hash(password, proof.user),
                 expected=proof.password_hash,
             )
-        except StoreUnavailableError:
-            LOGGER.warning("a password hash could not be upgraded: store unavailable")
+        except (StoreUnavailableError, OverloadedError) as error:
+            LOGGER.warning("a password hash could not be upgraded: %s", error.code)
 
-    def hash_new(self, password: str) -> str:
-        """Return the hash to store for a new password.
+    def hash_new(self, password: str, user: UserRecord) -> str:
+        """Return the hash to store for a user's new password.
 
         Raises:
             PasswordRefusedError: the policy refuses it; the error names the rule.
+            OverloadedError: too many passwords are being checked.
         """
         self._policy.check(password)
-        return passwords.hash_password(password, self._cost)
+        return self._hash(password, user)
 
-    def _prove(self, user: UserRecord | None, account: str, password: str) -> Proof:
+    @contextlib.contextmanager
+    def _attempt(self, account: str, address: str | None) -> Iterator[Attempt]:
+        """Count an attempt for as long as it is one: not if it succeeds or is put off.
+
+        It is counted before it is made, so parallel guesses are all counted in time
+        (CVE-2019-5421).
+        """
+        attempt = Attempt(account, network_of(address))
         try:
-            return self._verify(user, password)
+            self._throttle.reserve(*attempt)
+        except TooManyAttemptsError:
+            self._emit(events.attempts_limited, account=account)
+            raise
+        try:
+            yield attempt
+        except InvalidCredentialsError:
+            raise
+        except AuthError:  # overloaded, or a store that is down: no guess was made
+            self._throttle.release(*attempt)
+            raise
+        self._throttle.welcome(*attempt)
+
+    def _prove(self, user: UserRecord | None, attempt: Attempt, password: str) -> Proof:
+        try:
+            return self._verify(user, password, attempt)
         except InvalidCredentialsError:
             self._emit(
                 events.login_failed,
-                account=account,
+                account=attempt.account,
                 user_id=None if user is None else user.get_id(),
                 reason=_reason(user),
             )
             raise
 
-    def _verify(self, user: UserRecord | None, password: str) -> Proof:
+    def _verify(
+        self, user: UserRecord | None, password: str, holders: tuple[str, ...]
+    ) -> Proof:
         stored = None if user is None else user.password_hash
         if stored is None or not passwords.is_supported(stored):
             stored = self._dummy
-        passwords.verify_password(stored, password)
+        self._gate.run(holders, passwords.verify_password, stored, password)
         if user is None or not user.is_active:
             raise InvalidCredentialsError
         return Proof(user, stored)
+
+    def _hash(self, password: str, user: UserRecord) -> str:
+        holders = (account_of(user),)
+        return self._gate.run(holders, passwords.hash_password, password, self._cost)
 
 
 def account_of(user: UserRecord) -> str:

@@ -15,12 +15,14 @@ from .authority import Authority
 from .credentials import Credentials
 from .errors import ConfigurationError
 from .events import LOGGER, Event
+from .gate import Gate
 from .login import TokenLoginManager
 from .mint import Mint, TokenPair
 from .passwords import PasswordPolicy
 from .sessions import SessionStore
 from .state import State
 from .stores import open_sessions
+from .throttle import Throttle
 from .tokens import Claims
 from .users import DictUserStore, User, UserRecord, UserStore
 
@@ -92,6 +94,8 @@ class TokenAuth:
             policy=PasswordPolicy(
                 settings.password_min_length, settings.password_max_length
             ),
+            throttle=Throttle(settings.login_limits, settings.limits_url),
+            gate=Gate(settings.password_concurrency),
             emit=emit,
         )
         if sessions is None:
