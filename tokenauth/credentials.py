@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Generator
 from typing import NamedTuple
 
 from . import events, passwords
@@ -147,7 +147,7 @@ class Credentials:
         return self._hash(password, user)
 
     @contextlib.contextmanager
-    def _attempt(self, account: str, address: str | None) -> Iterator[Attempt]:
+    def _attempt(self, account: str, address: str | None) -> Generator[Attempt]:
         """Count an attempt for as long as it is one: not if it succeeds or is put off.
 
         It is counted before it is made, so parallel guesses are all counted in time

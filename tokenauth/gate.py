@@ -10,7 +10,7 @@ import contextlib
 import os
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Final, ParamSpec, TypeVar
 
@@ -78,7 +78,7 @@ class Gate:
         self._held: Counter[str] = Counter()
 
     @contextlib.contextmanager
-    def _place(self, holders: tuple[str, ...]) -> Iterator[None]:
+    def _place(self, holders: tuple[str, ...]) -> Generator[None]:
         with self._lock:
             if not self._admits(holders):
                 raise OverloadedError

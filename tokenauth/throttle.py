@@ -51,7 +51,7 @@ class Throttle:
         self._buckets = _MEMORY_BUCKETS if url.startswith("memory:") else None
         try:
             storage = storage_from_string(url, wrap_exceptions=True)
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 # each driver raises its own
             raise ConfigurationError(
                 "TOKENAUTH_LIMITS_URL names no store that attempts can be counted in: "
                 f"{type(error).__name__}. Use 'memory://' or 'redis://...' (with "
