@@ -21,7 +21,7 @@ from .errors import (
 )
 from .extension import TokenAuth
 from .guards import current_claims, fresh_login_required, require_scopes
-from .mint import TokenPair
+from .mint import PERSONAL_TOKEN_PATTERN, TokenPair
 from .passwords import hash_password
 from .sessions import Session, SessionStore
 from .stores.memory import MemorySessionStore
@@ -29,6 +29,7 @@ from .tokens import Claims
 from .users import DictUserStore, User, UserStore
 
 __all__ = [
+    "PERSONAL_TOKEN_PATTERN",
     "AuthError",
     "Claims",
     "DictUserStore",

@@ -6,7 +6,14 @@ from flask import Response, request
 
 from . import login, state
 from .authenticator import Identity
-from .errors import AuthError, InvalidRequestError, NotFoundError, TokenMissingError
+from .bodies import read_body
+from .errors import (
+    AuthError,
+    FreshLoginRequiredError,
+    InvalidRequestError,
+    NotFoundError,
+    TokenMissingError,
+)
 from .responses import json_response, no_content
 from .schemas import (
     LoginRequest,
@@ -14,9 +21,9 @@ from .schemas import (
     PasswordRequest,
     RefreshRequest,
     SessionList,
-    read_body,
-    view_of,
+    session_view,
 )
+from .scopes import written
 from .sessions import LOGIN
 
 
@@ -54,39 +61,33 @@ def log_out() -> Response:
 
 def me() -> Response:
     """Say who the token stands for."""
-    user, claims, session = _identity()
+    user, claims, session = current_identity()
     return json_response(
         Me(
             id=claims.subject,
             username=getattr(user, "username", None),
-            scope=" ".join(sorted(claims.scopes)),
-            session=view_of(session, current_id=claims.session_id),
+            scope=written(claims.scopes),
+            session=session_view(session, current_id=claims.session_id),
         )
     )
 
 
 def list_sessions() -> Response:
     """List the user's own logins."""
-    claims = _identity().claims
+    claims = current_login().claims
     sessions = state.current().authority.sessions_of(claims.subject)
-    views = [view_of(each, current_id=claims.session_id) for each in sessions]
+    views = [session_view(each, current_id=claims.session_id) for each in sessions]
     return json_response(SessionList(sessions=views))
 
 
 def end_session(session_id: str) -> Response:
     """End one of the user's own logins."""
-    claims = _identity().claims
-    authority = state.current().authority
-    session = authority.session(session_id)
-    if session is None or session.user_id != claims.subject or session.kind != LOGIN:
-        raise NotFoundError
-    authority.revoke_session(session_id, user_id=claims.subject)
-    return no_content()
+    return end_own(session_id, kind=LOGIN)
 
 
 def end_sessions() -> Response:
     """End all of the user's own logins, or all but this one."""
-    claims = _identity().claims
+    claims = current_login().claims
     keep = request.args.get("keep")
     if keep not in (None, "current"):
         raise InvalidRequestError("The parameter 'keep' can only be 'current'.")
@@ -98,13 +99,14 @@ def end_sessions() -> Response:
 
 def change_password() -> Response:
     """Change the user's own password; every other login ends."""
-    identity = _identity()
+    identity = current_login()
     body = read_body(request, PasswordRequest)
     pair = state.current().authority.change_password(
         identity,
         body.current_password,
         body.new_password,
         address=request.remote_addr,
+        end_tokens=body.end_tokens,
     )
     return json_response(pair)
 
@@ -115,8 +117,41 @@ def client() -> str | None:
     return "".join(c for c in agent if c.isprintable()) or None
 
 
-def _identity() -> Identity:
+def current_identity() -> Identity:
+    """Return who the current request's token stands for.
+
+    Raises:
+        AuthError: it carries none, or one that is bad, or nobody can tell.
+    """
     identity = login.identity()
     if identity is None:
         raise TokenMissingError
     return identity
+
+
+def current_login() -> Identity:
+    """Return who is logged in: what is left to a person, no script may do.
+
+    Raises:
+        FreshLoginRequiredError: the token is a personal access token.
+        AuthError: as `current_identity`.
+    """
+    identity = current_identity()
+    if identity.session.kind != LOGIN:
+        raise FreshLoginRequiredError
+    return identity
+
+
+def end_own(session_id: str, *, kind: str) -> Response:
+    """End what the user has of a kind; another's is answered as if it did not exist.
+
+    Raises:
+        NotFoundError: the user has no such session.
+    """
+    user_id = current_login().claims.subject
+    authority = state.current().authority
+    session = authority.session(session_id)
+    if session is None or session.user_id != user_id or session.kind != kind:
+        raise NotFoundError
+    authority.revoke_session(session_id, user_id=user_id)
+    return no_content()

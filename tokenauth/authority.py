@@ -15,12 +15,12 @@ from .credentials import Credentials, Proof
 from .errors import (
     InvalidCredentialsError,
     InvalidGrantError,
-    InvalidScopeError,
     TokenError,
     TokenRevokedError,
 )
 from .events import Emit
 from .mint import Mint, TokenPair
+from .scopes import grant
 from .secrecy import Secretive
 from .sessions import LOGIN, Session, SessionStore, new_session_id
 from .tokens import Claims, RefreshClaims
@@ -87,8 +87,7 @@ class Authority(Secretive):
             OverloadedError: too many passwords are being checked.
         """
         proof = self._credentials.prove(username, password, address)
-        scopes = None if scope is None else scope.split(" ")
-        session = self._start(proof.user, scopes, label, client)
+        session = self._start(proof.user, scope, label, client)
         with self._ended_on_refusal(session):
             proof = self._credentials.prove_again(proof, password)
         self._credentials.upgrade(proof, password)
@@ -187,6 +186,22 @@ class Authority(Secretive):
         self._emit(events.session_revoked, user_id=user_id, reason=f"{ended} ended")
         return ended
 
+    def revoke_token(self, token: str) -> None:
+        """End what a token of any purpose belongs to; holding it is the right to.
+
+        A token that is not good (any more) has nothing left to end (RFC 7009 section
+        2.2).
+
+        Raises:
+            StoreUnavailableError: the session may still stand.
+        """
+        try:
+            _, signer = self._mint.signer_of(token)
+            claims = signer.verify(token, self.now())
+        except TokenError:
+            return
+        self.revoke_session(claims.session_id, user_id=claims.subject)
+
     def sessions_of(self, user_id: str) -> list[Session]:
         """Return a user's logins that still stand, newest first."""
         now = self.now()
@@ -204,8 +219,16 @@ class Authority(Secretive):
         new: str,
         *,
         address: str | None = None,
+        end_tokens: bool = False,
     ) -> TokenPair:
         """Change a password and end every login of the user; return a new one.
+
+        Args:
+            identity: Who changes it, and in which login.
+            current: The current password.
+            new: The new password.
+            address: The client's network address.
+            end_tokens: Whether the personal access tokens end, too.
 
         Raises:
             InvalidCredentialsError: the current password is wrong, or was changed by
@@ -223,14 +246,15 @@ class Authority(Secretive):
             raise TokenRevokedError
         # Hashing took its time: a change that came too late ends nobody's login.
         proof = self._credentials.prove_again(proof, current)
+        kind = None if end_tokens else LOGIN
         # Ended before and after: should a store fail in between, the old logins are
         # gone all the same, and none that began in between is left.
-        self._sessions.end_all(claims.subject, kind=LOGIN)
+        self._sessions.end_all(claims.subject, kind=kind)
         if not self._users.set_password_hash(
             claims.subject, new_hash, expected=proof.password_hash
         ):
             raise InvalidCredentialsError
-        self._sessions.end_all(claims.subject, kind=LOGIN)
+        self._sessions.end_all(claims.subject, kind=kind)
         self._announce(events.password_changed, session)
         scopes = session.scopes & scopes_of(user)
         renewed = self._start(user, scopes, session.label, session.client)
@@ -241,21 +265,17 @@ class Authority(Secretive):
     def _start(
         self,
         user: UserRecord,
-        scopes: Iterable[str] | None,
+        scopes: str | Iterable[str] | None,
         label: str | None,
         client: str | None,
     ) -> Session:
-        allowed = scopes_of(user)
-        granted = allowed if scopes is None else frozenset(scopes)
-        if not granted <= allowed:
-            raise InvalidScopeError
         now = self.now()
         session = Session(
             id=new_session_id(),
             user_id=user.get_id(),
             label=label,
             client=client,
-            scopes=granted,
+            scopes=grant(scopes, scopes_of(user)),
             created_at=now,
             authenticated_at=now,
             refreshed_at=now,

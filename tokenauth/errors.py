@@ -120,7 +120,7 @@ class FreshLoginRequiredError(AuthError):
     title = "Fresh login required"
     challenge = "insufficient_user_authentication"
 
-    description = "This needs a fresh login, which a token cannot give here."
+    description = "This needs a fresh login, which this token cannot stand for."
 
     def __init__(self, max_age: int | None = None) -> None:
         self.max_age = max_age
@@ -215,12 +215,18 @@ class PayloadTooLargeError(AuthError):
 
 
 class UnsupportedMediaTypeError(AuthError):
-    """The body is not of the media type that the route reads."""
+    """The body is not of the media type that the route reads.
+
+    Args:
+        media_type: The one that it reads.
+    """
 
     code = "unsupported_media_type"
     status = 415
     title = "Unsupported media type"
-    description = "Send the body with the header 'Content-Type: application/json'."
+
+    def __init__(self, media_type: str) -> None:
+        super().__init__(f"Send the body with the header 'Content-Type: {media_type}'.")
 
 
 class RetryLaterError(AuthError):

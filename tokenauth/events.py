@@ -28,6 +28,8 @@ session_refreshed: Final = _signals.signal("session-refreshed")
 refresh_reused: Final = _signals.signal("refresh-reused")
 session_revoked: Final = _signals.signal("session-revoked")
 password_changed: Final = _signals.signal("password-changed")
+token_created: Final = _signals.signal("token-created")
+token_redeemed: Final = _signals.signal("token-redeemed")
 token_refused: Final = _signals.signal("token-refused")
 store_failed: Final = _signals.signal("store-failed")
 

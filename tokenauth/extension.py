@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Mapping
+from datetime import timedelta
 from functools import partial
 
 from blinker import NamedSignal
@@ -18,7 +19,9 @@ from .events import LOGGER, Event
 from .gate import Gate
 from .login import TokenLoginManager
 from .mint import Mint, TokenPair
+from .once import OneTimeTokens
 from .passwords import PasswordPolicy
+from .personal import PersonalTokens
 from .sessions import SessionStore
 from .state import State
 from .stores import open_sessions
@@ -107,6 +110,8 @@ class TokenAuth:
             authority=Authority(
                 settings, mint, user_store, sessions, credentials, emit=emit, now=now
             ),
+            personal=PersonalTokens(mint, sessions, emit=emit, now=now),
+            once=OneTimeTokens(mint, user_store, sessions, emit=emit, now=now),
             emit=emit,
         )
         if settings.query_param is not None:
@@ -142,7 +147,10 @@ class TokenAuth:
         )
 
     def verify(self, token: str) -> Claims:
-        """Return what an access token says, after the whole check that a request gets.
+        """Return what a token says, after the whole check that a request gets.
+
+        Args:
+            token: An access token or a personal access token.
 
         Raises:
             TokenInvalidError: it was not issued here for this purpose, or altered.
@@ -150,7 +158,44 @@ class TokenAuth:
             TokenRevokedError: its session has ended, or its user is gone or disabled.
             StoreUnavailableError: nobody can tell.
         """
-        return state.current().authenticator.authenticate(token).claims
+        current = state.current()
+        identity = current.authenticator.authenticate(token)
+        current.personal.note_use(identity.session)
+        return identity.claims
+
+    def issue_once(
+        self, purpose: str, user: UserRecord, max_age: float | timedelta
+    ) -> str:
+        """Return a token for one use, for a link that the application sends.
+
+        It ends when it is used, when a newer one is issued for this purpose and user,
+        when the password changes, and after its time. Redeem it on a POST: programs
+        that look at mails follow links.
+
+        Args:
+            purpose: What it is for: lower-case letters, digits and hyphens, at most 32.
+            user: Whose it is.
+            max_age: How long it lives, in seconds or as a `timedelta`: from a second
+                to a year.
+
+        Raises:
+            ValueError: the purpose or the age cannot be used.
+            StoreUnavailableError: it could not be kept.
+        """
+        return state.current().once.issue(purpose, user, max_age)
+
+    def redeem(self, purpose: str, token: str) -> UserRecord:
+        """Return whose token this is, and end it: of any number of uses one succeeds.
+
+        Raises:
+            ValueError: the purpose cannot be used.
+            TokenInvalidError: it was not issued here for this purpose, or altered.
+            TokenExpiredError: its time is over.
+            TokenRevokedError: it was used, a newer one was issued, the password was
+                changed since, or the user is gone or disabled.
+            StoreUnavailableError: nobody can tell.
+        """
+        return state.current().once.redeem(purpose, token)
 
     def revoke_session(self, session_id: str) -> bool:
         """End a session at once, with all its tokens.

@@ -66,7 +66,7 @@ def fresh_login_required(
 
     def check() -> None:
         if current_claims:
-            now = state.current().authority.now()
+            now = int(state.current().authority.now())
             if now - current_claims.authenticated_at > max_age:
                 _refuse(FreshLoginRequiredError(max_age))
         elif not flask_login.login_fresh():

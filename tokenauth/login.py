@@ -7,9 +7,18 @@ that token's user or nobody; any other request is left to Flask-Login as it is.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any, cast
 
-from flask import Flask, Request, Response, current_app, g, request
+from flask import (
+    Flask,
+    Request,
+    Response,
+    after_this_request,
+    current_app,
+    g,
+    request,
+)
 from flask.sessions import SessionInterface, SessionMixin
 from flask_login import LoginManager, fresh_login_required, login_required
 from flask_login.signals import user_loaded_from_request, user_unauthorized
@@ -25,6 +34,7 @@ from .errors import (
     TokenMissingError,
 )
 from .responses import Problem
+from .sessions import PERSONAL
 
 # Where Flask-Login keeps the user of a request, and where we keep what the token said.
 _USER = "_login_user"
@@ -94,6 +104,24 @@ def identity() -> Identity | None:
     return outcome
 
 
+def authenticate(token: str) -> Identity:
+    """Return who a token stands for, now; its use is noted once that is answered.
+
+    Raises:
+        AuthError: it is bad, or nobody can tell.
+    """
+    current = state.current()
+    identity = current.authenticator.authenticate(token)
+    if identity.session.kind == PERSONAL:
+
+        @after_this_request
+        def note_use(response: Response) -> Response:
+            response.call_on_close(partial(current.personal.note_use, identity.session))
+            return response
+
+    return identity
+
+
 class TokenLoginManager(LoginManager):  # type: ignore[misc] # Flask-Login has no types
     """Flask-Login's manager, with the token before session and remember cookie.
 
@@ -124,7 +152,7 @@ class TokenLoginManager(LoginManager):  # type: ignore[misc] # Flask-Login has n
         try:
             if isinstance(presented, AuthError):
                 raise presented
-            outcome = current.authenticator.authenticate(presented)
+            outcome = authenticate(presented)
         except AuthError as error:
             self._refuse(error)
             return

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import contextlib
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from .config import Settings
 from .errors import TokenInvalidError
+from .scopes import written
 from .secrecy import Secretive
-from .sessions import Session
+from .sessions import PERSONAL, Session
 from .tokens import (
     ACCESS,
-    PERSONAL,
-    PERSONAL_PREFIX,
     REFRESH,
     Claims,
     ClaimsT,
@@ -22,6 +21,13 @@ from .tokens import (
     TokenSigner,
 )
 from .users import UserRecord, scopes_of
+
+PERSONAL_PREFIX: Final = "tka_"
+"""How every personal access token begins."""
+
+PERSONAL_TOKEN_PATTERN: Final = r"\btka_[A-Za-z0-9_-]{40,}\.[A-Za-z0-9_-]{43}"
+"""Regular expression by which secret scanners find personal access tokens: RE2,
+Hyperscan, PCRE and Python read it alike."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, repr=False)
@@ -58,9 +64,9 @@ class Mint(Secretive):
         self.refresh = self._signer(REFRESH, RefreshClaims)
         self.personal = self._signer(PERSONAL, Claims, prefix=PERSONAL_PREFIX)
 
-    def once(self, purpose: str) -> TokenSigner[OnceClaims]:
-        """Return the signer of the application's one-time tokens for a purpose."""
-        return self._signer(f"once:{purpose}", OnceClaims)
+    def once(self, kind: str) -> TokenSigner[OnceClaims]:
+        """Return the signer of one kind of one-time tokens: its keys are its own."""
+        return self._signer(kind, OnceClaims)
 
     def bearer_signer(self, token: str) -> TokenSigner[Claims]:
         """Return the one signer that a token in an `Authorization` header can be of."""
@@ -97,8 +103,20 @@ class Mint(Secretive):
             expires_in=expires_at - issued_at,
             refresh_token=self.refresh.issue(refresh),
             refresh_expires_in=ends_at - issued_at,
-            scope=" ".join(sorted(scopes)),
+            scope=written(scopes),
         )
+
+    def personal_token(self, session: Session) -> str:
+        """Return the personal access token that a session keeps alive."""
+        claims = Claims(
+            subject=session.user_id,
+            session_id=session.id,
+            issued_at=int(session.created_at),
+            expires_at=int(session.expires_at),
+            authenticated_at=int(session.authenticated_at),
+            scopes=session.scopes,
+        )
+        return self.personal.issue(claims)
 
     def signer_of(self, token: str) -> tuple[str, TokenSigner[Any]]:
         """Return the purpose of a token and its signer.

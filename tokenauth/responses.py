@@ -58,9 +58,9 @@ def json_response(
     return no_store(Response(_encode(body), status, mimetype=mimetype))
 
 
-def no_content() -> Response:
+def no_content(status: int = 204) -> Response:
     """Return the answer to a request that is done and has nothing to say."""
-    response = no_store(Response(status=204))
+    response = no_store(Response(status=status))
     response.headers.remove("Content-Type")
     return response
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from flask import Blueprint, Flask, Response, request
 from werkzeug.exceptions import HTTPException, MethodNotAllowed
 
-from . import api, state
+from . import api, state, token_api
 from .errors import AuthError, MethodNotAllowedError, NotFoundError
 from .responses import Problem, answer
 
@@ -20,6 +20,11 @@ ROUTES: tuple[tuple[str, str, Callable[..., Response]], ...] = (
     ("DELETE", "/sessions", api.end_sessions),
     ("DELETE", "/sessions/<session_id>", api.end_session),
     ("POST", "/password", api.change_password),
+    ("GET", "/tokens", token_api.list_tokens),
+    ("POST", "/tokens", token_api.create_token),
+    ("DELETE", "/tokens/<session_id>", token_api.end_token),
+    ("POST", "/revoke", token_api.revoke),
+    ("POST", "/introspect", token_api.introspect),
 )
 
 

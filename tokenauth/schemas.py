@@ -1,154 +1,193 @@
-"""The bodies of requests and answers, and the door that request bodies come through."""
+"""The bodies of requests and answers, and what the API's description says of them."""
 
 from __future__ import annotations
 
-import json
 from datetime import UTC, datetime
-from typing import Annotated, TypeVar
+from typing import Annotated, Final
 
-import msgspec
-from flask import Request
 from msgspec import Meta, Struct
-from werkzeug.exceptions import ClientDisconnected, RequestEntityTooLarge
 
-from .errors import (
-    InvalidRequestError,
-    PayloadTooLargeError,
-    UnsupportedMediaTypeError,
-)
+from .scopes import written
 from .secrecy import Secretive
-from .sessions import Session
+from .sessions import NEVER, Session
 
-MAX_BODY_BYTES = 16 * 1024
-"""Largest body that is read."""
+DEFAULT_EXPIRES_IN: Final = 30 * 86400
+"""Seconds that a personal access token lives when its maker says nothing."""
 
-# Printable text; labels are shown in lists of sessions, and logged.
-Label = Annotated[
-    str, Meta(min_length=1, max_length=100, pattern=r"^[^\x00-\x1f\x7f-\x9f]*$")
+_MAX_EXPIRES_IN: Final = 100 * 365 * 86400
+
+# Printable: labels and names are shown in lists.
+_LABEL: Final = r"^[^\x00-\x1f\x7f-\x9f]*$"
+
+Name = Annotated[str, Meta(examples=["Jo's laptop"])]
+NewName = Annotated[Name, Meta(min_length=1, max_length=100, pattern=_LABEL)]
+Scope = Annotated[
+    str,
+    Meta(
+        description="Names of scopes, separated by one space each (RFC 6749 section "
+        "3.3).",
+        examples=["reports:read reports:write"],
+    ),
 ]
+Username = Annotated[str, Meta(examples=["JohnDoe"])]
+Password = Annotated[str, Meta(examples=["correct horse battery"])]
+Token = Annotated[str, Meta(examples=["lwGmSm9obkRvZbZ..."])]
+Id = Annotated[str, Meta(examples=["r2u5WnCkEYhjLq0gT8xP3A"])]
+Time = Annotated[
+    datetime, Meta(tz=True, description="UTC.", examples=["2026-11-02T09:30:00Z"])
+]
+ExpiresIn = Annotated[int, Meta(ge=1, le=_MAX_EXPIRES_IN, examples=[2592000])]
+Seconds = Annotated[int, Meta(description="Seconds since the epoch.")]
 
 
 class LoginRequest(Secretive, Struct, forbid_unknown_fields=True, frozen=True):
-    """Body of `POST /auth/login`."""
+    """Who logs in, and for what.
 
-    username: str
-    password: str
-    label: Label | None = None
-    scope: str | None = None
+    Without `scope`, the tokens can do all that the user may.
+    """
+
+    username: Username
+    password: Password
+    label: NewName | None = None
+    scope: Scope | None = None
 
 
 class RefreshRequest(Secretive, Struct, forbid_unknown_fields=True, frozen=True):
-    """Body of `POST /auth/refresh`."""
+    """The refresh token of the last answer; it is traded once."""
 
-    refresh_token: str
+    refresh_token: Token
 
 
 class PasswordRequest(Secretive, Struct, forbid_unknown_fields=True, frozen=True):
-    """Body of `POST /auth/password`."""
+    """The password that is, and the one that shall be.
 
-    current_password: str
-    new_password: str
+    Personal access tokens go on unless `end_tokens` is true.
+    """
+
+    current_password: Password
+    new_password: Annotated[str, Meta(examples=["staple tidy lantern"])]
+    end_tokens: bool = False
+
+
+class TokenRequest(Struct, forbid_unknown_fields=True, frozen=True):
+    """The personal access token to make.
+
+    Without `scope` it can do all that the token can with which it is made. It lives
+    30 days unless `expires_in` says otherwise; with null, until it is ended.
+    """
+
+    name: NewName
+    scope: Scope | None = None
+    expires_in: ExpiresIn | None = DEFAULT_EXPIRES_IN
+
+
+class TokenForm(Secretive, Struct, frozen=True):
+    """The token that it is about; the hint is not needed (RFC 7009 section 2.1)."""
+
+    token: Token
+    token_type_hint: str | None = None
 
 
 class SessionView(Struct, frozen=True):
-    """A session as its owner sees it; times in RFC 3339, UTC."""
+    """A login as its owner sees it. `expires_at` is null when it has no end."""
 
-    id: str
-    label: str | None
-    client: str | None
-    created_at: datetime
-    refreshed_at: datetime
-    expires_at: datetime
+    id: Id
+    label: Name | None
+    client: Annotated[str, Meta(examples=["curl/8.9.1"])] | None
+    created_at: Time
+    refreshed_at: Time
+    expires_at: Time | None
     current: bool
 
 
 class SessionList(Struct, frozen=True):
-    """Answer of `GET /auth/sessions`."""
+    """The user's own logins, newest first."""
 
     sessions: list[SessionView]
 
 
 class Me(Struct, frozen=True):
-    """Answer of `GET /auth/me`."""
+    """Who the token stands for, what it may do, and the login that it belongs to."""
 
-    id: str
-    username: str | None
-    scope: str
+    id: Annotated[str, Meta(examples=["JohnDoe"])]
+    username: Username | None
+    scope: Scope
     session: SessionView
 
 
-def view_of(session: Session, *, current_id: str) -> SessionView:
+class TokenView(Struct, frozen=True):
+    """A personal access token as its owner sees it.
+
+    `last_used_at` is null before the first use and up to five minutes behind after it;
+    `expires_at` is null when it has no end.
+    """
+
+    id: Id
+    name: Name
+    scope: Scope
+    created_at: Time
+    last_used_at: Time | None
+    expires_at: Time | None
+
+
+class TokenList(Struct, frozen=True):
+    """The user's own personal access tokens, newest first."""
+
+    tokens: list[TokenView]
+
+
+class NewToken(Secretive, TokenView, frozen=True, kw_only=True):
+    """A personal access token that was just made; `token` is never shown again."""
+
+    token: Annotated[str, Meta(examples=["tka_lwGmSm9obkRvZbZ..."])]
+
+
+class Introspection(Struct, frozen=True, omit_defaults=True):
+    """What a token says (RFC 7662 section 2.2); of a bad one, only `active`: false."""
+
+    active: bool
+    sub: Annotated[str, Meta(examples=["JohnDoe"])] | None = None
+    username: Username | None = None
+    scope: Scope | None = None
+    token_type: Annotated[str, Meta(examples=["Bearer"])] | None = None
+    iat: Seconds | None = None
+    exp: Seconds | None = None
+    auth_time: Seconds | None = None
+
+
+def session_view(session: Session, *, current_id: str) -> SessionView:
     """Return a session as its owner sees it."""
     return SessionView(
         id=session.id,
         label=session.label,
         client=session.client,
         created_at=_utc(session.created_at),
-        refreshed_at=_utc(session.refreshed_at),
-        expires_at=_utc(session.ends_at),
+        refreshed_at=_utc(session.refreshed_at or session.created_at),
+        expires_at=_end(session),
         current=session.id == current_id,
     )
 
 
-def _utc(seconds: float) -> datetime:
-    return datetime.fromtimestamp(int(seconds), UTC)
-
-
-BodyT = TypeVar("BodyT", bound=Struct)
-
-
-def read_body(request: Request, body_type: type[BodyT]) -> BodyT:
-    """Return the JSON body of a request.
+def token_view(session: Session, allowed: frozenset[str]) -> TokenView:
+    """Return a personal access token as its owner sees it.
 
     Args:
-        request: The request; its body has not been read yet.
-        body_type: What it must be: strict types, unknown fields refused.
-
-    Raises:
-        UnsupportedMediaTypeError: it is not `application/json` in plain UTF-8. Other
-            types could be sent across sites without a preflight (ASVS 3.5.2).
-        PayloadTooLargeError: it is larger than `MAX_BODY_BYTES`.
-        InvalidRequestError: it is not JSON, not of this type, or names a field twice.
+        session: The session that keeps it alive.
+        allowed: What the owner may do now.
     """
-    charset = request.mimetype_params.get("charset", "utf-8").lower()
-    if (
-        request.mimetype != "application/json"
-        or charset != "utf-8"
-        or "Content-Encoding" in request.headers
-    ):
-        raise UnsupportedMediaTypeError
-    raw = _read(request)
-    try:
-        body = msgspec.json.decode(raw, type=body_type)
-        # msgspec keeps the last of two equal keys. What it has accepted is flat, so
-        # the second reader cannot be led into deep recursion.
-        json.loads(raw, object_pairs_hook=_refuse_duplicates)
-    except msgspec.ValidationError as error:
-        detail = _without_values(str(error))
-    except (msgspec.DecodeError, ValueError):
-        detail = "The body is not valid JSON in UTF-8, or names a field twice."
-    else:
-        return body
-    raise InvalidRequestError(detail)
+    return TokenView(
+        id=session.id,
+        name=session.label or "",
+        scope=written(session.scopes & allowed),
+        created_at=_utc(session.created_at),
+        last_used_at=_utc(session.refreshed_at) if session.refreshed_at else None,
+        expires_at=_end(session),
+    )
 
 
-def _read(request: Request) -> bytes:
-    request.max_content_length = MAX_BODY_BYTES
-    try:
-        return request.get_data(cache=False)
-    except RequestEntityTooLarge:
-        raise PayloadTooLargeError from None
-    except (ClientDisconnected, OSError):  # lying length, broken chunk
-        raise InvalidRequestError("The body is incomplete.") from None
+def _end(session: Session) -> datetime | None:
+    return None if session.ends_at == NEVER else _utc(session.ends_at)
 
 
-def _refuse_duplicates(pairs: list[tuple[str, object]]) -> None:
-    if len({name for name, _ in pairs}) < len(pairs):
-        raise ValueError
-
-
-def _without_values(message: str) -> str:
-    """Return what msgspec found wrong, without the names a client made up."""
-    if "unknown field" in message:
-        return "The body has a field that this route does not know."
-    return f"{message}."
+def _utc(seconds: float) -> datetime:
+    return datetime.fromtimestamp(int(seconds), UTC)

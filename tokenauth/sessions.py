@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import secrets
-from typing import Protocol, runtime_checkable
+from typing import Final, Protocol, runtime_checkable
 
 import msgspec
 
-LOGIN = "login"
+LOGIN: Final = "login"
 """Kind of a session that began with a password or with `TokenAuth.login`."""
+
+PERSONAL: Final = "personal"
+"""Kind of a session that keeps a personal access token alive."""
+
+NEVER: Final = 253_402_300_799.0
+"""End of a session that has none: the last second that calendars can write."""
 
 
 class Session(msgspec.Struct, frozen=True, kw_only=True):
@@ -20,14 +26,15 @@ class Session(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         id: 128 random bits in base64url.
         user_id: Whose login it is.
-        kind: `LOGIN`, or what else the row keeps alive.
+        kind: `LOGIN`, `PERSONAL` or `once:<purpose>`: what the row keeps alive.
         label: Name that the client gave it.
         client: The client's `User-Agent`.
         scopes: What its tokens may do.
         generation: How often it was refreshed.
         created_at: When it began.
         authenticated_at: When the password was proved.
-        refreshed_at: When it was last refreshed; used, where nothing is refreshed.
+        refreshed_at: When it was last refreshed, or its personal access token last
+            used; 0: never.
         idle_expires_at: When it ends unless refreshed before.
         expires_at: When it ends whatever happens.
     """

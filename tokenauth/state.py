@@ -11,6 +11,8 @@ from .authenticator import Authenticator
 from .authority import Authority
 from .config import Settings
 from .events import Emit
+from .once import OneTimeTokens
+from .personal import PersonalTokens
 from .secrecy import Secretive
 
 KEY = "tokenauth"
@@ -25,12 +27,16 @@ class State(Secretive):
         settings: What the application decided.
         authenticator: Says who a token stands for.
         authority: The desk.
+        personal: Makes personal access tokens.
+        once: Issues and redeems one-time tokens.
         emit: Announces an event to the application's receivers.
     """
 
     settings: Settings
     authenticator: Authenticator
     authority: Authority
+    personal: PersonalTokens
+    once: OneTimeTokens
     emit: Emit
 
 

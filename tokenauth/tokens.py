@@ -25,14 +25,6 @@ from .secrecy import Secretive
 
 ACCESS: Final = "access"
 REFRESH: Final = "refresh"
-PERSONAL: Final = "personal"
-
-PERSONAL_PREFIX: Final = "tka_"
-"""How every personal access token begins."""
-
-PERSONAL_TOKEN_PATTERN: Final = r"\btka_[A-Za-z0-9_-]{40,}\.[A-Za-z0-9_-]{43}"
-"""Regular expression by which secret scanners find personal access tokens; RE2,
-Hyperscan, PCRE and Python read it alike."""
 
 FORMAT_VERSION: Final = 1
 """First element of every payload; another version is refused."""

@@ -11,6 +11,7 @@ from flask_login import UserMixin
 
 from . import passwords
 from .errors import ConfigurationError
+from .scopes import check_names, scope_set
 
 MAX_USERNAME_LENGTH = 128
 """Longest username that is looked up, in code points."""
@@ -19,7 +20,8 @@ MAX_USERNAME_LENGTH = 128
 class UserRecord(Protocol):
     """Any object with Flask-Login's methods and a password hash is a user.
 
-    `scopes`, an iterable of str, names what the user may do; absent means none.
+    `scopes` names what the user may do, as an iterable of str or as one text with
+    spaces; absent means none.
     """
 
     @property
@@ -72,7 +74,11 @@ class User(UserMixin):  # type: ignore[misc] # Flask-Login ships no types
         password_hash: From `hash_password`; None: no password opens this account.
         id: Immutable and never reused; the username where none is given.
         is_active: False: no login, and no token works.
-        scopes: What the user may do (RFC 6749 section 3.3).
+        scopes: What the user may do: names, or one text with spaces (RFC 6749 section
+            3.3).
+
+    Raises:
+        ValueError: one of these cannot be the name of a scope.
     """
 
     def __init__(
@@ -82,13 +88,14 @@ class User(UserMixin):  # type: ignore[misc] # Flask-Login ships no types
         *,
         id: str | None = None,
         is_active: bool = True,
-        scopes: Iterable[str] = (),
+        scopes: str | Iterable[str] = (),
     ) -> None:
         self.id = username if id is None else id
         self.username = username
         self.password_hash = password_hash
         self.active = is_active
-        self.scopes = frozenset(scopes)
+        self.scopes = scope_set(scopes)
+        check_names(self.scopes)
 
     @property
     def is_active(self) -> bool:  # pyright: ignore[reportIncompatibleMethodOverride]
@@ -109,7 +116,7 @@ class User(UserMixin):  # type: ignore[misc] # Flask-Login ships no types
 
 def scopes_of(user: UserRecord) -> frozenset[str]:
     """Return what a user may do; a user without `scopes` may do nothing special."""
-    return frozenset(getattr(user, "scopes", ()))
+    return scope_set(getattr(user, "scopes", None))
 
 
 def fold_username(username: str) -> str | None:
