@@ -1,0 +1,149 @@
+"""What is particular to sessions on Redis."""
+
+from __future__ import annotations
+
+import sys
+
+import pytest
+import redis
+
+from tests.kit import SECRET, assert_problem, bearer, log_in, make_app
+from tokenauth import StoreUnavailableError
+from tokenauth.errors import ConfigurationError
+from tokenauth.sessions import Session, new_session_id
+from tokenauth.stores import open_sessions
+from tokenauth.stores.redis import RedisSessionStore
+
+DEAD = "redis://127.0.0.1:1/0"
+
+
+def session(*, kind: str = "login", begun: float = 1000.5) -> Session:
+    return Session(
+        id=new_session_id(),
+        user_id="u-1",
+        kind=kind,
+        scopes=frozenset({"read"}),
+        created_at=begun,
+        authenticated_at=begun,
+        refreshed_at=begun,
+        idle_expires_at=begun + 700,
+        expires_at=begun + 3000,
+    )
+
+
+def test_a_row_comes_back_as_it_went(redis_url: str) -> None:
+    """Every field, to the fraction of a second, also after a rotation."""
+    store = RedisSessionStore(redis_url)
+    kept = session()
+    store.add(kept, limit=9)
+    assert store.get(kept.id) == kept
+    rotated = store.rotate(kept.id, 0, now=1100.25, idle_expires_at=1800.75)
+    assert rotated is not None
+    assert (rotated.generation, rotated.refreshed_at) == (1, 1100.25)
+    assert rotated.idle_expires_at == 1800.75
+    assert store.get(kept.id) == rotated
+    assert store.rotate(kept.id, 0, now=1100.25, idle_expires_at=1800.75) is None
+
+
+def test_the_oldest_of_a_kind_end_beyond_the_limit(redis_url: str) -> None:
+    """Each kind for itself, newest first in the list."""
+    store = RedisSessionStore(redis_url)
+    kept = [session(begun=1000 + i) for i in range(5)]
+    other = session(kind="personal")
+    for each in (other, *kept):
+        store.add(each, limit=3)
+    assert store.of_user("u-1", kind="login") == kept[:1:-1]
+    assert store.of_user("u-1", kind="personal") == [other]
+
+
+def test_a_user_s_sessions_end_together(redis_url: str) -> None:
+    """But for the kind and the one that are to be left alone."""
+    store = RedisSessionStore(redis_url)
+    logins = [session(begun=1000 + i) for i in range(3)]
+    personal, once = session(kind="personal"), session(kind="once:reset")
+    for each in (*logins, personal, once):
+        store.add(each, limit=9)
+    assert store.end_all("u-1", sparing="personal", keep=logins[0].id) == 3
+    assert store.get(once.id) is None
+    assert store.end_all("u-1", kind="login") == 1
+    assert store.get(personal.id) == personal
+    assert store.end(personal.id)
+    assert not store.end(personal.id)
+
+
+def test_no_key_outlives_its_sessions(redis_url: str) -> None:
+    """Each key expires by itself, so nothing has to be purged."""
+    store = RedisSessionStore(redis_url)
+    kept = session()
+    store.add(kept, limit=9)
+    store.touch(kept.id, now=1001)
+    store.touch("x" * 22, now=1001)
+    assert store.purge(now=9e9, limit=100) == 0
+    plain = redis.Redis.from_url(redis_url)
+    keys = plain.keys("*")
+    assert len(keys) == 2
+    assert 690_000 < plain.pttl(f"tokenauth:session:{kept.id}") <= 700_000
+    assert all(0 < plain.pttl(key) <= 3_000_000 for key in keys)
+    store.rotate(kept.id, 0, now=1600, idle_expires_at=9000)
+    assert plain.pttl(f"tokenauth:session:{kept.id}") > 2_300_000
+
+
+def test_an_index_forgets_what_has_expired(redis_url: str) -> None:
+    """A session that timed out leaves its user's set with the next login."""
+    store = RedisSessionStore(redis_url)
+    old, new = session(), session(begun=2000)
+    store.add(old, limit=9)
+    plain = redis.Redis.from_url(redis_url)
+    plain.delete(f"tokenauth:session:{old.id}")
+    assert store.of_user("u-1", kind="login") == []
+    store.add(new, limit=9)
+    assert plain.zcard("tokenauth:user:u-1") == 1
+
+
+def test_nothing_at_rest_logs_anybody_in(redis_url: str) -> None:
+    """Each string of a dump, tried as either token."""
+    app = make_app(sessions=RedisSessionStore(redis_url))
+    client = app.test_client()
+    tokens = log_in(client, label="phone")
+    plain = redis.Redis.from_url(redis_url, decode_responses=False)
+    dump: list[bytes] = list(plain.keys("*"))
+    for key in plain.keys("*session*"):
+        dump += [text for pair in plain.hgetall(key).items() for text in pair]
+    joined = b"\n".join(dump)
+    for secret in (tokens["access_token"], tokens["refresh_token"], SECRET):
+        assert secret.encode() not in joined
+    for text in dump:
+        shown = text.decode("latin-1")
+        if shown.isprintable() and shown.isascii():
+            answer = client.get("/protected", headers=bearer(shown))
+            assert answer.status_code in {400, 401}
+
+
+def test_a_dead_server_is_answered_with_503() -> None:
+    """Nobody is let in, and nothing is acknowledged."""
+    app = make_app(
+        config={"TOKENAUTH_SESSION_URL": DEAD, "TOKENAUTH_LIMITS_URL": "memory://"}
+    )
+    body = {"username": "alice", "password": "alice: correct horse"}
+    answer = app.test_client().post("/auth/login", json=body)
+    assert_problem(answer, 503, "store_unavailable")
+    with pytest.raises(StoreUnavailableError):
+        RedisSessionStore(DEAD).get("x" * 22)
+
+
+def test_a_url_names_the_store(redis_url: str) -> None:
+    """And one that names none is refused, without being quoted."""
+    assert isinstance(open_sessions(redis_url), RedisSessionStore)
+    assert repr(open_sessions(redis_url)) == "<RedisSessionStore>"
+    for url in ("nonsense://u:hunter2@h", "redis://u:hunter2@host:port/0"):
+        with pytest.raises(ConfigurationError) as caught:
+            open_sessions(url)
+        assert "hunter2" not in str(caught.value)
+
+
+def test_a_missing_driver_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With the command that installs it."""
+    monkeypatch.delitem(sys.modules, "tokenauth.stores.redis", raising=False)
+    monkeypatch.setitem(sys.modules, "redis", None)
+    with pytest.raises(ConfigurationError, match=r"flask-login-tokenauth\[redis\]"):
+        open_sessions(DEAD)
