@@ -10,7 +10,7 @@ from urllib.parse import parse_qsl
 import msgspec
 from flask import Request
 from msgspec import Struct
-from werkzeug.exceptions import ClientDisconnected, RequestEntityTooLarge
+from werkzeug.exceptions import RequestEntityTooLarge
 
 from .errors import (
     InvalidRequestError,
@@ -23,6 +23,8 @@ MAX_BODY_BYTES = 16 * 1024
 
 JSON = "application/json"
 FORM = "application/x-www-form-urlencoded"
+
+_BROKEN = "The body is not complete, or not in the form that its headers say."
 
 BodyT = TypeVar("BodyT", bound=Struct)
 
@@ -91,13 +93,19 @@ def _read(request: Request, media_type: str) -> bytes:
         or "Content-Encoding" in request.headers
     ):
         raise UnsupportedMediaTypeError(media_type)
-    request.max_content_length = MAX_BODY_BYTES
+    # One byte more than allowed: Werkzeug cuts a chunked body off without a word.
+    request.max_content_length = MAX_BODY_BYTES + 1
     try:
-        return request.get_data(cache=False)
+        raw = request.get_data(cache=False)
     except RequestEntityTooLarge:
         raise PayloadTooLargeError from None
-    except (ClientDisconnected, OSError):  # lying length, broken chunk
-        raise InvalidRequestError("The body is incomplete.") from None
+    except Exception:  # noqa: BLE001 # for a broken chunk, each server raises its own
+        raise InvalidRequestError(_BROKEN) from None
+    if len(raw) > MAX_BODY_BYTES:
+        raise PayloadTooLargeError
+    if len(raw) < (request.content_length or 0):  # which gunicorn does not notice
+        raise InvalidRequestError(_BROKEN)
+    return raw
 
 
 def _refuse_duplicates(pairs: Sequence[tuple[str, object]]) -> None:
