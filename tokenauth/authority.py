@@ -11,7 +11,7 @@ from blinker import NamedSignal
 from . import events
 from .authenticator import Identity
 from .config import Settings
-from .credentials import Credentials, Proof
+from .credentials import Credentials
 from .errors import (
     InvalidCredentialsError,
     InvalidGrantError,
@@ -240,7 +240,7 @@ class Authority(Secretive):
         """
         user, claims, _ = identity
         proof = self._credentials.prove_user(user, current, address)
-        new_hash = self._credentials.hash_new(new, user)
+        new_hash = self._credentials.hash_new(new, proof)
         session = self._sessions.get(claims.session_id)
         if session is None:
             raise TokenRevokedError
@@ -259,7 +259,7 @@ class Authority(Secretive):
         scopes = session.scopes & scopes_of(user)
         renewed = self._start(user, scopes, session.label, session.client)
         with self._ended_on_refusal(renewed):
-            self._credentials.prove_again(Proof(user, new_hash), new)
+            self._credentials.prove_again(proof._replace(password_hash=new_hash), new)
         return self._mint.pair(renewed, user, renewed.created_at)
 
     def _start(

@@ -196,6 +196,8 @@ def _secret_key(name: str, key: object) -> bytes:
 def _limits_url(read: _Reader) -> str:
     """Return where attempts are counted by default: with the sessions, if on Redis."""
     url = read.text("SESSION_URL", "memory://")
+    if url.startswith("unix://"):  # the limits library has its own name for it
+        return f"redis+{url}"
     return url if url.startswith(("redis://", "rediss://")) else "memory://"
 
 

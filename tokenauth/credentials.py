@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Generator
-from typing import NamedTuple
+from collections.abc import Callable, Generator
+from functools import partial
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from . import events, passwords
 from .errors import (
@@ -17,22 +18,26 @@ from .errors import (
 from .events import LOGGER, Emit
 from .gate import Gate
 from .passwords import Argon2Cost, PasswordPolicy
-from .throttle import Throttle, network_of
 from .users import UserRecord, UserStore, fold_username
+
+if TYPE_CHECKING:
+    from .throttle import Attempt, Throttle
+
+T = TypeVar("T")
 
 
 class Proof(NamedTuple):
-    """A user whose password was proved, and the hash that it was proved against."""
+    """A user whose password was proved, and how.
+
+    Attributes:
+        user: Whose password it is.
+        password_hash: The hash that it was proved against.
+        attempt: The attempt that proved it.
+    """
 
     user: UserRecord
     password_hash: str
-
-
-class Attempt(NamedTuple):
-    """Whose password is tried, and from which network."""
-
-    account: str
-    network: str
+    attempt: Attempt
 
 
 class Credentials:
@@ -105,8 +110,8 @@ class Credentials:
         """
         user = self.active_user(proof.user.get_id())
         if user.password_hash == proof.password_hash:
-            return Proof(user, proof.password_hash)
-        return self._verify(user, password, (account_of(user),))
+            return proof._replace(user=user)
+        return self._verify(user, proof.attempt, password)
 
     def active_user(self, user_id: str) -> UserRecord:
         """Return the user with this id as the store has it now.
@@ -130,21 +135,21 @@ class Credentials:
         try:
             self._users.set_password_hash(
                 proof.user.get_id(),
-                self._hash(password, proof.user),
+                self._hash(password, proof.attempt),
                 expected=proof.password_hash,
             )
         except (StoreUnavailableError, OverloadedError) as error:
             LOGGER.warning("a password hash could not be upgraded: %s", error.code)
 
-    def hash_new(self, password: str, user: UserRecord) -> str:
-        """Return the hash to store for a user's new password.
+    def hash_new(self, password: str, proof: Proof) -> str:
+        """Return the hash to store for the new password of a user who proved the old.
 
         Raises:
             PasswordRefusedError: the policy refuses it; the error names the rule.
             OverloadedError: too many passwords are being checked.
         """
         self._policy.check(password)
-        return self._hash(password, user)
+        return self._hash(password, proof.attempt)
 
     @contextlib.contextmanager
     def _attempt(self, account: str, address: str | None) -> Generator[Attempt]:
@@ -153,9 +158,8 @@ class Credentials:
         It is counted before it is made, so parallel guesses are all counted in time
         (CVE-2019-5421).
         """
-        attempt = Attempt(account, network_of(address))
         try:
-            self._throttle.reserve(*attempt)
+            attempt = self._throttle.reserve(account, address)
         except TooManyAttemptsError:
             self._emit(events.attempts_limited, account=account)
             raise
@@ -164,13 +168,13 @@ class Credentials:
         except InvalidCredentialsError:
             raise
         except AuthError:  # overloaded, or a store that is down: no guess was made
-            self._throttle.release(*attempt)
+            self._throttle.release(attempt)
             raise
-        self._throttle.welcome(*attempt)
+        self._throttle.welcome(attempt)
 
     def _prove(self, user: UserRecord | None, attempt: Attempt, password: str) -> Proof:
         try:
-            return self._verify(user, password, attempt)
+            return self._verify(user, attempt, password)
         except InvalidCredentialsError:
             self._emit(
                 events.login_failed,
@@ -181,19 +185,23 @@ class Credentials:
             raise
 
     def _verify(
-        self, user: UserRecord | None, password: str, holders: tuple[str, ...]
+        self, user: UserRecord | None, attempt: Attempt, password: str
     ) -> Proof:
         stored = None if user is None else user.password_hash
         if stored is None or not passwords.is_supported(stored):
             stored = self._dummy
-        self._gate.run(holders, passwords.verify_password, stored, password)
+        self._compute(attempt, partial(passwords.verify_password, stored, password))
         if user is None or not user.is_active:
             raise InvalidCredentialsError
-        return Proof(user, stored)
+        return Proof(user, stored, attempt)
 
-    def _hash(self, password: str, user: UserRecord) -> str:
-        holders = (account_of(user),)
-        return self._gate.run(holders, passwords.hash_password, password, self._cost)
+    def _hash(self, password: str, attempt: Attempt) -> str:
+        return self._compute(
+            attempt, partial(passwords.hash_password, password, self._cost)
+        )
+
+    def _compute(self, attempt: Attempt, work: Callable[[], T]) -> T:
+        return self._gate.run(work, attempt.holders, is_known=attempt.is_known)
 
 
 def account_of(user: UserRecord) -> str:

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from datetime import timedelta
 from functools import partial
+from typing import TYPE_CHECKING
 
 from blinker import NamedSignal
 from flask import Flask, has_request_context, request
@@ -25,9 +26,11 @@ from .personal import PersonalTokens
 from .sessions import SessionStore
 from .state import State
 from .stores import open_sessions
-from .throttle import Throttle
 from .tokens import Claims
 from .users import DictUserStore, User, UserRecord, UserStore
+
+if TYPE_CHECKING:
+    from .throttle import Throttle
 
 
 class TokenAuth:
@@ -91,13 +94,14 @@ class TokenAuth:
             )
         user_store = DictUserStore(users) if isinstance(users, Mapping) else users
         emit = partial(_emit, app, now)
+        throttle = _open_throttle(settings, now)
         credentials = Credentials(
             user_store,
             cost=settings.argon2,
             policy=PasswordPolicy(
                 settings.password_min_length, settings.password_max_length
             ),
-            throttle=Throttle(settings.login_limits, settings.limits_url),
+            throttle=throttle,
             gate=Gate(settings.password_concurrency),
             emit=emit,
         )
@@ -112,6 +116,7 @@ class TokenAuth:
             ),
             personal=PersonalTokens(mint, sessions, emit=emit, now=now),
             once=OneTimeTokens(mint, user_store, sessions, emit=emit, now=now),
+            throttle=throttle,
             emit=emit,
         )
         if settings.query_param is not None:
@@ -228,6 +233,19 @@ def _refuse_second(app: Flask) -> None:
             "This application has a LoginManager already. TokenAuth brings its own: "
             "register the user_loader on 'auth.login_manager' instead."
         )
+
+
+def _open_throttle(settings: config.Settings, now: Callable[[], float]) -> Throttle:
+    # Imported when used: the limits library takes longer to import than all the rest.
+    from .throttle import Throttle
+
+    return Throttle(
+        settings.login_limits,
+        settings.limits_url,
+        secret=settings.secret_keys[0],
+        realm=settings.realm,
+        now=now,
+    )
 
 
 def _emit(

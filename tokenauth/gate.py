@@ -1,4 +1,4 @@
-"""The gate before password hashing: few at a time, few waiting, nobody twice.
+"""The gate before password hashing: few at a time, few waiting, owners first.
 
 Hashing is made to be slow, so a flood of logins could take every processor and every
 thread of a server. What a semaphore alone does not bound is what waits; this does.
@@ -7,27 +7,34 @@ thread of a server. What a semaphore alone does not bound is what waits; this do
 from __future__ import annotations
 
 import contextlib
+import heapq
+import itertools
 import os
+import sys
 import threading
+import time
 from collections import Counter
 from collections.abc import Callable, Generator
 from concurrent.futures import ThreadPoolExecutor
-from typing import Final, ParamSpec, TypeVar
+from typing import Final, TypeVar
 
 from .errors import OverloadedError
 
-P = ParamSpec("P")
 R = TypeVar("R")
 
-# Who comes while no more than this wait is let in, whoever it is.
+# Each one that waits holds a thread of the server. Who comes while fewer than this wait
+# is let in, whoever it is.
 _FEW: Final = 2
 
-# Beyond that, newcomers still wait while no more than this do.
-_MOST: Final = 6
+# Who has none in hand is let in while fewer than this wait.
+_SOME: Final = 6
 
-# How many more of one owner's burst may wait (twenty parallel logins), until the gate
-# has been idle again: a burst has that patience once, a flood never gets it back.
+# So many more of one owner's burst may wait (twenty parallel logins), once. The gate
+# has this patience again when it has been idle for a while; a flood never lets it.
 _BURST: Final = 20
+_QUIET_SECONDS: Final = 1.0
+
+_LONGEST_WAIT: Final = 10.0
 
 _NICENESS: Final = 10
 
@@ -41,23 +48,18 @@ class Gate:
 
     def __init__(self, concurrency: int) -> None:
         self._concurrency = concurrency
-        self._lock = threading.Lock()
         self._reset()
 
     def run(
-        self,
-        holders: tuple[str, ...],
-        function: Callable[P, R],
-        *args: P.args,
-        **kwargs: P.kwargs,
+        self, work: Callable[[], R], holders: tuple[str, ...], *, is_known: bool = False
     ) -> R:
         """Return what a computation returns, or raise what it raises.
 
         Args:
-            holders: Whom it is done for: names of the account and the network.
-            function: The computation.
-            args: Its arguments.
-            kwargs: Its keyword arguments.
+            work: The computation.
+            holders: Whom it is done for: the budgets of account and network.
+            is_known: Whether this network has logged in to this account before; then
+                it goes before strangers.
 
         Raises:
             OverloadedError: too many are waiting, or these holders have one in hand
@@ -65,48 +67,78 @@ class Gate:
         """
         if self._pid != os.getpid():  # forked: the parent's threads are not here
             self._reset()
-        with self._place(holders):
-            return self._pool.submit(function, *args, **kwargs).result()
+        with self._turn(holders, is_known=is_known):
+            return self._pool.submit(work).result()
 
     def _reset(self) -> None:
         self._pid = os.getpid()
+        self._lock = threading.Lock()
         self._pool = ThreadPoolExecutor(
             self._concurrency, "tokenauth-hash", initializer=_lower_priority
         )
-        self._in_hand = 0
-        self._patience = _BURST
+        self._running = 0
+        self._waiting: list[tuple[int, int, threading.Event]] = []
+        self._number = itertools.count()
         self._held: Counter[str] = Counter()
+        self._patience = _BURST
+        self._idle_since = 0.0
 
     @contextlib.contextmanager
-    def _place(self, holders: tuple[str, ...]) -> Generator[None]:
+    def _turn(self, holders: tuple[str, ...], *, is_known: bool) -> Generator[None]:
+        called = threading.Event()
         with self._lock:
-            if not self._admits(holders):
-                raise OverloadedError
-            self._in_hand += 1
-            self._held.update(holders)
+            self._enter(called, holders, is_known=is_known)
         try:
+            if not called.wait(_LONGEST_WAIT):
+                raise OverloadedError
             yield
         finally:
             with self._lock:
-                self._in_hand -= 1
-                self._held -= Counter(holders)
-                if not self._in_hand:
-                    self._patience = _BURST
+                self._leave(called, holders)
 
-    def _admits(self, holders: tuple[str, ...]) -> bool:
-        waiting = self._in_hand - self._concurrency
-        if waiting < _FEW:
+    def _enter(
+        self, called: threading.Event, holders: tuple[str, ...], *, is_known: bool
+    ) -> None:
+        has_one = any(self._held[holder] for holder in holders)
+        if self._running < self._concurrency:
+            self._start(called)
+        elif self._admits(has_one=has_one):
+            # Owners first, then who has none in hand, then as they came.
+            rank = 2 if has_one else 1 - is_known
+            heapq.heappush(self._waiting, (rank, next(self._number), called))
+        else:
+            raise OverloadedError
+        self._held.update(holders)
+
+    def _start(self, called: threading.Event) -> None:
+        if not self._running and time.monotonic() - self._idle_since > _QUIET_SECONDS:
+            self._patience = _BURST
+        self._running += 1
+        called.set()
+
+    def _admits(self, *, has_one: bool) -> bool:
+        waiting = len(self._waiting)
+        if waiting < _FEW or (waiting < _SOME and not has_one):
             return True
-        if waiting < _MOST and not any(self._held[holder] for holder in holders):
-            return True
-        if not self._patience:
-            return False
         self._patience -= 1
-        return True
+        return self._patience >= 0
+
+    def _leave(self, called: threading.Event, holders: tuple[str, ...]) -> None:
+        self._held -= Counter(holders)
+        if not called.is_set():  # gave up waiting
+            self._waiting = [each for each in self._waiting if each[2] is not called]
+            heapq.heapify(self._waiting)
+        elif self._waiting:
+            heapq.heappop(self._waiting)[2].set()  # the next one takes this place
+        else:
+            self._running -= 1
+            self._idle_since = time.monotonic()
 
 
 def _lower_priority() -> None:
-    """Let the threads that answer requests go first (Linux: priority is a thread's)."""
-    if hasattr(os, "setpriority"):
+    """Let the threads that answer requests go first."""
+    # Only on Linux is a thread's priority its own; and a thread of gevent's is none.
+    thread = threading.get_native_id()
+    if sys.platform == "linux" and thread != os.getpid():
         with contextlib.suppress(OSError):
-            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _NICENESS)
+            os.setpriority(os.PRIO_PROCESS, thread, _NICENESS)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 from flask import current_app
 
@@ -14,6 +14,9 @@ from .events import Emit
 from .once import OneTimeTokens
 from .personal import PersonalTokens
 from .secrecy import Secretive
+
+if TYPE_CHECKING:
+    from .throttle import Throttle
 
 KEY = "tokenauth"
 """Name in `app.extensions`."""
@@ -29,6 +32,7 @@ class State(Secretive):
         authority: The desk.
         personal: Makes personal access tokens.
         once: Issues and redeems one-time tokens.
+        throttle: Counts attempts on passwords.
         emit: Announces an event to the application's receivers.
     """
 
@@ -37,6 +41,7 @@ class State(Secretive):
     authority: Authority
     personal: PersonalTokens
     once: OneTimeTokens
+    throttle: Throttle
     emit: Emit
 
 

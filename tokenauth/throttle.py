@@ -6,118 +6,188 @@ The only room that knows the limits library. Three budgets of the same size:
 - of a network, for the accounts that it has not logged in to before;
 - of a network for an account that it has logged in to: nobody else can use it up, so
   a stranger's guesses never lock the owner out.
+
+Only attempts that are made count: one that is refused, or put off, or that succeeds,
+takes nothing from any budget.
 """
 
 from __future__ import annotations
 
 import hashlib
+import hmac
 import ipaddress
 import math
 import time
-from typing import Final
+from collections.abc import Callable, Generator, Iterable
+from contextlib import contextmanager
+from typing import Final, NamedTuple, TypeAlias
 
 from limits import RateLimitItem, RateLimitItemPerDay, parse_many
 from limits.errors import StorageError
-from limits.storage import storage_from_string
+from limits.storage import Storage, storage_from_string
 from limits.strategies import FixedWindowRateLimiter
 
+from .counters import MemoryCounters
 from .errors import ConfigurationError, StoreUnavailableError, TooManyAttemptsError
+from .secrecy import Secretive
 
-_ACCOUNT: Final = "account"
-_NETWORK: Final = "network"
-_OWNER: Final = "owner"
+Budget: TypeAlias = tuple[RateLimitItem, str]
 
-# Names that nobody has are counted like others, and there are any number of them. In
-# memory they share this many budgets, so a flood of names cannot fill the memory.
-_MEMORY_BUCKETS: Final = 1 << 16
+# Accounts (and networks) share this many budgets: a flood of random names, which are
+# counted like others, cannot fill the storage. In memory few, in a shared one many.
+_FEW_BUDGETS: Final = 1 << 14
+_MANY_BUDGETS: Final = 1 << 18
 
-# For how long a network is remembered as one of an account's own.
-_ACQUAINTANCE: Final = RateLimitItemPerDay(1, 90, namespace="tokenauth-known")
+# A network is remembered as an account's own for one to two of these after a login.
+_PERIOD_DAYS: Final = 45
+_KNOWN: Final = RateLimitItemPerDay(1, 2 * _PERIOD_DAYS)
+
+_TIMEOUTS: Final = {"socket_connect_timeout": 2, "socket_timeout": 2}
+_LONGEST_WINDOW: Final = 366 * 86400
 
 
-class Throttle:
+class Attempt(NamedTuple):
+    """An attempt on a password, and the budgets that it is counted in.
+
+    Attributes:
+        account: The folded username, whether or not anybody has it.
+        network: The client's network (see `network_of`).
+        is_known: Whether the network has logged in to the account before.
+        budgets: Where it is counted.
+    """
+
+    account: str
+    network: str
+    is_known: bool
+    budgets: tuple[Budget, ...]
+
+    @property
+    def holders(self) -> tuple[str, ...]:
+        """Whom it is made for: the owner, or else a network and an account."""
+        return tuple({key: None for _, key in self.budgets})
+
+
+class Throttle(Secretive):
     """Counts attempts on passwords.
 
     Args:
         limits: The budgets, in the notation of the limits library.
         url: Where they are counted: `memory://` or `redis://...`.
+        secret: Keeps it secret which names and networks share a budget.
+        realm: The application; applications that count in one place do so apart.
+        now: Seconds since the epoch, for counts in memory.
 
     Raises:
         ConfigurationError: the notation or the URL cannot be read.
     """
 
-    def __init__(self, limits: str, url: str) -> None:
+    def __init__(
+        self,
+        limits: str,
+        url: str,
+        *,
+        secret: bytes,
+        realm: str,
+        now: Callable[[], float] = time.time,
+    ) -> None:
+        self.now = now
         self._limits = parse_limits(limits)
-        self._buckets = _MEMORY_BUCKETS if url.startswith("memory:") else None
-        try:
-            storage = storage_from_string(url, wrap_exceptions=True)
-        except Exception as error:  # noqa: BLE001 # each driver raises its own
-            raise ConfigurationError(
-                "TOKENAUTH_LIMITS_URL names no store that attempts can be counted in: "
-                f"{type(error).__name__}. Use 'memory://' or 'redis://...' (with "
-                "pip install 'flask-login-tokenauth[redis]')."
-            ) from None
-        self._counter = FixedWindowRateLimiter(storage)
+        self._secret = secret
+        self._realm = realm
+        in_memory = url.startswith("memory:")
+        self._buckets = _FEW_BUDGETS if in_memory else _MANY_BUDGETS
+        self._storage = (
+            MemoryCounters(self._read_clock) if in_memory else _open_storage(url)
+        )
+        self._counter = FixedWindowRateLimiter(self._storage)
 
-    def reserve(self, account: str, network: str) -> None:
-        """Count an attempt, before it is made; of parallel ones each counts.
+    def reserve(self, account: str, address: str | None) -> Attempt:
+        """Count an attempt before it is made; of parallel ones each counts.
 
         Args:
             account: The folded username, whether or not anybody has it.
-            network: The client's network (see `network_of`).
+            address: The client's network address.
 
         Raises:
-            TooManyAttemptsError: a budget is used up; the error says how long.
+            TooManyAttemptsError: a budget is used up; the error says for how long.
             StoreUnavailableError: nobody can count.
         """
-        try:
-            for item, key in self._budgets(account, network):
-                if not self._counter.hit(item, *key):
-                    reset = self._counter.get_window_stats(item, *key).reset_time
-                    raise TooManyAttemptsError(math.ceil(reset - time.time()))
-        except StorageError:
-            raise StoreUnavailableError from None
+        with _failing_closed():
+            attempt = self._attempt(account, network_of(address))
+            for taken, budget in enumerate(attempt.budgets, start=1):
+                if not self._counter.hit(*budget):
+                    seconds = self._seconds_left(budget)
+                    self._give_back(attempt.budgets[:taken])
+                    raise TooManyAttemptsError(seconds)
+        return attempt
 
-    def release(self, account: str, network: str) -> None:
-        """Take an attempt back that was no guess: it succeeded, or was not made."""
-        try:
-            for item, key in self._budgets(account, network):
-                self._counter.hit(item, *key, cost=-1)
-        except StorageError:
-            raise StoreUnavailableError from None
+    def release(self, attempt: Attempt) -> None:
+        """Take back an attempt that was not made after all."""
+        with _failing_closed():
+            self._give_back(attempt.budgets)
 
-    def welcome(self, account: str, network: str) -> None:
-        """Note that a network has logged in to an account, and forget its failures."""
-        self.release(account, network)
-        pair = self._key(_OWNER, account, network)
-        try:
-            for item in self._limits:
-                self._counter.clear(item, *pair)
-            known = _digest(account, network)
-            self._counter.clear(_ACQUAINTANCE, known)
-            self._counter.hit(_ACQUAINTANCE, known)
-        except StorageError:
-            raise StoreUnavailableError from None
+    def welcome(self, attempt: Attempt) -> None:
+        """Take back an attempt that succeeded, and note that the network may.
 
-    def _budgets(
-        self, account: str, network: str
-    ) -> list[tuple[RateLimitItem, tuple[str, ...]]]:
-        """Return the budgets that an attempt takes from, the network's first."""
-        if self._counter.test(_ACQUAINTANCE, _digest(account, network)):
-            keys = [self._key(_NETWORK, network), self._key(_ACCOUNT, account)]
+        What the network failed at this account before is forgotten; what it failed
+        elsewhere, or others here, is not: an own account would reset the count
+        (R11).
+        """
+        with _failing_closed():
+            if attempt.is_known:
+                for item, key in attempt.budgets:
+                    self._counter.clear(item, key)
+            else:
+                self._give_back(attempt.budgets)
+            self._counter.hit(_KNOWN, self._pair(attempt), self._periods()[0])
+
+    def _attempt(self, account: str, network: str) -> Attempt:
+        attempt = Attempt(account, network, False, ())  # noqa: FBT003 # a field's value
+        pair = self._pair(attempt)
+        if any(not self._counter.test(_KNOWN, pair, p) for p in self._periods()):
+            keys = [f"{pair}/failed"]
         else:
-            keys = [self._key(_OWNER, account, network)]
-        return [(item, key) for key in keys for item in self._limits]
+            keys = [self._bucket("network", network), self._bucket("account", account)]
+        return attempt._replace(
+            is_known=len(keys) == 1,
+            budgets=tuple((item, key) for key in keys for item in self._limits),
+        )
 
-    def _key(self, budget: str, *parts: str) -> tuple[str, str]:
-        digest = _digest(*parts)
-        if self._buckets is not None:
-            digest = str(int(digest, 16) % self._buckets)
-        return (f"tokenauth-{budget}", digest)
+    def _give_back(self, budgets: Iterable[Budget]) -> None:
+        for item, key in budgets:
+            left = self._storage.incr(item.key_for(key), item.get_expiry(), -1)
+            if left < 0:  # the window ended meanwhile: this is the next one
+                self._counter.clear(item, key)
+
+    def _read_clock(self) -> float:
+        return self.now()  # `now` may be replaced
+
+    def _seconds_left(self, budget: Budget) -> int:
+        # Each storage tells the end of a window by its own clock.
+        is_memory = isinstance(self._storage, MemoryCounters)
+        now = self.now() if is_memory else time.time()
+        return math.ceil(self._counter.get_window_stats(*budget).reset_time - now)
+
+    def _periods(self) -> tuple[str, str]:
+        period = int(self.now() // (_PERIOD_DAYS * 86400))
+        return str(period), str(period - 1)
+
+    def _pair(self, attempt: Attempt) -> str:
+        digest = _digest(self._realm, attempt.account, attempt.network)
+        return f"tokenauth/{digest.hex()}"
+
+    def _bucket(self, kind: str, name: str) -> str:
+        digest = hmac.digest(self._secret, _digest(self._realm, kind, name), "sha256")
+        bucket = int.from_bytes(digest[:8]) % self._buckets
+        space = _digest(self._realm).hex()[:16]
+        return f"tokenauth/{space}/{kind}/{bucket}"
 
 
 def parse_limits(notation: str) -> list[RateLimitItem]:
-    """Return the budgets that a text describes, for example `"10 per minute"`.
+    """Return the limits that a text describes, the shortest window first.
+
+    Args:
+        notation: For example `"30 per minute; 100 per day"`.
 
     Raises:
         ConfigurationError: it cannot be read, or allows nothing.
@@ -126,19 +196,21 @@ def parse_limits(notation: str) -> list[RateLimitItem]:
         limits = parse_many(notation)
     except ValueError:
         limits = []
-    if not limits or any(item.amount < 1 for item in limits):
+    windows = [item.get_expiry() for item in limits if item.amount > 0]
+    if not windows or len(windows) < len(limits) or max(windows) > _LONGEST_WINDOW:
         raise ConfigurationError(
             "TOKENAUTH_LOGIN_LIMITS must be in the notation of the limits library, for "
-            "example '30 per minute; 100 per day'."
+            "example '30 per minute; 100 per day': at least 1, per a year at most."
         )
-    return limits
+    return sorted(limits, key=lambda item: item.get_expiry())
 
 
 def network_of(address: str | None) -> str:
     """Return the network that an address belongs to, for counting.
 
     An IPv6 host owns its /64; an IPv4 address mapped into IPv6 is the IPv4 address. A
-    client without an address (a Unix socket) is of one network with all the others.
+    client without an address (a Unix socket) is of one network with all the others:
+    behind a proxy, Werkzeug's `ProxyFix` tells them apart.
     """
     try:
         ip = ipaddress.ip_address((address or "").partition("%")[0])
@@ -151,7 +223,34 @@ def network_of(address: str | None) -> str:
     return str(ip)
 
 
-def _digest(*parts: str) -> str:
-    """Return a key of fixed length: names are of any length, and private."""
-    joined = "\0".join(parts).encode(errors="surrogatepass")
-    return hashlib.blake2b(joined, digest_size=16).hexdigest()
+def _open_storage(url: str) -> Storage:
+    options = _TIMEOUTS if url.startswith(("redis", "valkey")) else {}
+    try:
+        storage = storage_from_string(url, wrap_exceptions=True, **options)
+        if isinstance(storage, Storage):
+            return storage
+        reason = "it is asynchronous"
+    except Exception as error:  # noqa: BLE001 # each driver raises its own
+        reason = type(error).__name__
+    raise ConfigurationError(
+        f"TOKENAUTH_LIMITS_URL names no store that attempts can be counted in: {reason}"
+        ". Use 'memory://' or 'redis://...' (with pip install "
+        "'flask-login-tokenauth[redis]')."
+    )
+
+
+@contextmanager
+def _failing_closed() -> Generator[None]:
+    try:
+        yield
+    except StorageError:
+        raise StoreUnavailableError from None
+
+
+def _digest(*parts: str) -> bytes:
+    """Return a digest of fixed length: names are of any length, and private."""
+    digest = hashlib.blake2b(digest_size=16)
+    for part in parts:
+        raw = part.encode(errors="surrogatepass")
+        digest.update(len(raw).to_bytes(8) + raw)
+    return digest.digest()
