@@ -8,12 +8,12 @@ from . import login, state
 from .authenticator import Identity
 from .bodies import read_body
 from .errors import (
-    AuthError,
     FreshLoginRequiredError,
     InvalidRequestError,
     NotFoundError,
     TokenMissingError,
 )
+from .presented import presented_token
 from .responses import json_response, no_content
 from .schemas import (
     LoginRequest,
@@ -24,7 +24,7 @@ from .schemas import (
     session_view,
 )
 from .scopes import written
-from .sessions import LOGIN
+from .sessions import LOGIN, is_session_id
 
 
 def log_in() -> Response:
@@ -49,13 +49,10 @@ def refresh() -> Response:
 
 def log_out() -> Response:
     """End the session of the token; done is done, also the second time."""
-    current = state.current()
-    token = login.presented_token(request, current.settings.query_param)
+    token = presented_token()
     if token is None:
         raise TokenMissingError
-    if isinstance(token, AuthError):
-        raise token
-    current.authority.log_out(token)
+    state.current().authority.log_out(token)
     return no_content()
 
 
@@ -88,8 +85,8 @@ def end_session(session_id: str) -> Response:
 def end_sessions() -> Response:
     """End all of the user's own logins, or all but this one."""
     claims = current_login().claims
-    keep = request.args.get("keep")
-    if keep not in (None, "current"):
+    keep = request.args.getlist("keep")
+    if keep not in ([], ["current"]):
         raise InvalidRequestError("The parameter 'keep' can only be 'current'.")
     state.current().authority.revoke_user(
         claims.subject, kind=LOGIN, keep=claims.session_id if keep else None
@@ -150,7 +147,7 @@ def end_own(session_id: str, *, kind: str) -> Response:
     """
     user_id = current_login().claims.subject
     authority = state.current().authority
-    session = authority.session(session_id)
+    session = authority.session(session_id) if is_session_id(session_id) else None
     if session is None or session.user_id != user_id or session.kind != kind:
         raise NotFoundError
     authority.revoke_session(session_id, user_id=user_id)

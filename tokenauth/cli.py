@@ -7,7 +7,7 @@ import sys
 from datetime import UTC, datetime
 
 import click
-from flask.cli import AppGroup, with_appcontext
+from flask.cli import AppGroup
 
 from . import state
 from .errors import AuthError, PasswordRefusedError
@@ -60,7 +60,6 @@ def read_new_password() -> str:
 
 @auth.command("inspect")
 @click.argument("token")
-@with_appcontext
 def inspect(token: str) -> None:
     """Say what TOKEN is, and whether this application accepts it.
 

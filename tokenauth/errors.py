@@ -119,8 +119,7 @@ class FreshLoginRequiredError(AuthError):
     status = 401
     title = "Fresh login required"
     challenge = "insufficient_user_authentication"
-
-    description = "This needs a fresh login, which this token cannot stand for."
+    description = "This needs a fresh login, which these credentials cannot stand for."
 
     def __init__(self, max_age: int | None = None) -> None:
         self.max_age = max_age

@@ -5,32 +5,17 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Mapping
 from datetime import timedelta
-from functools import partial
-from typing import TYPE_CHECKING
 
-from blinker import NamedSignal
-from flask import Flask, has_request_context, request
+from flask import Flask, has_request_context
 
-from . import api, config, events, routes, state
-from .authenticator import Authenticator
-from .authority import Authority
-from .credentials import Credentials
+from . import api, assembly, routes, schemas, sessionless, state
 from .errors import ConfigurationError
-from .events import LOGGER, Event
-from .gate import Gate
+from .events import LOGGER
 from .login import TokenLoginManager
-from .mint import Mint, TokenPair
-from .once import OneTimeTokens
-from .passwords import PasswordPolicy
-from .personal import PersonalTokens
+from .mint import TokenPair
 from .sessions import SessionStore
-from .state import State
-from .stores import open_sessions
 from .tokens import Claims
-from .users import DictUserStore, User, UserRecord, UserStore
-
-if TYPE_CHECKING:
-    from .throttle import Throttle
+from .users import User, UserRecord, UserStore
 
 
 class TokenAuth:
@@ -86,46 +71,16 @@ class TokenAuth:
                 has a `TokenAuth` or a `LoginManager` already.
         """
         _refuse_second(app)
-        settings = config.load(app.config, app.name)
-        if users is None:
-            raise ConfigurationError(
-                "TokenAuth needs users: TokenAuth(app, users), where users is a "
-                "UserStore or a mapping username -> hash_password(...)."
-            )
-        user_store = DictUserStore(users) if isinstance(users, Mapping) else users
-        emit = partial(_emit, app, now)
-        throttle = _open_throttle(settings, now)
-        credentials = Credentials(
-            user_store,
-            cost=settings.argon2,
-            policy=PasswordPolicy(
-                settings.password_min_length, settings.password_max_length
-            ),
-            throttle=throttle,
-            gate=Gate(settings.password_concurrency),
-            emit=emit,
-        )
-        if sessions is None:
-            sessions = open_sessions(settings.session_url)
-        mint = Mint(settings)
-        app.extensions[state.KEY] = State(
-            settings=settings,
-            authenticator=Authenticator(mint, user_store, sessions, now=now),
-            authority=Authority(
-                settings, mint, user_store, sessions, credentials, emit=emit, now=now
-            ),
-            personal=PersonalTokens(mint, sessions, emit=emit, now=now),
-            once=OneTimeTokens(mint, user_store, sessions, emit=emit, now=now),
-            throttle=throttle,
-            emit=emit,
-        )
-        if settings.query_param is not None:
+        rooms = assembly.assemble(app, users, sessions, now=now)
+        app.extensions[state.KEY] = rooms
+        if rooms.settings.query_param is not None:
             LOGGER.warning(
                 "TOKENAUTH_QUERY_PARAM: tokens in URLs end up in logs, histories and "
                 "Referer headers"
             )
         self.login_manager.init_app(app)
-        routes.register(app, settings.url_prefix)
+        sessionless.join(app)
+        routes.register(app, rooms.settings.url_prefix)
 
     def login(
         self,
@@ -139,13 +94,15 @@ class TokenAuth:
         Args:
             user: Who.
             scopes: What the tokens shall be able to do; None: all that the user may.
-            label: A name for the session.
+            label: A name for the session, of 1 to 100 characters.
 
         Raises:
+            InvalidRequestError: the label cannot be used.
             InvalidCredentialsError: the user is not active.
             InvalidScopeError: the user does not have a scope that was asked for.
             StoreUnavailableError: the session could not be kept.
         """
+        schemas.check_label(label)
         client = api.client() if has_request_context() else None
         return state.current().authority.start(
             user, scopes=scopes, label=label, client=client
@@ -233,26 +190,3 @@ def _refuse_second(app: Flask) -> None:
             "This application has a LoginManager already. TokenAuth brings its own: "
             "register the user_loader on 'auth.login_manager' instead."
         )
-
-
-def _open_throttle(settings: config.Settings, now: Callable[[], float]) -> Throttle:
-    # Imported when used: the limits library takes longer to import than all the rest.
-    from .throttle import Throttle
-
-    return Throttle(
-        settings.login_limits,
-        settings.limits_url,
-        secret=settings.secret_keys[0],
-        realm=settings.realm,
-        now=now,
-    )
-
-
-def _emit(
-    app: Flask,
-    now: Callable[[], float],
-    signal: NamedSignal,
-    **details: str | None,
-) -> None:
-    address = request.remote_addr if has_request_context() else None
-    events.send(signal, app, Event(at=now(), address=address, **details))

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
-from typing import ParamSpec, TypeVar, cast
+from typing import Any, NoReturn, ParamSpec, TypeVar, cast
 
 import flask_login
-from flask import current_app
+from flask import current_app, has_request_context
 from werkzeug.local import LocalProxy
 
 from . import login, state
 from .errors import AuthError, FreshLoginRequiredError, InsufficientScopeError
 from .responses import Problem
+from .scopes import check_names
 from .tokens import Claims
 from .users import UserRecord, scopes_of
 
@@ -21,6 +22,8 @@ R = TypeVar("R")
 
 
 def _current_claims() -> Claims | None:
+    if not has_request_context():
+        return None
     try:
         identity = login.identity()
     except AuthError:
@@ -40,16 +43,22 @@ def require_scopes(*scopes: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
 
     Args:
         scopes: Names of scopes.
+
+    Raises:
+        ValueError: one cannot be the name of a scope.
     """
+    check_names(scopes)
     required = frozenset(scopes)
 
-    def check() -> None:
+    def is_allowed() -> bool:
         user = cast(UserRecord, flask_login.current_user)
         held = current_claims.scopes if current_claims else scopes_of(user)
-        if not required <= held:
-            _refuse(InsufficientScopeError(required))
+        return required <= held
 
-    return _guard(check)
+    def refuse() -> NoReturn:
+        raise Problem(InsufficientScopeError(required), state.current().settings.realm)
+
+    return _guard(is_allowed, refuse)
 
 
 def fresh_login_required(
@@ -58,36 +67,46 @@ def fresh_login_required(
     """Let only users in who proved their password a short time ago (RFC 9470).
 
     Refreshing does not make a login fresh. For a cookie user, Flask-Login's own notion
-    of freshness counts.
+    of freshness counts, and its `refresh_view` answers.
 
     Args:
         max_age: Greatest accepted age of the login in seconds.
     """
 
-    def check() -> None:
-        if current_claims:
-            now = int(state.current().authority.now())
-            if now - current_claims.authenticated_at > max_age:
-                _refuse(FreshLoginRequiredError(max_age))
-        elif not flask_login.login_fresh():
-            _refuse(FreshLoginRequiredError(max_age))
+    def is_fresh() -> bool:
+        if not current_claims:
+            return bool(flask_login.login_fresh())
+        now = int(state.current().authority.now())
+        return now - current_claims.authenticated_at <= max_age
 
-    return _guard(check)
+    def refuse() -> Any:
+        if not current_claims:
+            return current_app.login_manager.needs_refresh()  # type: ignore[attr-defined]
+        raise Problem(FreshLoginRequiredError(max_age), state.current().settings.realm)
+
+    return _guard(is_fresh, refuse)
 
 
-def _guard(check: Callable[[], None]) -> Callable[[Callable[P, R]], Callable[P, R]]:
-    """Make a decorator of a check that follows Flask-Login's `login_required`."""
+def _guard(
+    is_allowed: Callable[[], bool], refuse: Callable[[], Any]
+) -> Callable[[Callable[P, R]], Callable[P, R]]:
+    """Make a decorator: Flask-Login's `login_required`, and then a question more.
+
+    Like that, it asks nothing where `LOGIN_DISABLED` is set. Unlike that, it takes a
+    view's own OPTIONS for a method as any other.
+    """
 
     def decorate(view: Callable[P, R]) -> Callable[P, R]:
         @functools.wraps(view)
-        def checked(*args: P.args, **kwargs: P.kwargs) -> R:
-            check()
+        def guarded(*args: P.args, **kwargs: P.kwargs) -> R:
+            if current_app.config.get("LOGIN_DISABLED"):
+                pass
+            elif not flask_login.current_user.is_authenticated:
+                return cast(R, current_app.login_manager.unauthorized())  # type: ignore[attr-defined]
+            elif not is_allowed():
+                return cast(R, refuse())
             return cast(R, current_app.ensure_sync(view)(*args, **kwargs))
 
-        return cast(Callable[P, R], flask_login.login_required(checked))
+        return guarded
 
     return decorate
-
-
-def _refuse(error: AuthError) -> None:
-    raise Problem(error, state.current().settings.realm)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from flask import Blueprint, Flask, Response, request
-from werkzeug.exceptions import HTTPException, MethodNotAllowed
+from werkzeug.exceptions import MethodNotAllowed, NotFound
 
 from . import api, state, token_api
 from .errors import AuthError, MethodNotAllowedError, NotFoundError
@@ -35,13 +35,14 @@ def register(app: Flask, url_prefix: str) -> None:
         app: The application.
         url_prefix: Where they are.
     """
-    blueprint = Blueprint("tokenauth", __name__, url_prefix=url_prefix)
+    blueprint = Blueprint(state.KEY, __name__, url_prefix=url_prefix)
     for method, path, view in ROUTES:
         # Neither merged nor trailing slashes: no address of ours answers 3xx.
         blueprint.add_url_rule(
             path, view_func=view, methods=[method], merge_slashes=False
         )
     app.register_blueprint(blueprint)
+    _exempt_from_csrf(app, blueprint)
     app.register_error_handler(AuthError, _answer)
     app.before_request(_refuse_unrouted)
 
@@ -52,15 +53,18 @@ def _answer(error: AuthError) -> Response:
 
 def _refuse_unrouted() -> None:
     """Answer under our own prefix what Flask would answer in HTML."""
-    routing = request.routing_exception
-    if routing is None:
-        return
     settings = state.current().settings
-    if request.path.startswith(f"{settings.url_prefix}/"):
-        raise Problem(_translated(routing), settings.realm)
-
-
-def _translated(routing: HTTPException) -> AuthError:
+    if not f"{request.path}/".startswith(f"{settings.url_prefix}/"):
+        return
+    routing = request.routing_exception
     if isinstance(routing, MethodNotAllowed):
-        return MethodNotAllowedError(list(routing.valid_methods or ()))
-    return NotFoundError()
+        allowed = list(routing.valid_methods or ())
+        raise Problem(MethodNotAllowedError(allowed), settings.realm)
+    if isinstance(routing, NotFound):
+        raise Problem(NotFoundError(), settings.realm)
+
+
+def _exempt_from_csrf(app: Flask, blueprint: Blueprint) -> None:
+    """Tell Flask-WTF's CSRFProtect, if it is there: our routes heed no cookie."""
+    if (csrf := app.extensions.get("csrf")) is not None:
+        csrf.exempt(blueprint)

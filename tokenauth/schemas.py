@@ -5,8 +5,10 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Annotated, Final
 
+import msgspec
 from msgspec import Meta, Struct
 
+from .errors import InvalidRequestError
 from .scopes import written
 from .secrecy import Secretive
 from .sessions import NEVER, Session
@@ -16,8 +18,8 @@ DEFAULT_EXPIRES_IN: Final = 30 * 86400
 
 _MAX_EXPIRES_IN: Final = 100 * 365 * 86400
 
-# Printable: labels and names are shown in lists.
-_LABEL: Final = r"^[^\x00-\x1f\x7f-\x9f]*$"
+# Printable: labels and names are shown in lists. (A mere `$` lets a line feed follow.)
+_LABEL: Final = r"^[^\x00-\x1f\x7f-\x9f]*$(?!\n)"
 
 Name = Annotated[str, Meta(examples=["Jo's laptop"])]
 NewName = Annotated[Name, Meta(min_length=1, max_length=100, pattern=_LABEL)]
@@ -38,6 +40,20 @@ Time = Annotated[
 ]
 ExpiresIn = Annotated[int, Meta(ge=1, le=_MAX_EXPIRES_IN, examples=[2592000])]
 Seconds = Annotated[int, Meta(description="Seconds since the epoch.")]
+
+
+def check_label(label: str | None) -> None:
+    """Return if a session may have this label.
+
+    Raises:
+        InvalidRequestError: it is empty or too long, or holds a control character.
+    """
+    try:
+        msgspec.convert(label, NewName | None)
+    except msgspec.ValidationError:
+        raise InvalidRequestError(
+            "A label has 1 to 100 characters, none of them a control character."
+        ) from None
 
 
 class LoginRequest(Secretive, Struct, forbid_unknown_fields=True, frozen=True):

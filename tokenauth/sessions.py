@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import secrets
 from typing import Final, Protocol, runtime_checkable
 
@@ -61,6 +62,14 @@ class Session(msgspec.Struct, frozen=True, kw_only=True):
 def new_session_id() -> str:
     """Return 128 bits from the system's random source, 22 characters of base64url."""
     return secrets.token_urlsafe(16)
+
+
+def is_session_id(text: str) -> bool:
+    """Whether a text can be a session's id: no store is asked for any other."""
+    return _ID.fullmatch(text) is not None
+
+
+_ID: Final = re.compile(r"[A-Za-z0-9_-]{22}")
 
 
 @runtime_checkable

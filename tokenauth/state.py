@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from .throttle import Throttle
 
 KEY = "tokenauth"
-"""Name in `app.extensions`."""
+"""Name in `app.extensions`, and of the endpoints' blueprint."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, repr=False)

@@ -1,0 +1,35 @@
+"""What a request presents: a token of ours, or nothing of our kind."""
+
+from __future__ import annotations
+
+from flask import request
+
+from . import bearer, state
+from .errors import AmbiguousTokenError, AuthError
+
+
+def presented_token() -> str | None:
+    """Return the token that the current request carries; None: it carries none.
+
+    Raises:
+        AuthError: it carries something addressed to us that cannot be a token, or
+            more than one.
+    """
+    # Read anew each time, which costs a microsecond: what is kept in the environ
+    # outlives the header it came from, and is dumped where the header is masked.
+    token = bearer.read_header(request.environ.get("HTTP_AUTHORIZATION"))
+    name = state.current().settings.query_param
+    if name is None or name not in request.args:
+        return token
+    values = request.args.getlist(name)
+    if token is not None or len(values) > 1:
+        raise AmbiguousTokenError
+    return bearer.read_token(values[0])
+
+
+def is_token_request() -> bool:
+    """Whether the current request carries a token, good or bad."""
+    try:
+        return presented_token() is not None
+    except AuthError:
+        return True

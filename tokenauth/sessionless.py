@@ -1,0 +1,64 @@
+"""No Flask session where a token decides: none is opened, none saved, no cookie set."""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+from flask import Flask, Request, Response
+from flask.ctx import RequestContext
+from flask.sessions import SessionInterface, SessionMixin
+from flask.signals import request_tearing_down
+
+from . import login
+from .presented import is_token_request
+
+
+def join(app: Flask) -> None:
+    """Keep the Flask session of an application out of token requests."""
+    make_context = app.request_context
+
+    def request_context(environ: dict[str, Any]) -> RequestContext:
+        # Looked at each time: Flask-Session and its like may be set up after us.
+        if not isinstance(app.session_interface, TokenSessionInterface):
+            app.session_interface = cast(
+                SessionInterface, TokenSessionInterface(app.session_interface)
+            )
+        return make_context(environ)
+
+    app.request_context = request_context  # type: ignore[method-assign]
+    request_tearing_down.connect(_forget_user, app)
+
+
+class TokenSession(dict[str, Any], SessionMixin):
+    """The Flask session of a token request: it lasts as long as the request."""
+
+
+class TokenSessionInterface:
+    """Steps aside when a token decides.
+
+    Everything else is the application's own session interface, unchanged.
+    """
+
+    def __init__(self, inner: SessionInterface) -> None:
+        self._inner = inner
+
+    def open_session(self, app: Flask, request: Request) -> SessionMixin | None:
+        """Return the session of a request, the first that Flask does for it."""
+        login.forget_user()
+        if is_token_request():
+            return TokenSession()
+        return self._inner.open_session(app, request)
+
+    def save_session(
+        self, app: Flask, session: SessionMixin, response: Response
+    ) -> None:
+        """Save a session, unless a token decided."""
+        if not isinstance(session, TokenSession):
+            self._inner.save_session(app, session, response)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._inner, name)
+
+
+def _forget_user(_app: Flask, **_: object) -> None:
+    login.forget_user()
