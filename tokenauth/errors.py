@@ -261,9 +261,18 @@ class OverloadedError(RetryLaterError):
 
 
 class StoreUnavailableError(RetryLaterError):
-    """The store of users or sessions cannot answer; nobody is let in."""
+    """The store of users or sessions cannot answer; nobody is let in.
+
+    Args:
+        retry_after: Seconds after which a retry makes sense.
+        reason: Why, for the operator; the client is not told.
+    """
 
     code = "store_unavailable"
     status = 503
     title = "Store unavailable"
     description = "The service cannot check this at the moment: try again shortly."
+
+    def __init__(self, retry_after: int = 1, *, reason: str | None = None) -> None:
+        self.reason = reason
+        super().__init__(retry_after)

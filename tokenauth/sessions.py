@@ -17,6 +17,9 @@ PERSONAL: Final = "personal"
 NEVER: Final = 253_402_300_799.0
 """End of a session that has none: the last second that calendars can write."""
 
+PURGE_STEP: Final = 2
+"""Rows whose time is over that go at most with each new one: so their number falls."""
+
 
 class Session(msgspec.Struct, frozen=True, kw_only=True):
     """One login, alive for as long as its row stands and its time lasts.
@@ -84,7 +87,8 @@ class SessionStore(Protocol):
     def add(self, session: Session, *, limit: int) -> None:
         """Keep a new session; end its user's oldest ones of that kind beyond a limit.
 
-        A bounded number of rows whose time is over may be dropped on the way.
+        Those whose time is over go first; the new one always stays. Up to `PURGE_STEP`
+        rows of others whose time is over go too.
 
         Args:
             session: The session; its id is new.
@@ -119,18 +123,24 @@ class SessionStore(Protocol):
         """End a session.
 
         Returns:
-            Whether it stood until now: true for exactly one of many callers.
+            Whether it stood until now: true for one of many callers at most.
         """
         ...
 
     def end_all(
-        self, user_id: str, *, kind: str | None = None, keep: str | None = None
+        self,
+        user_id: str,
+        *,
+        kind: str | None = None,
+        sparing: str | None = None,
+        keep: str | None = None,
     ) -> int:
         """End a user's sessions.
 
         Args:
             user_id: Whose.
             kind: Only those of this kind; None: of every kind.
+            sparing: A kind to leave alone.
             keep: Id of one to leave alone.
 
         Returns:
@@ -143,7 +153,7 @@ class SessionStore(Protocol):
         ...
 
     def purge(self, *, now: float, limit: int) -> int:
-        """Drop at most so many rows whose time is over.
+        """Drop at most so many rows whose time is over, where the engine does not.
 
         Returns:
             How many were dropped.

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import threading
 import unicodedata
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Protocol, runtime_checkable
 
 from flask_login import UserMixin
 
 from . import passwords
-from .errors import ConfigurationError
+from .errors import ConfigurationError, InvalidRequestError
 from .scopes import check_names, scope_set
 
 MAX_USERNAME_LENGTH = 128
@@ -63,6 +63,34 @@ class UserStore(Protocol):
         Returns:
             False when the stored hash is not the expected one any more.
         """
+        ...
+
+
+@runtime_checkable
+class ManagedUserStore(UserStore, Protocol):
+    """A store whose users can be added, disabled and removed from here."""
+
+    def add(self, user: User) -> bool:
+        """Keep a new user.
+
+        Returns:
+            False when the name, or another spelling of it, or the id is taken.
+
+        Raises:
+            InvalidRequestError: the username cannot be used.
+        """
+        ...
+
+    def all(self) -> Iterator[User]:
+        """Yield every user, ordered by folded name."""
+        ...
+
+    def set_active(self, user_id: str, *, active: bool) -> bool:
+        """Enable or disable a user; false when there is none with this id."""
+        ...
+
+    def remove(self, user_id: str) -> bool:
+        """Forget a user; false when there is none with this id."""
         ...
 
 
@@ -133,6 +161,21 @@ def fold_username(username: str) -> str | None:
     folded = unicodedata.normalize("NFKC", folded)
     if any(unicodedata.category(c) in _NOT_IN_NAMES for c in folded):
         return None
+    return folded
+
+
+def folded_name(username: str) -> str:
+    """Return the folded form of the name of a new user.
+
+    Raises:
+        InvalidRequestError: it cannot be anybody's name.
+    """
+    folded = fold_username(username)
+    if folded is None:
+        raise InvalidRequestError(
+            f"A username has 1 to {MAX_USERNAME_LENGTH} characters, none of them a "
+            "control character."
+        )
     return folded
 
 

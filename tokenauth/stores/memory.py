@@ -7,9 +7,7 @@ import threading
 
 import msgspec
 
-from ..sessions import Session
-
-_PURGE_STEP = 2
+from ..sessions import PURGE_STEP, Session
 
 
 class MemorySessionStore:
@@ -27,12 +25,11 @@ class MemorySessionStore:
     def add(self, session: Session, *, limit: int) -> None:
         """Keep a new session; end its user's oldest of that kind beyond a limit."""
         with self._lock:
-            self._purge(session.created_at, _PURGE_STEP)
+            self._purge(session.created_at, PURGE_STEP)
             self._sessions[session.id] = session
             heapq.heappush(self._due, (session.ends_at, session.id))
             self._ids_of_user.setdefault(session.user_id, {})[session.id] = None
-            for old in self._of_user(session.user_id, session.kind)[limit:]:
-                self._drop(old.id)
+            self._trim(session, limit)
 
     def get(self, session_id: str) -> Session | None:
         """Return the session, or None when it has ended or never was."""
@@ -69,11 +66,20 @@ class MemorySessionStore:
             return self._drop(session_id)
 
     def end_all(
-        self, user_id: str, *, kind: str | None = None, keep: str | None = None
+        self,
+        user_id: str,
+        *,
+        kind: str | None = None,
+        sparing: str | None = None,
+        keep: str | None = None,
     ) -> int:
-        """End a user's sessions, of one kind or all, but for one to keep."""
+        """End a user's sessions, of one kind or all, but for those to leave alone."""
         with self._lock:
-            ended = [s for s in self._of_user(user_id, kind) if s.id != keep]
+            ended = [
+                session
+                for session in self._of_user(user_id, kind)
+                if session.kind != sparing and session.id != keep
+            ]
             for session in ended:
                 self._drop(session.id)
             return len(ended)
@@ -92,6 +98,13 @@ class MemorySessionStore:
         sessions = [self._sessions[id] for id in self._ids_of_user.get(user_id, ())]
         sessions.reverse()
         return [s for s in sessions if kind is None or s.kind == kind]
+
+    def _trim(self, newest: Session, limit: int) -> None:
+        kept = 0
+        for session in self._of_user(newest.user_id, newest.kind):
+            kept += session.ends_at > newest.created_at
+            if kept > limit or session.ends_at <= newest.created_at:
+                self._drop(session.id)
 
     def _drop(self, session_id: str) -> bool:
         session = self._sessions.pop(session_id, None)

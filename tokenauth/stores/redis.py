@@ -1,64 +1,74 @@
-"""Sessions on Redis or Valkey: one command or one script for each step.
+"""Sessions in Redis or Valkey: one command or one script for each promise.
 
-A session is a hash that expires with it; a user's sessions are a sorted set, oldest
-first, that expires with the last of them. Scripts touch keys of both sorts, so they
-need one primary (with or without replicas and Sentinel), not a cluster.
+A session is a hash that goes when its time is over. A sorted set holds the ids of a
+user's sessions in the order in which they began, and goes with the last of them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Generator
+import itertools
+import math
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, Final
 
 import msgspec
 import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
 from ..errors import ConfigurationError, StoreUnavailableError
 from ..secrecy import Secretive
 from ..sessions import Session
 
-TIMEOUTS: Final = {"socket_connect_timeout": 2, "socket_timeout": 2}
-"""Seconds to wait for a connection and for an answer; the URL may say otherwise."""
+DEFAULTS: Final[Mapping[str, Any]] = {
+    "socket_connect_timeout": 2,
+    "socket_timeout": 2,
+    "socket_keepalive": True,
+    "max_connections": 50,
+}
+"""Seconds to wait, and connections of a process at most, unless the URL says more."""
 
-_PREFIX: Final = "tokenauth:"
+_SESSION: Final = "tokenauth:session:"
+_USER: Final = "tokenauth:user:"
 
-# What is read of the hash: the session as it began, and what changes.
+# What is read of a hash: the session as it began, and what has changed since. Times
+# are passed and kept as text, since Lua would round them.
 _FIELDS: Final = ("began", "generation", "refreshed_at", "idle_expires_at")
-
-# Members of the sorted set are "<kind> <id>". KEYS[1] is the user's set.
+_READ: Final = f"""
+local function read(key) return redis.call('HMGET', key, '{"', '".join(_FIELDS)}') end
+"""
+# A place in the set that is one after the last: clocks may stand still or differ.
 _ADD: Final = """
-redis.call('HSET', KEYS[2], 'began', ARGV[1], 'user', KEYS[1], 'member', ARGV[2],
-  'expires_at', ARGV[3], 'generation', 0, 'refreshed_at', ARGV[4],
-  'idle_expires_at', ARGV[5])
-redis.call('PEXPIRE', KEYS[2], ARGV[6])
-redis.call('ZADD', KEYS[1], ARGV[4], ARGV[2])
-if redis.call('PTTL', KEYS[1]) < tonumber(ARGV[6]) then
-  redis.call('PEXPIRE', KEYS[1], ARGV[7])
+local id, kind, limit, prefix = ARGV[1], ARGV[2], tonumber(ARGV[3]), ARGV[4]
+local ttl, longest_ttl = tonumber(ARGV[5]), tonumber(ARGV[6])
+redis.call('HSET', KEYS[1], 'user', KEYS[2], 'kind', kind, unpack(ARGV, 7))
+redis.call('PEXPIRE', KEYS[1], ttl)
+local last = redis.call('ZREVRANGE', KEYS[2], 0, 0, 'WITHSCORES')
+redis.call('ZADD', KEYS[2], (tonumber(last[2]) or 0) + 1, id)
+if redis.call('PTTL', KEYS[2]) < longest_ttl then
+  redis.call('PEXPIRE', KEYS[2], longest_ttl)
 end
-local left = tonumber(ARGV[8])
-for _, member in ipairs(redis.call('ZREVRANGE', KEYS[1], 0, -1)) do
-  local kind, id = string.match(member, '^(.*) (%S+)$')
-  local key = ARGV[10] .. id
-  if redis.call('EXISTS', key) == 0 then
-    redis.call('ZREM', KEYS[1], member)
-  elseif kind == ARGV[9] and member ~= ARGV[2] then
-    left = left - 1
-    if left < 1 then
-      redis.call('DEL', key)
-      redis.call('ZREM', KEYS[1], member)
-    end
+local kept = 0
+for _, other in ipairs(redis.call('ZREVRANGE', KEYS[2], 0, -1)) do
+  local its_kind = redis.call('HGET', prefix .. other, 'kind')
+  if its_kind == kind then kept = kept + 1 end
+  if not its_kind or (its_kind == kind and kept > limit) then
+    redis.call('DEL', prefix .. other)
+    redis.call('ZREM', KEYS[2], other)
   end
 end
 """
-_ROTATE: Final = """
-if redis.call('HGET', KEYS[1], 'generation') ~= ARGV[1] then return false end
-redis.call('HSET', KEYS[1], 'generation', ARGV[1] + 1, 'refreshed_at', ARGV[2],
-  'idle_expires_at', ARGV[3])
-local ends = math.min(ARGV[3], redis.call('HGET', KEYS[1], 'expires_at'))
-redis.call('PEXPIRE', KEYS[1], math.max(1, math.ceil((ends - ARGV[2]) * 1000)))
-return redis.call('HMGET', KEYS[1], 'began', 'generation', 'refreshed_at',
-  'idle_expires_at')
+_ROTATE: Final = f"""{_READ}
+local found = redis.call('HMGET', KEYS[1], 'generation', 'expires_at', 'user')
+if found[1] ~= ARGV[1] then return false end
+redis.call('HINCRBY', KEYS[1], 'generation', 1)
+redis.call('HSET', KEYS[1], 'refreshed_at', ARGV[2], 'idle_expires_at', ARGV[3])
+local ends_at = math.min(tonumber(ARGV[3]), tonumber(found[2]))
+local ttl = math.max(1, math.ceil((ends_at - tonumber(ARGV[2])) * 1000))
+redis.call('PEXPIRE', KEYS[1], ttl)
+if redis.call('PTTL', found[3]) < ttl then redis.call('PEXPIRE', found[3], ttl) end
+return read(KEYS[1])
 """
 _TOUCH: Final = """
 if redis.call('EXISTS', KEYS[1]) == 1 then
@@ -66,60 +76,65 @@ if redis.call('EXISTS', KEYS[1]) == 1 then
 end
 """
 _END: Final = """
-local found = redis.call('HMGET', KEYS[1], 'user', 'member')
-if not found[1] then return 0 end
-redis.call('ZREM', found[1], found[2])
+local user = redis.call('HGET', KEYS[1], 'user')
+if user then redis.call('ZREM', user, ARGV[1]) end
 return redis.call('DEL', KEYS[1])
 """
 _END_ALL: Final = """
+local kind, sparing, keep, prefix = unpack(ARGV)
 local ended = 0
-for _, member in ipairs(redis.call('ZRANGE', KEYS[1], 0, -1)) do
-  local kind, id = string.match(member, '^(.*) (%S+)$')
-  local meant = ARGV[1] == '' or kind == ARGV[1]
-  if meant and kind ~= ARGV[2] and id ~= ARGV[3] then
-    ended = ended + redis.call('DEL', ARGV[4] .. id)
-    redis.call('ZREM', KEYS[1], member)
+for _, id in ipairs(redis.call('ZRANGE', KEYS[1], 0, -1)) do
+  local its_kind = redis.call('HGET', prefix .. id, 'kind')
+  local is_meant = kind == '' or its_kind == kind
+  if is_meant and its_kind ~= sparing and id ~= keep then
+    ended = ended + redis.call('DEL', prefix .. id)
+    redis.call('ZREM', KEYS[1], id)
   end
 end
 return ended
 """
-_OF_USER: Final = """
-local sessions = {}
-for _, member in ipairs(redis.call('ZREVRANGE', KEYS[1], 0, -1)) do
-  local kind, id = string.match(member, '^(.*) (%S+)$')
-  if kind == ARGV[1] then
-    local found = redis.call('HMGET', ARGV[2] .. id, 'began', 'generation',
-      'refreshed_at', 'idle_expires_at')
-    if found[1] then table.insert(sessions, found) end
+_OF_USER: Final = f"""{_READ}
+local sessions = {{}}
+for _, id in ipairs(redis.call('ZREVRANGE', KEYS[1], 0, -1)) do
+  local key = ARGV[2] .. id
+  if redis.call('HGET', key, 'kind') == ARGV[1] then
+    table.insert(sessions, read(key))
   end
 end
 return sessions
 """
 
-_encode = msgspec.msgpack.Encoder().encode
+_encode = msgspec.msgpack.Encoder(order="deterministic").encode
 _decode = msgspec.msgpack.Decoder(Session).decode
 
 
 class RedisSessionStore(Secretive):
-    """Sessions on Redis or Valkey, shared by all processes and hosts that use it.
+    """Sessions in Redis or Valkey, shared by all processes and hosts that use it.
 
-    No acknowledged logout is lost when the server is killed if it runs with
-    `appendonly yes` and `appendfsync always`.
+    It needs one primary, with or without replicas: a script touches keys that a cluster
+    would part. Applications whose users are not the same need different databases.
 
     Args:
-        url: `redis://...`, `rediss://...` or `unix://...`; options of redis-py may
-            stand in its query.
+        url: `redis://`, `rediss://` (TLS) or `unix://`; its query goes over `DEFAULTS`.
 
     Raises:
-        ConfigurationError: the URL cannot be read.
+        ConfigurationError: the URL is malformed.
     """
 
     def __init__(self, url: str) -> None:
         try:
-            self._redis = redis.Redis.from_url(url, **TIMEOUTS)
+            self._redis = redis.Redis.from_url(
+                url,
+                encoding_errors="surrogatepass",  # any text may be asked for
+                # What is sent is sent once: whether a lost command was done, nobody
+                # knows. A kept connection is looked at before it is used again.
+                retry=Retry(NoBackoff(), 0),
+                **DEFAULTS,
+            )
         except ValueError:
             raise ConfigurationError(
-                "The Redis URL cannot be read: use 'redis://host:6379/0'."
+                "The URL of Redis is malformed: a password in it must be "
+                "percent-encoded. Use 'redis://:password@host:6379/0'."
             ) from None
         self._add = self._redis.register_script(_ADD)
         self._rotate = self._redis.register_script(_ROTATE)
@@ -131,47 +146,47 @@ class RedisSessionStore(Secretive):
     def add(self, session: Session, *, limit: int) -> None:
         """Keep a new session; end its user's oldest of that kind beyond a limit."""
         now = session.created_at
-        with _translated():
+        changing = [(name, getattr(session, name)) for name in _FIELDS[1:]]
+        with _unavailable():
             self._add(
-                keys=[_user(session.user_id), _key(session.id)],
+                keys=[_SESSION + session.id, _USER + session.user_id],
                 args=[
-                    _encode(session),
-                    f"{session.kind} {session.id}",
-                    session.expires_at,
-                    session.refreshed_at,
-                    session.idle_expires_at,
+                    session.id,
+                    session.kind,
+                    limit,
+                    _SESSION,
                     _milliseconds(session.ends_at - now),
                     _milliseconds(session.expires_at - now),
-                    limit,
-                    session.kind,
-                    _key(""),
+                    *("began", _encode(session)),
+                    *("expires_at", session.expires_at),
+                    *itertools.chain.from_iterable(changing),
                 ],
             )
 
     def get(self, session_id: str) -> Session | None:
         """Return the session, or None when it has ended or never was."""
-        with _translated():
-            return _session(self._redis.hmget(_key(session_id), _FIELDS))
+        with _unavailable():
+            return _session_of(self._redis.hmget(_SESSION + session_id, _FIELDS))
 
     def rotate(
         self, session_id: str, generation: int, *, now: float, idle_expires_at: float
     ) -> Session | None:
         """Move a session from this generation to the next, if it is at this one."""
-        with _translated():
+        with _unavailable():
             found = self._rotate(
-                keys=[_key(session_id)], args=[generation, now, idle_expires_at]
+                keys=[_SESSION + session_id], args=[generation, now, idle_expires_at]
             )
-        return None if found is None else _session(found)
+        return None if found is None else _session_of(found)
 
     def touch(self, session_id: str, *, now: float) -> None:
         """Note that a session was used, if it still stands."""
-        with _translated():
-            self._touch(keys=[_key(session_id)], args=[now])
+        with _unavailable():
+            self._touch(keys=[_SESSION + session_id], args=[now])
 
     def end(self, session_id: str) -> bool:
         """End a session; true for one of many callers at most."""
-        with _translated():
-            return bool(self._end(keys=[_key(session_id)]))
+        with _unavailable():
+            return bool(self._end(keys=[_SESSION + session_id], args=[session_id]))
 
     def end_all(
         self,
@@ -182,39 +197,40 @@ class RedisSessionStore(Secretive):
         keep: str | None = None,
     ) -> int:
         """End a user's sessions, of one kind or all, but for those to leave alone."""
-        with _translated():
-            return int(
-                self._end_all(
-                    keys=[_user(user_id)],
-                    args=[kind or "", sparing or "", keep or "", _key("")],
-                )
+        with _unavailable():
+            ended = self._end_all(
+                keys=[_USER + user_id],
+                args=[kind or "", sparing or "", keep or "", _SESSION],
             )
+        return int(ended)
 
     def of_user(self, user_id: str, *, kind: str) -> list[Session]:
         """Return a user's sessions of one kind, newest first."""
-        with _translated():
-            found = self._of_user(keys=[_user(user_id)], args=[kind, _key("")])
-        return [session for fields in found if (session := _session(fields))]
+        with _unavailable():
+            found = self._of_user(keys=[_USER + user_id], args=[kind, _SESSION])
+        return [session for row in found if (session := _session_of(row))]
 
-    def purge(self, *, now: float, limit: int) -> int:  # noqa: ARG002 # by the protocol
-        """Drop nothing: keys expire with their sessions."""
+    def purge(self, *, now: float, limit: int) -> int:  # noqa: ARG002 # the protocol's
+        """Drop nothing: Redis itself drops what is over."""
         return 0
 
 
-def _key(session_id: str) -> str:
-    return f"{_PREFIX}session:{session_id}"
-
-
-def _user(user_id: str) -> str:
-    return f"{_PREFIX}user:{user_id}"
+@contextmanager
+def _unavailable() -> Iterator[None]:
+    """Turn what the driver raises into the one error that stores raise."""
+    try:
+        yield
+    except (redis.RedisError, OSError) as error:  # its text may hold what was sent
+        raise StoreUnavailableError(reason=type(error).__name__) from None
 
 
 def _milliseconds(seconds: float) -> int:
-    return max(1, int(seconds * 1000))
+    return max(1, math.ceil(seconds * 1000))
 
 
-def _session(fields: list[Any]) -> Session | None:
-    began, generation, refreshed_at, idle_expires_at = fields
+def _session_of(row: list[Any]) -> Session | None:
+    """Return the session that a row of `_FIELDS` holds, if there is one."""
+    began, generation, refreshed_at, idle_expires_at = row
     if began is None:
         return None
     return msgspec.structs.replace(
@@ -223,12 +239,3 @@ def _session(fields: list[Any]) -> Session | None:
         refreshed_at=float(refreshed_at),
         idle_expires_at=float(idle_expires_at),
     )
-
-
-@contextmanager
-def _translated() -> Generator[None]:
-    """Turn what the driver raises into the one error that stores raise."""
-    try:
-        yield
-    except (redis.RedisError, OSError):
-        raise StoreUnavailableError from None
