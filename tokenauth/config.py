@@ -50,6 +50,7 @@ class Settings(Secretive):
         session_limit: Logins that one user may have at a time.
         refresh_grace: Seconds in which the previous refresh token is still answered.
         clock_leeway: Seconds that hosts' clocks may differ.
+        users_url: Where users are kept; None: the application brings them.
         session_url: Where sessions are kept.
         query_param: URL parameter that may carry the token; None: none may.
         password_min_length: Fewest characters of a new password.
@@ -69,6 +70,7 @@ class Settings(Secretive):
     session_limit: int
     refresh_grace: float
     clock_leeway: float
+    users_url: str | None
     session_url: str
     query_param: str | None
     password_min_length: int
@@ -107,8 +109,9 @@ def load(config: Mapping[str, Any], app_name: str) -> Settings:
         session_limit=read.count("SESSION_LIMIT", 100),
         refresh_grace=read.duration("REFRESH_GRACE", 10),
         clock_leeway=read.duration("CLOCK_LEEWAY", 30),
+        users_url=read.optional_text("USERS_URL"),
         session_url=read.text("SESSION_URL", "memory://"),
-        query_param=read.optional_name("QUERY_PARAM"),
+        query_param=read.optional_text("QUERY_PARAM"),
         password_min_length=read.count("PASSWORD_MIN_LENGTH", 8),
         password_max_length=read.count("PASSWORD_MAX_LENGTH", 1024),
         password_concurrency=read.count("PASSWORD_CONCURRENCY", 1),
@@ -131,6 +134,7 @@ KNOWN: Final = frozenset(
         "SESSION_LIMIT",
         "REFRESH_GRACE",
         "CLOCK_LEEWAY",
+        "USERS_URL",
         "SESSION_URL",
         "QUERY_PARAM",
         "PASSWORD_MIN_LENGTH",
@@ -298,8 +302,8 @@ class _Reader:
             )
         return value
 
-    def optional_name(self, name: str) -> str | None:
-        """A name, or None."""
+    def optional_text(self, name: str) -> str | None:
+        """A text that is not empty, or None."""
         _, value = self._get(name, None)
         return None if value is None else self.text(name, "")
 

@@ -13,6 +13,7 @@ from .errors import ConfigurationError
 from .events import LOGGER
 from .login import TokenLoginManager
 from .mint import TokenPair
+from .provision import watch_processes
 from .sessions import SessionStore
 from .tokens import Claims
 from .users import User, UserRecord, UserStore
@@ -26,7 +27,8 @@ class TokenAuth:
 
     Args:
         app: The application; without one, call `init_app` later.
-        users: Where users are kept: a `UserStore`, or a mapping username -> hash.
+        users: Where users are kept: a `UserStore`, or a mapping username -> hash; the
+            default is what `TOKENAUTH_USERS_URL` names.
         sessions: Where sessions are kept; the default is what
             `TOKENAUTH_SESSION_URL` names.
 
@@ -73,6 +75,7 @@ class TokenAuth:
         _refuse_second(app)
         rooms = assembly.assemble(app, users, sessions, now=now)
         app.extensions[state.KEY] = rooms
+        watch_processes(app, rooms.stores)
         if rooms.settings.query_param is not None:
             LOGGER.warning(
                 "TOKENAUTH_QUERY_PARAM: tokens in URLs end up in logs, histories and "

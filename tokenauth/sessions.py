@@ -132,7 +132,6 @@ class SessionStore(Protocol):
         user_id: str,
         *,
         kind: str | None = None,
-        sparing: str | None = None,
         keep: str | None = None,
     ) -> int:
         """End a user's sessions.
@@ -140,7 +139,6 @@ class SessionStore(Protocol):
         Args:
             user_id: Whose.
             kind: Only those of this kind; None: of every kind.
-            sparing: A kind to leave alone.
             keep: Id of one to leave alone.
 
         Returns:

@@ -13,6 +13,7 @@ from .config import Settings
 from .events import Emit
 from .once import OneTimeTokens
 from .personal import PersonalTokens
+from .provision import Stores
 from .secrecy import Secretive
 
 if TYPE_CHECKING:
@@ -28,6 +29,7 @@ class State(Secretive):
 
     Attributes:
         settings: What the application decided.
+        stores: Where users and sessions are kept.
         authenticator: Says who a token stands for.
         authority: The desk.
         personal: Makes personal access tokens.
@@ -37,6 +39,7 @@ class State(Secretive):
     """
 
     settings: Settings
+    stores: Stores
     authenticator: Authenticator
     authority: Authority
     personal: PersonalTokens

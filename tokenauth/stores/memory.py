@@ -70,15 +70,14 @@ class MemorySessionStore:
         user_id: str,
         *,
         kind: str | None = None,
-        sparing: str | None = None,
         keep: str | None = None,
     ) -> int:
-        """End a user's sessions, of one kind or all, but for those to leave alone."""
+        """End a user's sessions, of one kind or all, but for one to keep."""
         with self._lock:
             ended = [
                 session
                 for session in self._of_user(user_id, kind)
-                if session.kind != sparing and session.id != keep
+                if session.id != keep
             ]
             for session in ended:
                 self._drop(session.id)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from typing import Any, Final
 
@@ -81,12 +81,12 @@ if user then redis.call('ZREM', user, ARGV[1]) end
 return redis.call('DEL', KEYS[1])
 """
 _END_ALL: Final = """
-local kind, sparing, keep, prefix = unpack(ARGV)
+local kind, keep, prefix = unpack(ARGV)
 local ended = 0
 for _, id in ipairs(redis.call('ZRANGE', KEYS[1], 0, -1)) do
   local its_kind = redis.call('HGET', prefix .. id, 'kind')
   local is_meant = kind == '' or its_kind == kind
-  if is_meant and its_kind ~= sparing and id ~= keep then
+  if is_meant and id ~= keep then
     ended = ended + redis.call('DEL', prefix .. id)
     redis.call('ZREM', KEYS[1], id)
   end
@@ -193,14 +193,13 @@ class RedisSessionStore(Secretive):
         user_id: str,
         *,
         kind: str | None = None,
-        sparing: str | None = None,
         keep: str | None = None,
     ) -> int:
-        """End a user's sessions, of one kind or all, but for those to leave alone."""
+        """End a user's sessions, of one kind or all, but for one to keep."""
         with _unavailable():
             ended = self._end_all(
                 keys=[_USER + user_id],
-                args=[kind or "", sparing or "", keep or "", _SESSION],
+                args=[kind or "", keep or "", _SESSION],
             )
         return int(ended)
 
@@ -216,7 +215,7 @@ class RedisSessionStore(Secretive):
 
 
 @contextmanager
-def _unavailable() -> Iterator[None]:
+def _unavailable() -> Generator[None]:
     """Turn what the driver raises into the one error that stores raise."""
     try:
         yield

@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import os
 import sqlite3
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
@@ -89,7 +89,7 @@ class Database(Secretive):
         return Statement(clause, self)
 
     @contextmanager
-    def cursor(self) -> Iterator[DBAPICursor]:
+    def cursor(self) -> Generator[DBAPICursor]:
         """Lend a cursor whose statements are one transaction each.
 
         Raises:
@@ -107,7 +107,7 @@ class Database(Secretive):
                 connection.close()
 
     @contextmanager
-    def transaction(self, lock: str) -> Iterator[DBAPICursor]:
+    def transaction(self, lock: str) -> Generator[DBAPICursor]:
         """Lend a cursor for one transaction, the only one at a time under this lock.
 
         Args:
@@ -155,7 +155,7 @@ class Database(Secretive):
             ) from None
 
     @contextmanager
-    def _unavailable(self) -> Iterator[None]:
+    def _unavailable(self) -> Generator[None]:
         try:
             yield
         except self._failures as error:
@@ -179,8 +179,9 @@ class Database(Secretive):
 
         Asking the server would be a round trip; asking the socket costs a microsecond.
         """
-        if record.info["pid"] != os.getpid():  # it belongs to the parent process
-            record.dbapi_connection = proxy.dbapi_connection = None
+        if record.info["pid"] != os.getpid():  # the parent process goes on using it
+            record.dbapi_connection = None  # type: ignore[misc] # SQLAlchemy's recipe
+            proxy.dbapi_connection = None  # type: ignore[misc]
             raise DisconnectionError
         if not self.is_sqlite:
             try:

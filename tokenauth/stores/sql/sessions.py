@@ -53,7 +53,6 @@ _END: Final = delete(SESSIONS).where(_IS_IT)
 _END_ALL: Final = delete(SESSIONS).where(
     _IS_OF_USER,
     or_(bindparam("of_kind", type_=Text) == _NO, _IS_OF_KIND),
-    _C.kind != bindparam("sparing"),
     _C.id != bindparam("keep"),
 )
 _OF_USER: Final = (
@@ -161,10 +160,9 @@ class SQLSessionStore:
         user_id: str,
         *,
         kind: str | None = None,
-        sparing: str | None = None,
         keep: str | None = None,
     ) -> int:
-        """End a user's sessions, of one kind or all, but for those to leave alone."""
+        """End a user's sessions, of one kind or all, but for one to keep."""
         if not is_text(user_id):
             return 0
         with self.database.transaction(user_id) as cursor:
@@ -172,7 +170,6 @@ class SQLSessionStore:
                 cursor,
                 owner=user_id,
                 of_kind=kind or _NO,
-                sparing=sparing or _NO,
                 keep=keep or _NO,
             )
             return cursor.rowcount

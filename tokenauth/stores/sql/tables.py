@@ -94,12 +94,14 @@ def create(database: Database, table: Table) -> None:
         StoreUnavailableError: the database cannot be reached, or refused.
     """
     database.create_file()
-    clauses = [CreateTable(each, if_not_exists=True) for each in (VERSIONS, table)]
-    indexes = sorted(table.indexes, key=lambda index: str(index.name))
-    clauses += [CreateIndex(index, if_not_exists=True) for index in indexes]
-    note = insert_new(database, VERSIONS).values(name=table.name, version=VERSION)
+    clauses = [
+        CreateTable(VERSIONS, if_not_exists=True),
+        CreateTable(table, if_not_exists=True),
+        *(CreateIndex(index, if_not_exists=True) for index in table.indexes),
+        insert_new(database, VERSIONS).values(name=table.name, version=VERSION),
+    ]
     with database.transaction("tables") as cursor:
-        for clause in [*clauses, note]:
+        for clause in clauses:
             database.prepare(clause).execute(cursor)
     check(database, table)
 

@@ -1,0 +1,128 @@
+"""The stores of an application: opened, checked, warned about where they are few."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, Final, NamedTuple
+
+import click
+from flask import Flask
+
+from .config import Settings
+from .errors import ConfigurationError, StoreUnavailableError
+from .events import LOGGER
+from .sessions import SessionStore
+from .stores import TableStore, open_sessions, open_users
+from .stores.memory import MemorySessionStore
+from .users import DictUserStore, User, UserStore
+
+INIT_DB: Final = "init-db"
+"""The command that creates tables: it alone may run without them."""
+
+_MANY_PROCESSES: Final = (
+    "users in a dict and sessions in memory belong to one process, but several serve "
+    "this application: what one of them logs in, logs out or changes, the others do "
+    "not know. Set TOKENAUTH_SESSION_URL and TOKENAUTH_USERS_URL to shared stores, or "
+    "run one process"
+)
+
+
+class Stores(NamedTuple):
+    """Where an application keeps its users and sessions."""
+
+    users: UserStore
+    sessions: SessionStore
+
+    @property
+    def with_tables(self) -> list[TableStore]:
+        """Those whose tables are created before their first use."""
+        return [store for store in self if isinstance(store, TableStore)]
+
+
+def provide(
+    settings: Settings,
+    users: UserStore | Mapping[str, str | User] | None,
+    sessions: SessionStore | None,
+) -> Stores:
+    """Return an application's stores: those given, or those that its settings name.
+
+    Args:
+        settings: What the application decided.
+        users: Users that were given.
+        sessions: Sessions that were given.
+
+    Raises:
+        ConfigurationError: there are no users, a URL names no store, its driver is
+            missing, or its tables are missing or of another version.
+    """
+    user_store = _user_store(users, settings.users_url)
+    session_store = _session_store(sessions, settings.session_url, user_store)
+    stores = Stores(user_store, session_store)
+    _check_tables(stores)
+    return stores
+
+
+def watch_processes(app: Flask, stores: Stores) -> None:
+    """Let an application warn once if its stores are of one process and it is not.
+
+    The server says so with the first request, in `wsgi.multiprocess` (PEP 3333).
+    """
+    if isinstance(stores.sessions, MemorySessionStore) or isinstance(
+        stores.users, DictUserStore
+    ):
+        app.wsgi_app = _warning_once(app.wsgi_app)  # type: ignore[method-assign]
+
+
+def _user_store(
+    users: UserStore | Mapping[str, str | User] | None, url: str | None
+) -> UserStore:
+    if users is None and url is not None:
+        return open_users(url)
+    store = DictUserStore(users) if isinstance(users, Mapping) else users
+    if not isinstance(store, UserStore):
+        raise ConfigurationError(
+            "TokenAuth needs users: TokenAuth(app, users), where users is a UserStore "
+            "or a mapping username -> hash_password(...). Without them, "
+            "TOKENAUTH_USERS_URL names a store."
+        )
+    return store
+
+
+def _session_store(
+    sessions: SessionStore | None, url: str, users: UserStore
+) -> SessionStore:
+    store = open_sessions(url, beside=users) if sessions is None else sessions
+    if not isinstance(store, SessionStore):
+        raise ConfigurationError(
+            "TokenAuth keeps sessions in a SessionStore: leave sessions out, or pass "
+            "an object with all of its methods."
+        )
+    return store
+
+
+def _check_tables(stores: Stores) -> None:
+    context = click.get_current_context(silent=True)
+    if context is not None and context.info_name == INIT_DB:
+        return
+    for store in stores.with_tables:
+        try:
+            store.check_tables()
+        except StoreUnavailableError as error:
+            # It may come up later; until then each request is answered with 503.
+            LOGGER.warning("the tables could not be checked: %s", error.reason)
+
+
+def _warning_once(
+    wsgi_app: Callable[..., Iterable[bytes]],
+) -> Callable[..., Iterable[bytes]]:
+    is_first = True
+
+    def watched(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
+        nonlocal is_first
+        if is_first:
+            is_first = False
+            if environ.get("wsgi.multiprocess"):
+                LOGGER.warning(_MANY_PROCESSES)
+        return wsgi_app(environ, start_response)
+
+    return watched
