@@ -105,6 +105,30 @@ def test_the_longest_token_is_read() -> None:
         read_token("a" + longest)
 
 
+@pytest.mark.parametrize(
+    ("text", "error"),
+    [
+        ("Bearer " + "a." * 32768 + "a", TokenInvalidError),
+        ("Bearer ab.cd" + " " * 65536, TokenInvalidError),
+        ("Bearer " + " " * 65536 + "ab.cd", TokenMissingError),
+        ("Bearer ab.cd, " + "a" * 65536, AmbiguousTokenError),
+        ("ab.cd, " + "a" * 65536, AmbiguousTokenError),
+    ],
+)
+def test_a_header_that_no_token_needs_is_refused(
+    text: str, error: type[AuthError]
+) -> None:
+    """What is addressed to us and far too long is bad, whatever its rest says."""
+    with pytest.raises(error):
+        read_header(text)
+
+
+@pytest.mark.parametrize("text", ["Basic " + "a" * 65536, "a." * 32768 + "a"])
+def test_a_long_header_of_another_kind_is_not_ours(text: str) -> None:
+    """Length alone does not make it ours."""
+    assert read_header(text) is None
+
+
 @given(st.text(max_size=200) | st.from_regex(r"[Bb]earer[ ,.\tA-z0-9=]*"))
 def test_no_text_raises_anything_else(text: str) -> None:
     """Whatever the header says: a token, None, or an error of ours."""

@@ -15,6 +15,9 @@ from .errors import AmbiguousTokenError, AuthError, TokenInvalidError, TokenMiss
 MAX_TOKEN_LENGTH = 4096
 """Longest token that is looked at, in characters."""
 
+# About what servers let through; no more than this of a longer one is looked at.
+_MAX_HEADER_LENGTH = 2 * MAX_TOKEN_LENGTH
+
 # base64url parts joined by dots: a subset of RFC 6750's b64token. The parts and the
 # dot have no character in common, so matching is linear.
 _TOKEN = re.compile(r"[A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]+)+", re.ASCII)
@@ -47,6 +50,9 @@ def read_header(text: str | None) -> str | None:
     """
     if not text:
         return None
+    if len(text) > _MAX_HEADER_LENGTH:
+        _refuse_long(text[:_MAX_HEADER_LENGTH])
+        return None
     scheme, _, rest = text.strip(" ").partition(" ")
     if scheme[:7].lower() == "bearer":
         return read_token(rest.lstrip(" "))
@@ -72,9 +78,18 @@ def read_token(text: str) -> str:
     raise TokenInvalidError
 
 
+def _refuse_long(text: str) -> None:
+    """Refuse a header that no token of ours needs, if it is addressed to us at all."""
+    scheme, _, rest = text.strip(" ").partition(" ")
+    if scheme[:7].lower() == "bearer":
+        read_token(rest.lstrip(" "))
+        raise TokenInvalidError
+    _refuse_joined(text)
+
+
 def _refuse_joined(text: str) -> None:
     """Refuse a list of headers one of which is ours (RFC 9110 section 5.3)."""
-    for part in text[: 2 * MAX_TOKEN_LENGTH].split(","):
+    for part in text.split(","):
         scheme, _, rest = part.strip(" ").partition(" ")
         if scheme.lower() == "bearer" or (not rest and is_token(scheme)):
             raise AmbiguousTokenError
