@@ -10,10 +10,11 @@ from typing import Any
 
 from flask import Flask, Response, request
 from flask.testing import FlaskClient
-from flask_login import current_user, login_required
+from flask_login import current_user, login_required, login_user
 from werkzeug.test import TestResponse
 
 from tokenauth import DictUserStore, SessionStore, TokenAuth, User, UserStore
+from tokenauth.authority import Authority
 from tokenauth.passwords import hash_password
 
 SECRET = "test-key-" + "0123456789abcdef" * 3
@@ -57,9 +58,10 @@ def make_app(
     sessions: SessionStore | None = None,
     clock: Clock | None = None,
     config: Mapping[str, Any] | None = None,
+    flask_class: type[Flask] = Flask,
 ) -> Flask:
     """Return an application with `/protected` and `/public`, both telling the user."""
-    app = Flask("app")
+    app = flask_class("app")
     app.config.update({"SECRET_KEY": SECRET, "TESTING": True, **(config or {})})
     auth = TokenAuth()
     auth.init_app(
@@ -123,6 +125,34 @@ def log_in(client: FlaskClient, username: str = "alice", **body: Any) -> dict[st
     assert response.status_code == 200, response.text
     tokens: dict[str, Any] = response.get_json()
     return tokens
+
+
+def token_of(app: Flask, username: str = "alice", **wanted: Any) -> str:
+    """Return a user's access token, without a login and its hash."""
+    authority: Authority = app.extensions["tokenauth"].authority
+    user = authority._users.find(username)
+    assert user is not None
+    with app.app_context():
+        return authority.start(user, **wanted).access_token
+
+
+def let_in_by_cookie(app: Flask) -> FlaskClient:
+    """Give an application cookie users; return a client with alice's session cookie.
+
+    `/cookie-login` starts a session for `name`, and a remembered one with `remember`.
+    """
+    users = app.extensions["tokenauth"].authority._users
+    app.login_manager.user_loader(users.get)  # type: ignore[attr-defined]
+
+    @app.post("/cookie-login")
+    def cookie_login() -> str:
+        user = users.find(request.args["name"])
+        login_user(user, remember="remember" in request.args)
+        return "welcome"
+
+    client = app.test_client()
+    assert client.post("/cookie-login?name=alice&remember=1").status_code == 200
+    return client
 
 
 def bearer(token: str) -> dict[str, str]:

@@ -54,6 +54,21 @@ def test_cookie_logins_work_beside_tokens(monkeypatch: pytest.MonkeyPatch) -> No
     assert_problem(bad, 401, "token_invalid")
 
 
+def test_a_token_needs_no_csrf_token(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A cookie does, and a bad token does not help it; logging in needs none."""
+    users = make_users()
+    client = run("wtf", monkeypatch, users=users)
+    manager: Any = client.application.login_manager  # type: ignore[attr-defined]
+    manager.user_loader(users.get)
+    with client.session_transaction() as session:
+        session["_user_id"] = "u-alice"
+    for headers in ({}, bearer("abc.def")):
+        refused = client.post("/order", headers=headers)
+        assert (refused.status_code, "CSRF" in refused.text) == (400, True)
+    headers = bearer(log_in(client, "bob")["access_token"])
+    assert client.post("/order", headers=headers).json == {"user": "bob"}
+
+
 def test_flask_admin_lets_only_users_in(monkeypatch: pytest.MonkeyPatch) -> None:
     """Its views ask `current_user`; who is nobody gets the challenge."""
     with warnings.catch_warnings():

@@ -1,0 +1,726 @@
+"""The token decides: whom Flask-Login takes a request for, and what it answers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import flask_login
+import pytest
+from flask import Blueprint, Flask, Response, g, request, stream_with_context
+from flask.testing import FlaskClient
+from flask_login import current_user, login_required, logout_user
+from flask_login.signals import (
+    user_accessed,
+    user_loaded_from_request,
+    user_needs_refresh,
+    user_unauthorized,
+)
+
+from tests.kit import (
+    SECRET,
+    Clock,
+    assert_problem,
+    bearer,
+    let_in_by_cookie,
+    log_in,
+    make_app,
+    make_users,
+    token_of,
+)
+from tokenauth import (
+    DictUserStore,
+    MemorySessionStore,
+    StoreUnavailableError,
+    TokenAuth,
+    TokenExpiredError,
+    User,
+    current_claims,
+    events,
+)
+from tokenauth.errors import ConfigurationError
+from tokenauth.sessions import Session
+
+BROWSER = {"Accept": "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"}
+
+
+def manager_of(app: Flask) -> Any:
+    return app.login_manager  # type: ignore[attr-defined]
+
+
+@contextmanager
+def heard(signal: Any, app: Flask) -> Iterator[list[dict[str, Any]]]:
+    """Collect what a signal says of an application, within the block."""
+    said: list[dict[str, Any]] = []
+
+    def listen(_app: Flask, **details: Any) -> None:
+        said.append(details)
+
+    with signal.connected_to(listen, app):
+        yield said
+
+
+# -- against cookies -----------------------------------------------------------------
+
+
+def test_a_token_beats_a_session_cookie(app: Flask) -> None:
+    """Alice's cookies and bob's token: bob, on protected and on public pages."""
+    client = let_in_by_cookie(app)
+    assert client.get("/protected").json == {"user": "alice"}
+    headers = bearer(token_of(app, "bob"))
+    assert client.get("/protected", headers=headers).json == {"user": "bob"}
+    assert client.get("/public", headers=headers).json == {"user": "bob"}
+    assert client.get("/protected").json == {"user": "alice"}
+
+
+BAD = {
+    "junk": ("Bearer abc.def", 401, "token_invalid"),
+    "malformed": ("Bearer ???", 401, "token_invalid"),
+    "not-even-one": ("Bearer", 401, "token_missing"),
+    "bare": ("abc.def", 401, "token_invalid"),
+    "two": ("Bearer abc.def,Bearer abc.def", 400, "invalid_request"),
+}
+
+
+@pytest.mark.parametrize(("header", "status", "code"), BAD.values(), ids=BAD)
+def test_a_bad_token_never_falls_back_to_a_cookie(
+    app: Flask, header: str, status: int, code: str
+) -> None:
+    """Nobody, whatever is wrong with it and however good the cookies are."""
+    client = let_in_by_cookie(app)
+    headers = {"Authorization": header}
+    assert_problem(client.get("/protected", headers=headers), status, code)
+    assert client.get("/public", headers=headers).json == {"user": None}
+
+
+def test_a_token_that_was_good_never_falls_back_to_a_cookie(
+    app: Flask, clock: Clock
+) -> None:
+    """Expired, revoked, or made to refresh: nobody, and the answer says which."""
+    client = let_in_by_cookie(app)
+    tokens = log_in(client, "bob")
+    access = bearer(tokens["access_token"])
+    refresh = bearer(tokens["refresh_token"])
+    assert_problem(client.get("/protected", headers=refresh), 401, "token_invalid")
+    clock.move(15 * 60)
+    assert_problem(client.get("/protected", headers=access), 401, "token_expired")
+    clock.move(-60)
+    assert client.post("/auth/logout", headers=access).status_code == 204
+    assert_problem(client.get("/protected", headers=access), 401, "token_revoked")
+    assert client.get("/public", headers=access).json == {"user": None}
+
+
+@pytest.mark.parametrize("remembered", ["alice's", "junk", ""])
+def test_a_remember_cookie_does_not_silence_a_token(
+    app: Flask, remembered: str
+) -> None:
+    """A good one, a forged one and an empty one are all the same to bob's token."""
+    client = let_in_by_cookie(app)
+    client.delete_cookie("session")
+    if remembered != "alice's":
+        client.set_cookie("remember_token", remembered)
+    answer = client.get("/protected", headers=bearer(token_of(app, "bob")))
+    assert answer.json == {"user": "bob"}
+    assert "Set-Cookie" not in answer.headers
+    bad = client.get("/protected", headers=bearer("abc.def"))
+    assert_problem(bad, 401, "token_invalid")
+
+
+@pytest.mark.parametrize("protection", ["basic", "strong", None])
+@pytest.mark.parametrize("content", [{"x": 1}, {"_user_id": "u-alice", "_id": "other"}])
+def test_session_protection_does_not_silence_a_token(
+    protection: str | None, content: dict[str, Any]
+) -> None:
+    """Whatever Flask-Login thinks of a session cookie, a token's answer sets none."""
+    app = make_app(config={"SESSION_PROTECTION": protection})
+    client = let_in_by_cookie(app)
+    client.delete_cookie("remember_token")
+    with client.session_transaction() as session:
+        session.clear()
+        session.update(content)
+    answer = client.get("/protected", headers=bearer(token_of(app, "bob")))
+    assert answer.json == {"user": "bob"}
+    assert "Set-Cookie" not in answer.headers
+    assert "Vary" not in answer.headers
+
+
+@pytest.mark.parametrize("header", ["good", "Bearer abc.def", "Bearer"])
+def test_no_setting_of_cookies_makes_a_token_s_answer_set_one(header: str) -> None:
+    """Cookies that are refreshed with each request are not with these."""
+    config = {
+        "REMEMBER_COOKIE_REFRESH_EACH_REQUEST": True,
+        "SESSION_REFRESH_EACH_REQUEST": True,
+    }
+    app = make_app(config=config)
+    client = let_in_by_cookie(app)
+    with client.session_transaction() as session:
+        session.permanent = True
+    assert "Set-Cookie" in client.get("/public").headers
+    if header == "good":
+        header = f"Bearer {token_of(app, 'bob')}"
+    for path in ("/public", "/protected", "/nowhere"):
+        answer = client.get(path, headers={"Authorization": header})
+        assert "Set-Cookie" not in answer.headers
+        assert "Vary" not in answer.headers
+
+
+def test_an_application_without_cookie_users_does_not_vary(client: FlaskClient) -> None:
+    """Flask-Login alone opens the session for every answer, and says so."""
+    assert "Vary" not in client.get("/public").headers
+
+
+# -- one identity a request ----------------------------------------------------------
+
+
+@pytest.fixture
+def tokens(app: Flask) -> dict[str, dict[str, str]]:
+    """The header of each user."""
+    return {name: bearer(token_of(app, name)) for name in ("alice", "bob")}
+
+
+def test_no_identity_outlives_its_request_in_an_outer_context(
+    app: Flask, tokens: dict[str, dict[str, str]]
+) -> None:
+    """Flask-Login keeps the user on `g`, which an outer context makes last."""
+    client = app.test_client()
+    with app.app_context():
+        assert client.get("/protected", headers=tokens["bob"]).json == {"user": "bob"}
+        assert_problem(client.get("/protected"), 401, "token_missing")
+        alice = client.get("/protected", headers=tokens["alice"])
+        assert alice.json == {"user": "alice"}
+        bad = client.get("/protected", headers=bearer("abc.def"))
+        assert_problem(bad, 401, "token_invalid")
+        assert client.get("/public").json == {"user": None}
+
+
+def test_contexts_in_each_other_keep_to_their_own_token(
+    app: Flask, tokens: dict[str, dict[str, str]]
+) -> None:
+    """Inner and outer request are each taken for who their token stands for."""
+    with app.test_request_context(headers=tokens["alice"]):
+        assert current_user.username == "alice"
+        with app.test_request_context(headers=tokens["bob"]):
+            assert current_user.username == "bob"
+            assert current_claims.subject == "u-bob"
+        with app.test_request_context():
+            assert current_user.is_anonymous
+            assert not current_claims
+        assert current_user.username == "alice"
+        assert current_claims.subject == "u-alice"
+
+
+def test_a_request_made_while_another_is_answered(
+    app: Flask, tokens: dict[str, dict[str, str]]
+) -> None:
+    """The caller is who it was, and what it called knows nothing of it."""
+
+    @app.teardown_request
+    def audit(_: BaseException | None) -> None:
+        assert current_user is not None  # loads the user once more, last of all
+
+    @app.get("/outer/<inner>")
+    @login_required
+    def outer(inner: str) -> list[str | None]:
+        before = current_user.username
+        answer = app.test_client().get("/public", headers=tokens.get(inner))
+        assert answer.json is not None
+        return [before, answer.json["user"], current_user.username]
+
+    client = app.test_client()
+    headers = tokens["alice"]
+    assert client.get("/outer/bob", headers=headers).json == ["alice", "bob", "alice"]
+    nobody = client.get("/outer/nobody", headers=headers)
+    assert nobody.json == ["alice", None, "alice"]
+
+
+def test_a_request_passed_on_with_another_token(app: Flask) -> None:
+    """What was read from one header is not taken for another's: nothing is kept."""
+    alice, bob = token_of(app), token_of(app, "bob")
+
+    @app.get("/as-bob")
+    @login_required
+    def as_bob() -> Any:
+        environ = request.environ | {
+            "HTTP_AUTHORIZATION": f"Bearer {bob}",
+            "PATH_INFO": "/protected",
+        }
+        return Response.from_app(app.wsgi_app, environ)
+
+    answer = app.test_client().get("/as-bob", headers=bearer(alice))
+    assert answer.json == {"user": "bob"}
+
+
+def test_a_streamed_answer_knows_its_user(app: Flask) -> None:
+    """As long as Flask keeps the request alive for it."""
+
+    @app.get("/stream")
+    @login_required
+    def stream() -> Response:
+        def lines() -> Iterator[str]:
+            yield f"{current_user.username} {current_claims.subject}"
+
+        return Response(stream_with_context(lines()))
+
+    answer = app.test_client().get("/stream", headers=bearer(token_of(app, "bob")))
+    assert answer.text == "bob u-bob"
+
+
+def test_a_token_is_checked_once_a_request() -> None:
+    """However often the view asks who it is."""
+    asked: list[str] = []
+
+    class Counting(MemorySessionStore):
+        def get(self, session_id: str) -> Session | None:
+            asked.append(session_id)
+            return super().get(session_id)
+
+    app = make_app(sessions=Counting())
+
+    @app.get("/often")
+    @login_required
+    def often() -> str:
+        names = [current_user.username for _ in range(3)]
+        return f"{names} {current_claims.subject}"
+
+    token = token_of(app)
+    asked.clear()
+    assert app.test_client().get("/often", headers=bearer(token)).status_code == 200
+    assert len(asked) == 1
+
+
+# -- nobody --------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+def test_a_stranger_gets_401_with_a_challenge(client: FlaskClient, method: str) -> None:
+    """RFC 6750 section 3.1: no `error` when nothing was sent."""
+    answer = client.open("/protected", method=method)
+    assert answer.status_code == 401
+    assert answer.headers["WWW-Authenticate"] == 'Bearer realm="app"'
+    assert answer.mimetype == "application/problem+json"
+
+
+def test_head_is_let_in_like_get(app: Flask) -> None:
+    """With the token's user, and without a body."""
+    headers = bearer(token_of(app))
+    answer = app.test_client().head("/protected", headers=headers)
+    assert answer.status_code == 200
+    assert answer.text == ""
+
+
+ACCEPTS = {
+    BROWSER["Accept"]: True,
+    "text/html": True,
+    "text/*": True,
+    "text/html;q=0.9, application/json;q=0.8": True,
+    "application/json": False,
+    "*/*": False,
+    "text/html, application/json": False,
+    "application/json, text/html;q=0.9": False,
+    "": False,
+    "\xff;q=x,,": False,
+}
+
+
+@pytest.mark.parametrize(("accept", "is_page"), ACCEPTS.items())
+def test_a_browser_is_sent_to_the_login_page(
+    app: Flask, accept: str, is_page: bool
+) -> None:
+    """Who prefers HTML and sends no token; nobody else ever sees a redirect."""
+    manager_of(app).login_view = "/log-in"
+    client = app.test_client()
+    answer = client.get("/protected", headers={"Accept": accept})
+    if is_page:
+        assert answer.status_code == 302
+        assert answer.location == "/log-in?next=%2Fprotected"
+    else:
+        assert_problem(answer, 401, "token_missing")
+
+
+@pytest.mark.parametrize(("header", "status", "code"), BAD.values(), ids=BAD)
+def test_a_token_is_never_redirected(
+    app: Flask, header: str, status: int, code: str
+) -> None:
+    """Not even with the `Accept` of a browser, nor from an address of ours."""
+    manager_of(app).login_view = manager_of(app).refresh_view = "/log-in"
+    client = app.test_client()
+    headers = BROWSER | {"Authorization": header}
+    assert_problem(client.get("/protected", headers=headers), status, code)
+    assert_problem(client.get("/auth/me", headers=headers), status, code)
+    assert_problem(client.post("/auth/tokens", headers=BROWSER), 401, "token_missing")
+
+
+def test_without_a_login_page_a_browser_gets_the_challenge(app: Flask) -> None:
+    """Flask-Login's own 401 has none (RFC 9110 section 15.5.2 wants one)."""
+    answer = app.test_client().get("/protected", headers=BROWSER)
+    assert_problem(answer, 401, "token_missing")
+
+
+def test_a_blueprint_has_its_own_login_page(app: Flask) -> None:
+    """Its name decides; None means that there is no page."""
+    for name in ("shop", "api"):
+        blueprint = Blueprint(name, __name__, url_prefix=f"/{name}")
+        blueprint.get("/")(login_required(lambda: "inside"))
+        app.register_blueprint(blueprint)
+    manager = manager_of(app)
+    manager.login_view = "/log-in"
+    manager.blueprint_login_views = {"shop": "/shop-log-in", "api": None}
+    client = app.test_client()
+    shop = client.get("/shop/", headers=BROWSER)
+    assert (shop.status_code, shop.location) == (302, "/shop-log-in?next=%2Fshop%2F")
+    assert_problem(client.get("/api/", headers=BROWSER), 401, "token_missing")
+    assert client.get("/protected", headers=BROWSER).status_code == 302
+
+
+def test_an_unauthorized_handler_answers_browsers(app: Flask) -> None:
+    """It stands for the login page; who sends a token gets the problem document."""
+    manager_of(app).unauthorized_handler(lambda: ("please log in", 200))
+    client = app.test_client()
+    assert client.get("/protected", headers=BROWSER).text == "please log in"
+    assert_problem(client.get("/protected"), 401, "token_missing")
+    bad = client.get("/protected", headers=BROWSER | bearer("abc.def"))
+    assert_problem(bad, 401, "token_invalid")
+
+
+def test_a_handler_that_answers_nothing_lets_nobody_in(app: Flask) -> None:
+    """Flask makes that an error of the application's, as with plain Flask-Login."""
+    manager_of(app).unauthorized_handler(lambda: None)
+    with pytest.raises(TypeError, match="did not return a valid response"):
+        app.test_client().get("/protected", headers=BROWSER)
+
+
+def test_login_disabled_opens_views_in_tests(clock: Clock) -> None:
+    """As with plain Flask-Login; outside tests the start is refused."""
+    app = make_app(clock=clock, config={"LOGIN_DISABLED": True})
+    app.get("/open")(login_required(lambda: "opened"))
+    client = app.test_client()
+    assert client.get("/open").text == "opened"
+    assert_problem(client.get("/auth/me"), 401, "token_missing")
+
+
+# -- users of all kinds --------------------------------------------------------------
+
+
+class Liar(User):
+    """A user whose `is_authenticated` is not Flask-Login's `is_active`."""
+
+    def __init__(self, *, is_active: bool, is_authenticated: bool) -> None:
+        super().__init__("liar", id="u-liar", is_active=is_active)
+        self.said = is_authenticated
+
+    @property
+    def is_authenticated(self) -> bool:
+        return self.said
+
+
+def app_with(user: User) -> tuple[Flask, dict[str, str]]:
+    """Return an application with one user and the header of the user's token."""
+    is_active, user.active = user.is_active, True
+    app = make_app(users=DictUserStore({user.username: user}))
+    headers = bearer(token_of(app, user.username))
+    user.active = is_active
+    return app, headers
+
+
+def test_a_disabled_user_s_token_is_revoked() -> None:
+    """Nobody is let in, and the answer is that of an ended session."""
+    app, headers = app_with(User("carol", is_active=False))
+    client = app.test_client()
+    assert_problem(client.get("/protected", headers=headers), 401, "token_revoked")
+    assert client.get("/public", headers=headers).json == {"user": None}
+
+
+@pytest.mark.parametrize("is_active", [False, True])
+def test_an_is_authenticated_that_lies_lets_nobody_in(is_active: bool) -> None:
+    """`is_active` is what counts, and `@login_required` asks for both."""
+    app, headers = app_with(Liar(is_active=is_active, is_authenticated=not is_active))
+    answer = app.test_client().get("/protected", headers=BROWSER | headers)
+    assert_problem(answer, 401, "token_revoked")
+
+
+class Failing(DictUserStore):
+    """A user store whose reads fail with a given error once that is set."""
+
+    error: Exception | None = None
+
+    def get(self, user_id: str) -> User | None:
+        if self.error:
+            raise self.error
+        return super().get(user_id)
+
+
+def failing_app(**config: Any) -> tuple[Flask, Failing]:
+    users = Failing({name: User(name, id=f"u-{name}") for name in ("alice", "bob")})
+    return make_app(users=users, config=config), users
+
+
+def test_an_error_of_the_application_s_store_lets_nobody_in() -> None:
+    """500 from views that ask who it is; those that do not ask go on."""
+    app, users = failing_app(PROPAGATE_EXCEPTIONS=False)
+    app.get("/plain")(lambda: "plain")
+    client = let_in_by_cookie(app)
+    headers = bearer(token_of(app, "bob"))
+    users.error = RuntimeError("a bug in the application's own store")
+    for path in ("/protected", "/public", "/auth/me"):
+        answer = client.get(path, headers=headers)
+        assert answer.status_code == 500
+        assert "alice" not in answer.text
+    assert client.get("/plain", headers=headers).text == "plain"
+
+
+def test_a_store_that_cannot_answer_lets_nobody_in() -> None:
+    """503 with `Retry-After` where a login is needed; anonymous where none is."""
+    app, users = failing_app()
+    client = let_in_by_cookie(app)
+    headers = bearer(token_of(app, "bob"))
+    users.error = StoreUnavailableError(7)
+    with heard(events.store_failed, app) as failures:
+        for accept in ({}, BROWSER):
+            answer = client.get("/protected", headers=headers | accept)
+            assert_problem(answer, 503, "store_unavailable")
+            assert answer.headers["Retry-After"] == "7"
+            assert "WWW-Authenticate" not in answer.headers
+    assert [said["event"].reason for said in failures] == ["store_unavailable"] * 2
+    assert client.get("/public", headers=headers).json == {"user": None}
+
+
+def test_a_cookie_user_is_told_that_the_store_cannot_answer() -> None:
+    """A browser, too: a login page would not help."""
+    app, users = failing_app()
+    manager_of(app).login_view = "/log-in"
+    client = let_in_by_cookie(app)
+    users.error = StoreUnavailableError()
+    answer = client.get("/protected", headers=BROWSER)
+    assert answer.status_code == 503
+    assert answer.headers["Retry-After"] == "1"
+
+
+def test_nobody_s_refusal_keeps_frames_alive(app: Flask) -> None:
+    """What is kept of an error for later holds no traceback, so no local variables."""
+    with app.test_request_context(headers=bearer("abc.def")):
+        assert current_user.is_anonymous
+        assert g.get("_tokenauth_outcome").__traceback__ is None
+
+
+# -- other credentials ---------------------------------------------------------------
+
+
+def legacy_app(clock: Clock) -> tuple[Flask, list[str]]:
+    """Return an application that takes two old tokens of its own, and what it saw."""
+    app = make_app(clock=clock)
+    users = make_users()
+    seen: list[str] = []
+
+    @manager_of(app).request_loader  # type: ignore[untyped-decorator, unused-ignore]
+    def load(request: Any) -> User | None:
+        header = request.headers.get("Authorization", "")
+        seen.append(header)
+        if header == "Bearer expired":
+            raise TokenExpiredError
+        is_old = header in {"Bearer legacy", "Bearer old.token"}
+        return users.find("bob") if is_old else None
+
+    return app, seen
+
+
+@pytest.mark.parametrize("token", ["legacy", "old.token"])
+def test_a_request_loader_may_know_a_token_that_we_do_not(
+    clock: Clock, token: str
+) -> None:
+    """Its user is let in: no claims, no scopes, not fresh, and no cookie is asked."""
+    app, _ = legacy_app(clock)
+
+    @app.get("/claims")
+    @login_required
+    def claims() -> str:
+        return str(bool(current_claims))
+
+    app.get("/fresh")(flask_login.fresh_login_required(lambda: "fresh"))
+    client = let_in_by_cookie(app)
+    headers = bearer(token)
+    with heard(user_loaded_from_request, app) as loaded:
+        assert client.get("/protected", headers=headers).json == {"user": "bob"}
+    assert [said["user"].username for said in loaded] == ["bob"]
+    assert client.get("/claims", headers=headers).text == "False"
+    fresh = client.get("/fresh", headers=BROWSER | headers)
+    assert_problem(fresh, 401, "fresh_login_required")
+    assert_problem(client.get("/auth/me", headers=headers), 401, "token_missing")
+
+
+def test_a_request_loader_is_asked_only_for_what_is_not_ours(
+    app: Flask, clock: Clock
+) -> None:
+    """Not for a good token, nor for one of ours that is over; else nobody is let in."""
+    app, seen = legacy_app(clock)
+    client = let_in_by_cookie(app)
+    seen.clear()
+    token = token_of(app)
+    assert client.get("/protected", headers=bearer(token)).json == {"user": "alice"}
+    clock.move(15 * 60)
+    expired = client.get("/protected", headers=bearer(token))
+    assert_problem(expired, 401, "token_expired")
+    missing = client.get("/protected", headers={"Authorization": "Bearer"})
+    assert_problem(missing, 401, "token_missing")
+    assert seen == []
+    foreign = client.get("/protected", headers=bearer("abc.def"))
+    assert_problem(foreign, 401, "token_invalid")
+    assert seen == ["Bearer abc.def"]
+
+
+def test_a_request_loader_may_refuse_with_our_errors(clock: Clock) -> None:
+    """What it raises is what is answered."""
+    app, _ = legacy_app(clock)
+    client = app.test_client()
+    answer = client.get("/protected", headers=bearer("expired"))
+    assert_problem(answer, 401, "token_expired")
+    assert client.get("/public", headers=bearer("expired")).json == {"user": None}
+
+
+def test_a_header_of_another_scheme_is_left_to_the_cookie(app: Flask) -> None:
+    """Basic authentication of a proxy does not log cookie users out."""
+    client = let_in_by_cookie(app)
+    for header in ("Basic YWxpY2U6eA==", "Basic \xff", "Digest a=b", ""):
+        headers = {"Authorization": header}
+        assert client.get("/protected", headers=headers).json == {"user": "alice"}
+
+
+# -- Flask-Login's own fresh login ---------------------------------------------------
+
+
+@pytest.fixture
+def fresh_app(app: Flask) -> Flask:
+    app.get("/fresh")(flask_login.fresh_login_required(lambda: "fresh"))
+    return app
+
+
+def test_flask_login_s_fresh_login_is_a_cookie_s(fresh_app: Flask) -> None:
+    """A login by password is fresh, a remembered one and a token are not."""
+    client = let_in_by_cookie(fresh_app)
+    assert client.get("/fresh").text == "fresh"
+    with heard(user_needs_refresh, fresh_app) as asked:
+        answer = client.get("/fresh", headers=bearer(token_of(fresh_app)))
+    assert_problem(answer, 401, "fresh_login_required")
+    assert answer.headers["WWW-Authenticate"].startswith(
+        'Bearer realm="app", error="insufficient_user_authentication"'
+    )
+    assert len(asked) == 1
+    client.delete_cookie("session")
+    remembered = client.get("/fresh")
+    assert remembered.status_code == 401
+    assert remembered.headers["WWW-Authenticate"].startswith("Bearer ")
+    assert_problem(fresh_app.test_client().get("/fresh"), 401, "token_missing")
+
+
+@pytest.mark.parametrize("has_handler", [False, True])
+def test_a_remembered_browser_is_sent_to_the_refresh_page(
+    fresh_app: Flask, has_handler: bool
+) -> None:
+    """If there is one, and no token was sent; an API client gets the challenge."""
+    manager_of(fresh_app).refresh_view = "/refresh"
+    if has_handler:
+        manager_of(fresh_app).refresh_view = None
+        manager_of(fresh_app).needs_refresh_handler(lambda: "again, please")
+    client = let_in_by_cookie(fresh_app)
+    client.delete_cookie("session")
+    page = client.get("/fresh", headers=BROWSER)
+    if has_handler:
+        assert page.text == "again, please"
+    else:
+        assert (page.status_code, page.location) == (302, "/refresh?next=%2Ffresh")
+    api = client.get("/fresh", headers={"Accept": "application/json"})
+    assert (api.status_code, api.json and api.json["code"]) == (
+        401,
+        "fresh_login_required",
+    )
+    token = bearer(token_of(fresh_app))
+    answer = client.get("/fresh", headers=BROWSER | token)
+    assert_problem(answer, 401, "fresh_login_required")
+
+
+# -- Flask-Login's signals -----------------------------------------------------------
+
+
+def test_flask_login_s_signals_are_sent(app: Flask) -> None:
+    """As often as Flask-Login sends them, with the token's user."""
+    client, headers = app.test_client(), bearer(token_of(app, "bob"))
+    with (
+        heard(user_accessed, app) as accessed,
+        heard(user_loaded_from_request, app) as loaded,
+        heard(user_unauthorized, app) as unauthorized,
+    ):
+        client.get("/protected", headers=headers)
+        assert [said["user"].username for said in loaded] == ["bob"]
+        assert (len(accessed), len(unauthorized)) == (1, 0)
+        client.get("/protected")
+        client.get("/protected", headers=bearer("abc.def"))
+    assert (len(loaded), len(unauthorized)) == (1, 2)
+
+
+def test_a_refused_token_is_an_event(app: Flask) -> None:
+    """One a request, with its code; a request without a token is none."""
+    client = app.test_client()
+    with heard(events.token_refused, app) as refused:
+        client.get("/protected")
+        client.get("/protected", headers=bearer("abc.def"))
+    assert [said["event"].reason for said in refused] == ["token_invalid"]
+
+
+def test_a_view_may_ask_for_a_login_itself(app: Flask) -> None:
+    """`unauthorized()` is what Flask-Login tells views to return."""
+
+    @app.get("/ask")
+    def ask() -> Any:
+        logout_user()
+        return manager_of(app).unauthorized()
+
+    client = app.test_client()
+    assert_problem(client.get("/ask"), 401, "token_missing")
+    answer = client.get("/ask", headers=bearer(token_of(app)))
+    assert_problem(answer, 401, "token_revoked")
+
+
+# -- several applications ------------------------------------------------------------
+
+
+def test_applications_with_one_key_are_strangers() -> None:
+    """The realm, an application's name unless set, is part of every key."""
+    apps = [make_app(config={"TOKENAUTH_REALM": realm}) for realm in ("one", "two")]
+    tokens = [token_of(app) for app in apps]
+    for app in apps:
+        for token in tokens:
+            answer = app.test_client().get("/protected", headers=bearer(token))
+            if apps.index(app) == tokens.index(token):
+                assert answer.json == {"user": "alice"}
+            else:
+                assert_problem(answer, 401, "token_invalid")
+                assert f'realm="{app.config["TOKENAUTH_REALM"]}"' in str(answer.headers)
+
+
+def test_one_token_auth_may_serve_several_applications() -> None:
+    """Users, sessions and settings are each application's own."""
+    auth = TokenAuth()
+    apps = []
+    for name, lifetime in (("one", 60), ("two", 120)):
+        app = Flask(name)
+        app.config.update(SECRET_KEY=SECRET, TOKENAUTH_ACCESS_LIFETIME=lifetime)
+        user = User(f"user-of-{name}", id="u-1")
+        auth.init_app(app, DictUserStore({user.username: user}))
+        app.get("/me")(login_required(lambda: current_user.username))
+        apps.append((app, user))
+    for app, user in apps:
+        with app.app_context():
+            pair = auth.login(user)
+            assert pair.expires_in == app.config["TOKENAUTH_ACCESS_LIFETIME"]
+        for other, _ in apps:
+            answer = other.test_client().get("/me", headers=bearer(pair.access_token))
+            assert (answer.status_code == 200) == (other is app)
+
+
+def test_a_manager_that_takes_our_place_is_refused(app: Flask) -> None:
+    """It would let a cookie's user in for the token's: the error says what to do."""
+    flask_login.LoginManager(app)
+    with pytest.raises(
+        ConfigurationError, match=r"register its user_loader on 'auth\."
+    ):
+        app.test_client().get("/public")

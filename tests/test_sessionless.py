@@ -1,0 +1,129 @@
+"""Where a token decides, Flask's session is neither opened nor saved."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from flask import Flask, flash, get_flashed_messages, session
+from flask.sessions import SecureCookieSessionInterface, SessionMixin
+from flask_login import login_required
+
+from tests.kit import bearer, let_in_by_cookie, make_app, token_of
+
+
+class Counting(SecureCookieSessionInterface):
+    """Flask's own interface, which counts what it is asked to do."""
+
+    def __init__(self) -> None:
+        self.opened = self.saved = 0
+
+    def open_session(self, *args: Any) -> Any:
+        self.opened += 1
+        return super().open_session(*args)
+
+    def save_session(self, *args: Any) -> None:
+        self.saved += 1
+        super().save_session(*args)
+
+
+def replaced_before() -> tuple[Flask, Counting]:
+    interface = Counting()
+
+    class Before(Flask):
+        session_interface = interface
+
+    return make_app(flask_class=Before), interface
+
+
+def replaced_after() -> tuple[Flask, Counting]:
+    app, interface = make_app(), Counting()
+    app.session_interface = interface
+    return app, interface
+
+
+def replaced_amid_requests() -> tuple[Flask, Counting]:
+    app, interface = make_app(), Counting()
+    with app.test_request_context():
+        app.session_interface = interface
+    return app, interface
+
+
+MAKERS = [replaced_before, replaced_after, replaced_amid_requests]
+
+
+@pytest.mark.parametrize("make", MAKERS)
+def test_a_token_request_opens_no_session(
+    make: Callable[[], tuple[Flask, Counting]],
+) -> None:
+    """Good or bad, on any page, whenever the session interface was set."""
+    app, interface = make()
+    client = let_in_by_cookie(app)
+    token = token_of(app)
+    interface.opened = interface.saved = 0
+    for header in (f"Bearer {token}", "Bearer abc.def", "Bearer"):
+        for path in ("/protected", "/public", "/auth/me", "/nowhere"):
+            answer = client.get(path, headers={"Authorization": header})
+            assert "Set-Cookie" not in answer.headers
+    assert (interface.opened, interface.saved) == (0, 0)
+    client.get("/public")
+    assert (interface.opened, interface.saved) == (1, 1)
+
+
+@pytest.mark.parametrize("make", MAKERS)
+def test_no_identity_outlives_its_request_on_any_interface(
+    make: Callable[[], tuple[Flask, Counting]],
+) -> None:
+    """Whenever the session interface was set."""
+    app, _ = make()
+    client = app.test_client()
+    with app.app_context():
+        for name in ("alice", "bob"):
+            answer = client.get("/protected", headers=bearer(token_of(app, name)))
+            assert answer.json == {"user": name}
+        assert client.get("/public").json == {"user": None}
+
+
+def test_what_a_view_writes_lasts_as_long_as_the_request(app: Flask) -> None:
+    """It can be read again by the same request, and by no other."""
+
+    @app.get("/write")
+    @login_required
+    def write() -> list[Any]:
+        seen = dict(session)
+        session["cart"] = [1]
+        session.permanent = True
+        flash("written")
+        return [seen, session["cart"], session.permanent, get_flashed_messages()]
+
+    client = app.test_client()
+    headers = bearer(token_of(app))
+    for _ in range(2):
+        answer = client.get("/write", headers=headers)
+        assert answer.json == [{}, [1], True, ["written"]]
+        assert "Set-Cookie" not in answer.headers
+
+
+def test_the_application_s_interface_is_there_as_before(app: Flask) -> None:
+    """What else it can do, other code finds on `app.session_interface`."""
+    interface = SecureCookieSessionInterface()
+    app.session_interface = interface
+    app.test_client().get("/public")
+    shown: Any = app.session_interface
+    assert shown.salt == interface.salt
+    assert shown.get_cookie_name(app) == "session"
+    with pytest.raises(AttributeError):
+        _ = shown.nonsense
+
+
+def test_a_session_without_a_key_is_null(app: Flask) -> None:
+    """Flask's answer to an interface that opens none."""
+
+    class Closed(SecureCookieSessionInterface):
+        def open_session(self, *args: Any) -> SessionMixin | None:  # type: ignore[override]
+            return None
+
+    app.session_interface = Closed()
+    with app.test_request_context(), pytest.raises(RuntimeError):
+        session["x"] = 1
