@@ -5,6 +5,7 @@ PYTHON ?= python3
 VENV ?= .venv
 PORT ?= 5000
 JOBS ?= 2
+TIME ?= 60
 
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install -qq
@@ -109,8 +110,8 @@ bench: $(VENV)/.stamp-bench ## Measure speed beside the peers
 	$(BIN)/python -m tests.benchmarks $(ARGS)
 
 .PHONY: fuzz
-fuzz: $(VENV)/.stamp-fuzz ## Feed hostile bytes to whatever reads them
-	$(BIN)/python -m tests.fuzz $(ARGS)
+fuzz: $(VENV)/.stamp-fuzz ## Feed hostile bytes to whatever reads them (TIME=60 seconds)
+	$(BIN)/python -m tests.fuzz --seconds $(TIME) $(ARGS)
 
 .PHONY: mutants
 mutants: $(VENV)/.stamp-mutants ## Break the code on purpose and see whether a test notices

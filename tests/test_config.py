@@ -92,6 +92,7 @@ BAD_DURATIONS: list[Any] = [
     "15 min",
     [900],
     10**12,
+    10**400,
 ]
 
 
@@ -119,6 +120,7 @@ def test_grace_and_leeway_are_numbers_of_seconds(name: str, value: Any) -> None:
         ("TOKENAUTH_URL_PREFIX", "/auth/", "/auth"),
         ("TOKENAUTH_URL_PREFIX", "//auth", "/auth"),
         ("TOKENAUTH_URL_PREFIX", "", "not empty"),
+        ("TOKENAUTH_URL_PREFIX", "/<auth>", "/auth"),
         ("TOKENAUTH_REALM", 'a"b', "printable"),
         ("TOKENAUTH_REALM", "a\nb", "printable"),
         ("TOKENAUTH_REALM", "é", "printable"),
@@ -132,6 +134,8 @@ def test_grace_and_leeway_are_numbers_of_seconds(name: str, value: Any) -> None:
         ("TOKENAUTH_ARGON2_TIME_COST", 1, "OWASP"),
         ("TOKENAUTH_ARGON2_PARALLELISM", 0, "whole number"),
         ("TOKENAUTH_ARGON2_MEMORY_COST", 1 << 22, "at most"),
+        ("TOKENAUTH_ARGON2_PARALLELISM", 65, "at most 64"),
+        ("TOKENAUTH_ARGON2_TIME_COST", 64, "product"),
         ("TOKENAUTH_ACESS_LIFETIME", 5, "TOKENAUTH_ACCESS_LIFETIME"),
         ("LOGIN_DISABLED", True, "TESTING"),
     ],

@@ -13,7 +13,7 @@ from .errors import (
     NotFoundError,
     TokenMissingError,
 )
-from .presented import presented_token
+from .presented import presented_token, url_parameters
 from .responses import json_response, no_content
 from .schemas import (
     LoginRequest,
@@ -85,7 +85,7 @@ def end_session(session_id: str) -> Response:
 def end_sessions() -> Response:
     """End all of the user's own logins, or all but this one."""
     claims = current_login().claims
-    keep = request.args.getlist("keep")
+    keep = url_parameters("keep")
     if keep not in ([], ["current"]):
         raise InvalidRequestError("The parameter 'keep' can only be 'current'.")
     state.current().authority.revoke_user(

@@ -7,7 +7,7 @@ that could be a secret.
 from __future__ import annotations
 
 import difflib
-import math
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
@@ -15,7 +15,7 @@ from typing import Any, Final
 
 from .bearer import QUOTABLE
 from .errors import ConfigurationError
-from .passwords import MAX_COST, Argon2Cost, is_strong_enough
+from .passwords import MAX_COST, MAX_WORK, Argon2Cost, is_bearable, is_strong_enough
 from .secrecy import Secretive
 
 MIN_KEY_BYTES: Final = 32
@@ -217,10 +217,12 @@ def _argon2_cost(read: _Reader, *, testing: bool) -> Argon2Cost:
             "TOKENAUTH_ARGON2_MEMORY_COST (KiB) and TOKENAUTH_ARGON2_TIME_COST are "
             "under OWASP's floor: use at least 19456 and 2, or 47104 and 1."
         )
-    if cost.memory > MAX_COST.memory or cost.time > MAX_COST.time:
+    if not is_bearable(cost):
         raise ConfigurationError(
-            f"TOKENAUTH_ARGON2_MEMORY_COST may be at most {MAX_COST.memory} KiB and "
-            f"TOKENAUTH_ARGON2_TIME_COST at most {MAX_COST.time}."
+            f"TOKENAUTH_ARGON2_MEMORY_COST may be at most {MAX_COST.memory} KiB, "
+            f"TOKENAUTH_ARGON2_TIME_COST at most {MAX_COST.time}, the product of both "
+            f"at most {MAX_WORK}, and TOKENAUTH_ARGON2_PARALLELISM at most "
+            f"{MAX_COST.parallelism} and an eighth of the memory cost."
         )
     return cost
 
@@ -246,7 +248,7 @@ class _Reader:
                 f"{key} must be a number of seconds or a timedelta, not "
                 f"{type(value).__name__}."
             )
-        if not math.isfinite(value) or not 0 <= value <= _MAX_DURATION:
+        if not 0 <= value <= _MAX_DURATION:  # nor is NaN
             raise ConfigurationError(
                 f"{key} must be a finite number of seconds, not negative and at most "
                 f"{_MAX_DURATION} (100 years)."
@@ -285,10 +287,10 @@ class _Reader:
     def path(self, name: str, default: str) -> str:
         """A URL prefix: one leading slash, none at the end."""
         value = self.text(name, default)
-        if not value.startswith("/") or value.endswith("/") or "//" in value:
+        if not _PATH.fullmatch(value):
             raise ConfigurationError(
-                f"TOKENAUTH_{name} must begin with one '/' and not end with one, for "
-                "example '/auth'."
+                f"TOKENAUTH_{name} must be a path of letters, digits and '-._~' that "
+                "begins with one '/' and does not end with one, for example '/auth'."
             )
         return value
 
@@ -309,3 +311,6 @@ class _Reader:
 
 
 _MAX_DURATION: Final = 100 * 365 * 86400
+
+# RFC 3986 section 2.3; "<" would begin a variable of Werkzeug's.
+_PATH: Final = re.compile(r"(?:/[A-Za-z0-9._~-]+)+", re.ASCII)

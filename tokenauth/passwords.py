@@ -80,7 +80,7 @@ OWASP_FLOOR: Final = (
 # What a stored hash may ask for at most: a hash is data, and 4 GiB would run for
 # seconds. Far above any setting in use.
 MAX_COST: Final = Argon2Cost(memory=1 << 18, time=64, parallelism=64)
-_MAX_WORK: Final = 1 << 20
+MAX_WORK: Final = 1 << 20
 _MAX_PBKDF2_ITERATIONS: Final = 4_000_000
 
 _SCRYPT = re.compile(r"scrypt(?::(\d{1,9}):(\d{1,9}):(\d{1,9}))?\$[^$]+\$[0-9a-f]+")
@@ -93,6 +93,16 @@ def is_strong_enough(cost: Argon2Cost) -> bool:
     """Whether a cost reaches OWASP's floor in at least one of its settings."""
     return cost.parallelism >= 1 and any(
         cost.memory >= floor.memory and cost.time >= floor.time for floor in OWASP_FLOOR
+    )
+
+
+def is_bearable(cost: Argon2Cost) -> bool:
+    """Whether a cost is one that can be computed, and not too much to ask for."""
+    return (
+        8 * cost.parallelism <= cost.memory <= MAX_COST.memory
+        and 1 <= cost.time <= MAX_COST.time
+        and 1 <= cost.parallelism <= MAX_COST.parallelism
+        and cost.work <= MAX_WORK
     )
 
 
@@ -186,13 +196,7 @@ def _argon2_cost(stored: str) -> Argon2Cost | None:
     except (argon2.exceptions.InvalidHashError, ValueError):
         return None
     cost = Argon2Cost(asked.memory_cost, asked.time_cost, asked.parallelism)
-    is_bearable = (
-        8 <= cost.memory <= MAX_COST.memory
-        and 1 <= cost.time <= MAX_COST.time
-        and 1 <= cost.parallelism <= MAX_COST.parallelism
-        and cost.work <= _MAX_WORK
-    )
-    return cost if is_bearable else None
+    return cost if is_bearable(cost) else None
 
 
 def _is_werkzeug(stored: str) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from flask import request
 
 from . import bearer, state
-from .errors import AmbiguousTokenError, AuthError
+from .errors import AmbiguousTokenError, AuthError, InvalidRequestError
 
 
 def presented_token() -> str | None:
@@ -19,12 +19,26 @@ def presented_token() -> str | None:
     # outlives the header it came from, and is dumped where the header is masked.
     token = bearer.read_header(request.environ.get("HTTP_AUTHORIZATION"))
     name = state.current().settings.query_param
-    if name is None or name not in request.args:
+    values = [] if name is None else url_parameters(name)
+    if not values:
         return token
-    values = request.args.getlist(name)
     if token is not None or len(values) > 1:
         raise AmbiguousTokenError
     return bearer.read_token(values[0])
+
+
+def url_parameters(name: str) -> list[str]:
+    """Return what the current request's URL gives for a parameter.
+
+    Raises:
+        InvalidRequestError: the URL's bytes are not UTF-8, which no client should send
+            and not every server refuses.
+    """
+    try:
+        return request.args.getlist(name)
+    except UnicodeDecodeError:
+        pass
+    raise InvalidRequestError("The parameters in the URL are not UTF-8.")
 
 
 def is_token_request() -> bool:

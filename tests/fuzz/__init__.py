@@ -1,0 +1,1 @@
+"""Fuzzing: hostile bytes, found by what they make the code do (`make fuzz`)."""
