@@ -11,7 +11,6 @@ from werkzeug.security import generate_password_hash
 from tokenauth import InvalidCredentialsError, PasswordRefusedError, hash_password
 from tokenauth.passwords import (
     Argon2Cost,
-    PasswordPolicy,
     dummy_hash,
     is_supported,
     needs_upgrade,
@@ -120,25 +119,3 @@ def test_a_lone_surrogate_is_refused_without_being_quoted() -> None:
         hash_password("hunter2\ud800", CHEAP)
     assert caught.value.__context__ is None
     assert "hunter2" not in str(caught.value)
-
-
-@pytest.mark.parametrize(
-    ("password", "rule"),
-    [
-        ("1234567", "too_short"),
-        ("𝕒𝕒𝕒𝕒𝕒𝕒𝕒", "too_short"),
-        ("x" * 1025, "too_long"),
-        ("é" * 513, "too_long"),
-    ],
-)
-def test_the_policy_names_the_rule(password: str, rule: str) -> None:
-    """Eight characters, 1024 bytes."""
-    with pytest.raises(PasswordRefusedError) as caught:
-        PasswordPolicy().check(password)
-    assert caught.value.rule == rule
-
-
-@pytest.mark.parametrize("password", ["q7#kd0zp", "𝕒𝕓𝕔𝕕𝕖𝕗𝕘𝕙", "qz" * 512])
-def test_the_policy_accepts_the_boundaries(password: str) -> None:
-    """Exactly the shortest and the longest."""
-    PasswordPolicy().check(password)

@@ -17,8 +17,8 @@ from .events import Event
 from .gate import Gate
 from .mint import Mint
 from .once import OneTimeTokens
-from .passwords import PasswordPolicy
 from .personal import PersonalTokens
+from .policy import PasswordPolicy
 from .provision import provide
 from .sessions import SessionStore
 from .state import State
@@ -54,7 +54,9 @@ def assemble(
         stores.users,
         cost=settings.argon2,
         policy=PasswordPolicy(
-            settings.password_min_length, settings.password_max_length
+            settings.password_min_length,
+            settings.password_max_length,
+            settings.password_breach_check,
         ),
         throttle=throttle,
         gate=Gate(settings.password_concurrency),

@@ -11,7 +11,8 @@ from flask.cli import AppGroup
 
 from . import state
 from .errors import AuthError, PasswordRefusedError
-from .passwords import PasswordPolicy, hash_password
+from .passwords import hash_password
+from .policy import PasswordPolicy
 from .tokens import Claims
 
 auth = AppGroup("auth", help="Token authentication: keys, password hashes, tokens.")

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from .bearer import QUOTABLE
 from .errors import ConfigurationError
@@ -55,6 +55,7 @@ class Settings(Secretive):
         query_param: URL parameter that may carry the token; None: none may.
         password_min_length: Fewest characters of a new password.
         password_max_length: Most bytes of a new password.
+        password_breach_check: Says whether a password is known from a breach.
         password_concurrency: Passwords that are hashed at a time in a process.
         argon2: What hashing a password costs.
         login_limits: Attempts on a password, in the notation of the limits library.
@@ -75,6 +76,7 @@ class Settings(Secretive):
     query_param: str | None
     password_min_length: int
     password_max_length: int
+    password_breach_check: Callable[[str], bool] | None
     password_concurrency: int
     argon2: Argon2Cost
     login_limits: str
@@ -114,6 +116,7 @@ def load(config: Mapping[str, Any], app_name: str) -> Settings:
         query_param=read.optional_text("QUERY_PARAM"),
         password_min_length=read.count("PASSWORD_MIN_LENGTH", 8),
         password_max_length=read.count("PASSWORD_MAX_LENGTH", 1024),
+        password_breach_check=read.function("PASSWORD_BREACH_CHECK"),
         password_concurrency=read.count("PASSWORD_CONCURRENCY", 1),
         argon2=_argon2_cost(read, testing=bool(config.get("TESTING"))),
         login_limits=read.texts("LOGIN_LIMITS", "30 per minute; 100 per day"),
@@ -139,6 +142,7 @@ KNOWN: Final = frozenset(
         "QUERY_PARAM",
         "PASSWORD_MIN_LENGTH",
         "PASSWORD_MAX_LENGTH",
+        "PASSWORD_BREACH_CHECK",
         "PASSWORD_CONCURRENCY",
         "LOGIN_LIMITS",
         "LIMITS_URL",
@@ -283,6 +287,16 @@ class _Reader:
         if not parts or not all(isinstance(p, str) and p.strip() for p in parts):
             raise ConfigurationError(f"{key} must be a text, or a list of texts.")
         return ";".join(parts)
+
+    def function(self, name: str) -> Callable[[str], bool] | None:
+        """A function of one text that says yes or no, or None."""
+        key, value = self._get(name, None)
+        if value is not None and not callable(value):
+            raise ConfigurationError(
+                f"{key} must be a function that takes a password and returns whether "
+                f"it is known from a breach, not {type(value).__name__}."
+            )
+        return cast("Callable[[str], bool] | None", value)
 
     def path(self, name: str, default: str) -> str:
         """A URL prefix: one leading slash, none at the end."""

@@ -17,7 +17,8 @@ from .errors import (
 )
 from .events import LOGGER, Emit
 from .gate import Gate
-from .passwords import Argon2Cost, PasswordPolicy
+from .passwords import Argon2Cost
+from .policy import PasswordPolicy
 from .users import UserRecord, UserStore, fold_username
 
 if TYPE_CHECKING:
@@ -146,9 +147,10 @@ class Credentials:
 
         Raises:
             PasswordRefusedError: the policy refuses it; the error names the rule.
+            StoreUnavailableError: the application's breach check failed.
             OverloadedError: too many passwords are being checked.
         """
-        self._policy.check(password)
+        self._policy.check(password, proof.attempt.account)
         return self._hash(password, proof.attempt)
 
     @contextlib.contextmanager

@@ -165,8 +165,8 @@ class PasswordRefusedError(AuthError):
     """The new password fails the policy; the detail says which rule.
 
     Args:
-        rule: Stable name of the rule (`too_short`, `too_long`, `common`,
-            `username`, `breached`).
+        rule: Stable name of the rule (`too_short`, `too_long`, `not_text`, `username`,
+            `common`, `breached`); the `rule` of the problem document.
         detail: The rule in words.
     """
 

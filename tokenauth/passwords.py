@@ -40,34 +40,6 @@ class Argon2Cost:
         return self.memory * self.time
 
 
-@dataclass(frozen=True, slots=True)
-class PasswordPolicy:
-    """What a new password must satisfy. There are no composition rules (ASVS 6.2.5).
-
-    Args:
-        min_length: Fewest characters (code points).
-        max_length: Most bytes in UTF-8.
-    """
-
-    min_length: int = 8
-    max_length: int = 1024
-
-    def check(self, password: str) -> None:
-        """Return if a new password may be used.
-
-        Raises:
-            PasswordRefusedError: it may not; the error names the rule.
-        """
-        if len(password) < self.min_length:
-            raise PasswordRefusedError(
-                "too_short", f"Use at least {self.min_length} characters."
-            )
-        if len(_encode(password)) > self.max_length:
-            raise PasswordRefusedError(
-                "too_long", f"Use at most {self.max_length} bytes."
-            )
-
-
 # OWASP Password Storage Cheat Sheet: settings of equal strength, weakest accepted.
 OWASP_FLOOR: Final = (
     Argon2Cost(47104, 1),

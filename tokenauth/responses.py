@@ -9,7 +9,7 @@ from flask import Response
 from werkzeug.exceptions import HTTPException
 
 from .bearer import challenge
-from .errors import AuthError
+from .errors import AuthError, PasswordRefusedError
 
 _PROBLEM_TYPE = "application/problem+json"
 _encode = msgspec.json.Encoder().encode
@@ -30,13 +30,16 @@ class Problem(HTTPException):
 
 def describe(error: AuthError) -> dict[str, Any]:
     """Return an error as a problem document (RFC 9457 section 3.1)."""
-    return {
+    document = {
         "type": f"urn:tokenauth:problem:{error.code}",
         "title": error.title,
         "status": error.status,
         "detail": error.detail,
         "code": error.code,
     }
+    if isinstance(error, PasswordRefusedError):
+        document["rule"] = error.rule
+    return document
 
 
 def answer(error: AuthError, realm: str) -> Response:
