@@ -51,7 +51,9 @@ class Scenario:
 
 SCENARIOS = (
     Scenario(name="naive", app="naive"),
-    Scenario(name="naive, argon2's default", app="naive", env={"NAIVE_COST": "default"}),
+    Scenario(
+        name="naive, argon2's default", app="naive", env={"NAIVE_COST": "default"}
+    ),
     Scenario(name="ours"),
     Scenario(name="ours, gate alone", env=UNLIMITED),
     Scenario(name="ours, gate alone, 64 networks", env=UNLIMITED, networks=64),
@@ -209,7 +211,9 @@ def observe(server: AppServer, token: str, seconds: float) -> Period:
     return period
 
 
-def measure(scenario: Scenario, seconds: float, redis_url: str) -> tuple[Period, Period]:
+def measure(
+    scenario: Scenario, seconds: float, redis_url: str
+) -> tuple[Period, Period]:
     """Return what happened without the flood and in it."""
     env = {"FLASK_TOKENAUTH_SESSION_URL": redis_url, **scenario.env}
     app = f"tests.benchmarks.flood_apps:{scenario.app}()"

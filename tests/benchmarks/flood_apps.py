@@ -30,7 +30,7 @@ def ours() -> Flask:
     app.config["SECRET_KEY"] = SECRET
     app.config.from_prefixed_env()
     stored = password_hash()
-    TokenAuth(app, DictUserStore({name: stored for name in (HONEST, *ATTACKED)}))
+    TokenAuth(app, DictUserStore(dict.fromkeys((HONEST, *ATTACKED), stored)))
     _protect(app)
     return app
 
