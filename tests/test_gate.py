@@ -79,8 +79,8 @@ def weary_gate() -> Gate:
     """A gate in a flood that has been going on for a while."""
     weary = Gate(1)
     with crowd(weary) as visitors:
-        for i in range(1 + gate._FEW + gate._BURST):
-            visitors.come(f"flood-{i}", "192.0.2.1")
+        for _ in range(1 + gate._FEW + gate._BURST):
+            visitors.come("flood", "192.0.2.1")
     assert not visitors.refused
     return weary
 
@@ -130,11 +130,24 @@ def test_an_owner_s_network_goes_first() -> None:
 
 
 def test_a_flood_from_many_networks_is_refused_too() -> None:
-    """What waits is bounded whoever they are."""
-    with crowd(weary_gate()) as visitors:
+    """What waits is bounded whoever they are, and has room for owners."""
+    with crowd(Gate(1)) as visitors:
         for i in range(30):
             visitors.come(f"flood-{i}", f"198.51.100.{i}")
         assert len(visitors.refused) == 30 - 1 - gate._SOME
+        visitors.refused.clear()
+        for i in range(9):
+            visitors.come(f"owner-{i}", is_known=True)
+        assert len(visitors.refused) == 9 - (gate._MOST - gate._SOME)
+    assert visitors.done[:2] == ["flood-0", "owner-0"]
+
+
+def test_only_one_owner_s_burst_has_the_gate_s_patience() -> None:
+    """Many names from one network are a flood from the first moment."""
+    with crowd(Gate(1)) as visitors:
+        for i in range(30):
+            visitors.come(f"flood-{i}", "192.0.2.1")
+        assert len(visitors.refused) == 30 - 1 - gate._FEW
 
 
 def test_a_gate_that_was_idle_is_patient_again(monkeypatch: pytest.MonkeyPatch) -> None:

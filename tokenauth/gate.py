@@ -22,12 +22,11 @@ from .errors import OverloadedError
 
 R = TypeVar("R")
 
-# Each one that waits holds a thread of the server. Who comes while fewer than this wait
-# is let in, whoever it is.
+# Each one that waits holds a thread of the server. Who comes is let in while fewer than
+# this wait: anybody; who has none in hand; and an owner who has none in hand.
 _FEW: Final = 2
-
-# Who has none in hand is let in while fewer than this wait.
 _SOME: Final = 6
+_MOST: Final = 10
 
 # So many more of one owner's burst may wait (twenty parallel logins), once. The gate
 # has this patience again when it has been idle for a while; a flood never lets it.
@@ -36,7 +35,7 @@ _QUIET_SECONDS: Final = 1.0
 
 _LONGEST_WAIT: Final = 10.0
 
-_NICENESS: Final = 10
+_NICENESS: Final = 5
 
 
 class Gate:
@@ -99,12 +98,12 @@ class Gate:
     def _enter(
         self, called: threading.Event, holders: tuple[str, ...], *, is_known: bool
     ) -> None:
-        has_one = any(self._held[holder] for holder in holders)
+        in_hand = [holder for holder in holders if self._held[holder]]
+        # Owners first, then who has none in hand, then as they came.
+        rank = 2 if in_hand else 1 - is_known
         if self._running < self._concurrency:
             self._start(called)
-        elif self._admits(has_one=has_one):
-            # Owners first, then who has none in hand, then as they came.
-            rank = 2 if has_one else 1 - is_known
+        elif self._admits(rank, is_burst=len(in_hand) == len(holders)):
             heapq.heappush(self._waiting, (rank, next(self._number), called))
         else:
             raise OverloadedError
@@ -116,12 +115,11 @@ class Gate:
         self._running += 1
         called.set()
 
-    def _admits(self, *, has_one: bool) -> bool:
-        waiting = len(self._waiting)
-        if waiting < _FEW or (waiting < _SOME and not has_one):
+    def _admits(self, rank: int, *, is_burst: bool) -> bool:
+        if len(self._waiting) < (_MOST, _SOME, _FEW)[rank]:
             return True
-        self._patience -= 1
-        return self._patience >= 0
+        self._patience -= is_burst
+        return is_burst and self._patience >= 0
 
     def _leave(self, called: threading.Event, holders: tuple[str, ...]) -> None:
         self._held -= Counter(holders)

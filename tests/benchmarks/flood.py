@@ -1,9 +1,10 @@
 """A flood of logins beside honest clients: what it costs them, and what it takes.
 
-64 clients post wrong passwords as fast as they are answered, to gunicorn with 2 workers
-of 16 threads. Beside them one client reads a protected page 25 times a second, and an
-owner logs in once a second. The same without the flood comes first; the naive
-application is measured in the same run. Run it on a machine that is quiet:
+64 clients post wrong passwords to gunicorn with 2 workers of 16 threads: the next one
+as soon as one was checked, and a fifth of a second after one was refused unchecked (in
+the last scenario at once). Beside them one client reads a protected page 25 times a
+second, and an owner logs in once a second. The same without the flood comes first, and
+the naive application is measured in the same run. Run it on a machine that is quiet:
 
     python -m tests.benchmarks.flood [--seconds 20] [--json FILE]
 """
@@ -35,8 +36,11 @@ from tests.servers import AppServer, RedisServer, serve
 WORKERS, THREADS = 2, 16
 CLIENTS = 64
 PAGES_A_SECOND = 25
+REFUSED = {429, 503}
 HOME = "127.0.1.1"  # the honest owner's address
+PAUSE = 0.2
 UNLIMITED = {"FLASK_TOKENAUTH_LOGIN_LIMITS": "1000000 per second"}
+DEFAULT_COST = {"NAIVE_COST": "default"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,17 +50,17 @@ class Scenario:
     name: str
     app: str = "ours"
     networks: int = 1
+    pause: float = PAUSE
     env: Mapping[str, str] = field(default_factory=dict)
 
 
 SCENARIOS = (
     Scenario(name="naive", app="naive"),
-    Scenario(
-        name="naive, argon2's default", app="naive", env={"NAIVE_COST": "default"}
-    ),
+    Scenario(name="naive, argon2's default cost", app="naive", env=DEFAULT_COST),
     Scenario(name="ours"),
     Scenario(name="ours, gate alone", env=UNLIMITED),
     Scenario(name="ours, gate alone, 64 networks", env=UNLIMITED, networks=64),
+    Scenario(name="ours, no pause", pause=0),
 )
 
 
@@ -122,7 +126,7 @@ class Client:
             return 0, {}
 
 
-def flood(url: str, seconds: float, networks: int) -> Counter[str]:
+def flood(url: str, seconds: float, networks: int, pause: float) -> Counter[str]:
     """Post wrong passwords from 64 clients, and count the answers."""
     answers: Counter[str] = Counter()
     until = time.monotonic() + seconds
@@ -132,6 +136,8 @@ def flood(url: str, seconds: float, networks: int) -> Counter[str]:
         while time.monotonic() < until:
             status, _ = client.log_in(ATTACKED[number], f"a guess of {number}")
             answers[str(status)] += 1
+            if status in REFUSED:
+                time.sleep(pause)
 
     threads = [threading.Thread(target=attack, args=(i,)) for i in range(CLIENTS)]
     for thread in threads:
@@ -224,6 +230,7 @@ def measure(
         calm = observe(server, token, seconds)
         command = [sys.executable, "-m", __spec__.name, "--attack", server.url]
         command += ["--seconds", str(seconds + 1), "--networks", str(scenario.networks)]
+        command += ["--pause", str(scenario.pause)]
         with subprocess.Popen(command, stdout=subprocess.PIPE) as attack:
             time.sleep(1)  # it starts
             flooded = observe(server, token, seconds)
@@ -270,9 +277,13 @@ def main() -> None:
     parser.add_argument("--json", type=Path)
     parser.add_argument("--attack", help=argparse.SUPPRESS)
     parser.add_argument("--networks", type=int, help=argparse.SUPPRESS)
+    parser.add_argument("--pause", type=float, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.attack:
-        json.dump(flood(options.attack, options.seconds, options.networks), sys.stdout)
+        answers = flood(
+            options.attack, options.seconds, options.networks, options.pause
+        )
+        json.dump(answers, sys.stdout)
         return
     print("| application | " + " | ".join(HEAD) + " |")
     print("|---" * (len(HEAD) + 1) + "|")
