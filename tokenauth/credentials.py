@@ -112,7 +112,7 @@ class Credentials:
         user = self.active_user(proof.user.get_id())
         if user.password_hash == proof.password_hash:
             return proof._replace(user=user)
-        return self._verify(user, proof.attempt, password)
+        return self._verify(user, self._stored_hash(user), proof.attempt, password)
 
     def active_user(self, user_id: str) -> UserRecord:
         """Return the user with this id as the store has it now.
@@ -175,27 +175,44 @@ class Credentials:
         self._throttle.welcome(attempt)
 
     def _prove(self, user: UserRecord | None, attempt: Attempt, password: str) -> Proof:
+        stored = self._stored_hash(user)
         try:
-            return self._verify(user, attempt, password)
+            return self._verify(user, stored, attempt, password)
         except InvalidCredentialsError:
             self._emit(
                 events.login_failed,
                 account=attempt.account,
                 user_id=None if user is None else user.get_id(),
-                reason=_reason(user),
+                reason=self._reason(user, stored),
             )
             raise
 
-    def _verify(
-        self, user: UserRecord | None, attempt: Attempt, password: str
-    ) -> Proof:
+    def _stored_hash(self, user: UserRecord | None) -> str:
+        """Return the hash to compute against; the dummy where there is none to use.
+
+        The dummy is looked at like any other: that alone took measurable time.
+        """
         stored = None if user is None else user.password_hash
-        if stored is None or not passwords.is_supported(stored):
-            stored = self._dummy
+        stored = stored or self._dummy
+        return stored if passwords.is_supported(stored) else self._dummy
+
+    def _verify(
+        self, user: UserRecord | None, stored: str, attempt: Attempt, password: str
+    ) -> Proof:
         self._compute(attempt, partial(passwords.verify_password, stored, password))
         if user is None or not user.is_active:
             raise InvalidCredentialsError
         return Proof(user, stored, attempt)
+
+    def _reason(self, user: UserRecord | None, stored: str) -> str:
+        """Say for the operator why a login failed; the client is never told."""
+        if user is None:
+            return "unknown user"
+        if user.password_hash is None:
+            return "no password"
+        if stored is self._dummy:
+            return "stored hash of no supported scheme"
+        return "wrong password" if user.is_active else "disabled"
 
     def _hash(self, password: str, attempt: Attempt) -> str:
         return self._compute(
@@ -210,14 +227,3 @@ def account_of(user: UserRecord) -> str:
     """Return the folded name that attempts on a user's password are counted under."""
     username: str = getattr(user, "username", user.get_id())
     return fold_username(username) or username
-
-
-def _reason(user: UserRecord | None) -> str:
-    """Say for the operator why a login failed; the client is never told."""
-    if user is None:
-        return "unknown user"
-    if user.password_hash is None:
-        return "no password"
-    if not passwords.is_supported(user.password_hash):
-        return "stored hash of no supported scheme"
-    return "wrong password" if user.is_active else "disabled"

@@ -22,7 +22,7 @@ import time
 from collections import Counter
 from collections.abc import Generator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -104,6 +104,9 @@ class Client:
             self._host, timeout=60, source_address=(self._address, 0)
         )
 
+    def close(self) -> None:
+        self._connection.close()
+
     def log_in(self, username: str, password: str) -> tuple[int, dict[str, Any]]:
         body = json.dumps({"username": username, "password": password})
         headers = {"Content-Type": "application/json"}
@@ -138,6 +141,7 @@ def flood(url: str, seconds: float, networks: int, pause: float) -> Counter[str]
             answers[str(status)] += 1
             if status in REFUSED:
                 time.sleep(pause)
+        client.close()
 
     threads = [threading.Thread(target=attack, args=(i,)) for i in range(CLIENTS)]
     for thread in threads:
@@ -195,10 +199,12 @@ def observe(server: AppServer, token: str, seconds: float) -> Period:
     period = Period()
     headers = {"Authorization": f"Bearer {token}"}
     local = threading.local()
+    clients: list[Client] = []
 
     def client() -> Client:
         if not hasattr(local, "client"):
             local.client = Client(server.url, HOME)
+            clients.append(local.client)
         kept: Client = local.client
         return kept
 
@@ -214,6 +220,8 @@ def observe(server: AppServer, token: str, seconds: float) -> Period:
             (period.logins, 1.0, log_in),
         ):
             pool.submit(steadily, timings, every, seconds, request)
+    for each in clients:
+        each.close()
     return period
 
 
@@ -224,8 +232,8 @@ def measure(
     env = {"FLASK_TOKENAUTH_SESSION_URL": redis_url, **scenario.env}
     app = f"tests.benchmarks.flood_apps:{scenario.app}()"
     with serve(app, workers=WORKERS, threads=THREADS, env=env) as server:
-        _, body = Client(server.url, HOME).log_in(HONEST, PASSWORD)
-        token = body["access_token"]
+        with closing(Client(server.url, HOME)) as owner:
+            token = owner.log_in(HONEST, PASSWORD)[1]["access_token"]
         observe(server, token, 2)  # warms up
         calm = observe(server, token, seconds)
         command = [sys.executable, "-m", __spec__.name, "--attack", server.url]
