@@ -139,15 +139,16 @@ class Throttle(Secretive):
                     self._counter.clear(item, key)
             else:
                 self._give_back(attempt.budgets)
-            self._counter.hit(_KNOWN, self._pair(attempt), self._periods()[0])
+            for period in (self._period(), self._period() + 1):
+                self._counter.hit(_KNOWN, self._pair(attempt), str(period))
 
     def _attempt(self, account: str, network: str) -> Attempt:
         attempt = Attempt(account, network, False, ())  # noqa: FBT003 # a field's value
         pair = self._pair(attempt)
-        if any(not self._counter.test(_KNOWN, pair, p) for p in self._periods()):
-            keys = [f"{pair}/failed"]
-        else:
+        if self._counter.test(_KNOWN, pair, str(self._period())):
             keys = [self._bucket("network", network), self._bucket("account", account)]
+        else:
+            keys = [f"{pair}/failed"]
         return attempt._replace(
             is_known=len(keys) == 1,
             budgets=tuple((item, key) for key in keys for item in self._limits),
@@ -166,11 +167,11 @@ class Throttle(Secretive):
         # Each storage tells the end of a window by its own clock.
         is_memory = isinstance(self._storage, MemoryCounters)
         now = self.now() if is_memory else time.time()
-        return math.ceil(self._counter.get_window_stats(*budget).reset_time - now)
+        item, key = budget
+        return math.ceil(self._storage.get_expiry(item.key_for(key)) - now)
 
-    def _periods(self) -> tuple[str, str]:
-        period = int(self.now() // (_PERIOD_DAYS * 86400))
-        return str(period), str(period - 1)
+    def _period(self) -> int:
+        return int(self.now() // (_PERIOD_DAYS * 86400))
 
     def _pair(self, attempt: Attempt) -> str:
         digest = _digest(self._realm, attempt.account, attempt.network)

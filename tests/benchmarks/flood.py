@@ -23,7 +23,7 @@ from collections import Counter
 from collections.abc import Generator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing, contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -303,9 +303,9 @@ def main() -> None:
             redis.flush()
             calm, flooded = measure(scenario, options.seconds, redis.url)
             print(row(scenario.name, calm, flooded), flush=True)
-            results[scenario.name] = {"calm": asdict(calm), "flood": asdict(flooded)}
+            results[scenario.name] = {"calm": calm, "flood": flooded}
     if options.json:
-        options.json.write_text(json.dumps(results, indent=1))
+        options.json.write_text(json.dumps(results, indent=1, default=vars))
 
 
 if __name__ == "__main__":
