@@ -5,10 +5,15 @@ from __future__ import annotations
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
+from hypothesis import settings
 
 from tests.kit import Clock, make_app
 
 pytest_plugins = ["tests.servers"]
+
+# No test fails because the machine is busy.
+settings.register_profile("tokenauth", deadline=None)
+settings.load_profile("tokenauth")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
