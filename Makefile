@@ -28,7 +28,7 @@ $(VENV)/.stamp-pip:
 
 $(VENV)/.stamp-run: pyproject.toml $(VENV)/.stamp-pip
 	@echo "Installing what the server needs (once, some seconds) ..."
-	@$(PIP) --editable '.[serve,sql]'
+	@$(PIP) --editable '.[docs,serve,sql]'
 	@touch $@
 
 $(VENV)/.stamp-%: pyproject.toml $(VENV)/.stamp-pip
@@ -52,6 +52,8 @@ Try it from another terminal:
   TOKEN=$$(curl -s $(URL)/auth/login -H 'Content-Type: application/json' -d '{"username": "JohnDoe", "password": "correct horse battery"}' | sed 's/.*"access_token": *"\([^"]*\)".*/\1/')
   curl -i $(URL)/protected -H "Authorization: Bearer $$TOKEN"
   curl -i $(URL)/protected
+
+or read and try the API at $(URL)/auth/docs
 
 endef
 export TRY_IT

@@ -105,7 +105,7 @@ def test_no_page_recommends_somebody_elses_package() -> None:
 
 def test_every_route_is_documented() -> None:
     """The table of endpoints names each route that is registered."""
-    for method, path, _ in routes.ROUTES:
-        shown = re.sub(r"<\w+>", "<id>", f"/auth{path}")
-        pattern = rf"`[A-Z/]*{method}[A-Z/]* [^|]*{re.escape(shown)}"
-        assert re.search(pattern, README), (method, path)
+    for route in routes.ROUTES:
+        shown = re.sub(r"<\w+>", "<id>", f"/auth{route.path}")
+        pattern = rf"`[A-Z/]*{route.method}[A-Z/]* [^|]*{re.escape(shown)}"
+        assert re.search(pattern, README), route

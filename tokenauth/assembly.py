@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from functools import partial
+from functools import cache, partial
 from typing import TYPE_CHECKING
 
 from blinker import NamedSignal
 from flask import Flask, has_request_context, request
 
-from . import config, events
+from . import config, events, openapi, routes
 from .authenticator import Authenticator
 from .authority import Authority
 from .credentials import Credentials
@@ -72,6 +72,14 @@ def assemble(
         once=OneTimeTokens(mint, *stores, emit=emit, now=now),
         throttle=throttle,
         emit=emit,
+        describe=cache(
+            partial(
+                openapi.describe,
+                routes.ROUTES,
+                url_prefix=settings.url_prefix,
+                title=settings.realm,
+            )
+        ),
     )
 
 

@@ -45,6 +45,7 @@ class Settings(Secretive):
         url_prefix: Where the endpoints are.
         realm: Part of every key derivation and of the challenge.
         access_lifetime: Seconds that an access token lives.
+        docs: Whether the API's description and its page are served.
         session_lifetime: Seconds after which a login ends whatever happens.
         session_idle_lifetime: Seconds after which a login ends unless refreshed.
         session_limit: Logins that one user may have at a time.
@@ -65,6 +66,7 @@ class Settings(Secretive):
     secret_keys: tuple[bytes, ...]
     url_prefix: str
     realm: str
+    docs: bool
     access_lifetime: float
     session_lifetime: float
     session_idle_lifetime: float
@@ -105,6 +107,7 @@ def load(config: Mapping[str, Any], app_name: str) -> Settings:
         secret_keys=_secret_keys(config),
         url_prefix=read.path("URL_PREFIX", "/auth"),
         realm=read.realm("REALM", app_name),
+        docs=read.flag("DOCS", default=True),
         access_lifetime=read.lifetime("ACCESS_LIFETIME", 15 * 60),
         session_lifetime=read.lifetime("SESSION_LIFETIME", 30 * 86400),
         session_idle_lifetime=read.lifetime("SESSION_IDLE_LIFETIME", 7 * 86400),
@@ -131,6 +134,7 @@ KNOWN: Final = frozenset(
         "SECRET_KEY_FALLBACKS",
         "URL_PREFIX",
         "REALM",
+        "DOCS",
         "ACCESS_LIFETIME",
         "SESSION_LIFETIME",
         "SESSION_IDLE_LIFETIME",
@@ -271,6 +275,15 @@ class _Reader:
         key, value = self._get(name, default)
         if isinstance(value, bool) or not isinstance(value, int) or value < 1:
             raise ConfigurationError(f"{key} must be a whole number, at least 1.")
+        return value
+
+    def flag(self, name: str, *, default: bool) -> bool:
+        """True or False, and nothing that only reads like it."""
+        key, value = self._get(name, default)
+        if not isinstance(value, bool):
+            raise ConfigurationError(
+                f"{key} must be True or False (in the environment: true or false)."
+            )
         return value
 
     def text(self, name: str, default: str) -> str:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Mapping
 from datetime import timedelta
+from typing import Any
 
 from flask import Flask, has_request_context
 
-from . import api, assembly, routes, schemas, sessionless, state
+from . import api, assembly, openapi, routes, schemas, sessionless, state
 from .errors import ConfigurationError
 from .events import LOGGER
 from .login import TokenLoginManager
@@ -83,7 +84,7 @@ class TokenAuth:
             )
         self.login_manager.init_app(app)
         sessionless.join(app)
-        routes.register(app, rooms.settings.url_prefix)
+        routes.register(app, rooms.settings)
 
     def login(
         self,
@@ -161,6 +162,24 @@ class TokenAuth:
             StoreUnavailableError: nobody can tell.
         """
         return state.current().once.redeem(purpose, token)
+
+    def merge_openapi(self, document: dict[str, Any]) -> dict[str, Any]:
+        """Add the endpoints to an application's own description, in place.
+
+        An operation of the application's that needs a token names the security scheme
+        `tokenauth`.
+
+        Args:
+            document: The description (OpenAPI 3.1), or the beginnings of one.
+
+        Returns:
+            The document.
+
+        Raises:
+            ConfigurationError: it is of another version of OpenAPI, or has something
+                else under one of the names.
+        """
+        return openapi.merge(document, state.current().describe())
 
     def revoke_session(self, session_id: str) -> bool:
         """End a session at once, with all its tokens.

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import contextlib
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Annotated, Any, Final, Literal
+
+from msgspec import Meta
 
 from .config import Settings
 from .errors import TokenInvalidError
@@ -43,12 +45,12 @@ class TokenPair(Secretive):
         scope: What the access token may do, separated by spaces.
     """
 
-    access_token: str
-    token_type: str = "Bearer"
-    expires_in: int
-    refresh_token: str
-    refresh_expires_in: int
-    scope: str
+    access_token: Annotated[str, Meta(examples=["lwGmSm9obkRvZbZ..."])]
+    token_type: Literal["Bearer"] = "Bearer"
+    expires_in: Annotated[int, Meta(examples=[900])]
+    refresh_token: Annotated[str, Meta(examples=["mAGmSm9obkRvZbZ..."])]
+    refresh_expires_in: Annotated[int, Meta(examples=[604800])]
+    scope: Annotated[str, Meta(examples=["reports:read"])]
 
 
 class Mint(Secretive):

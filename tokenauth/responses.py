@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import NotRequired, TypedDict
 
 import msgspec
 from flask import Response
@@ -11,7 +11,7 @@ from werkzeug.exceptions import HTTPException
 from .bearer import challenge
 from .errors import AuthError, PasswordRefusedError
 
-_PROBLEM_TYPE = "application/problem+json"
+PROBLEM = "application/problem+json"
 _encode = msgspec.json.Encoder().encode
 
 
@@ -24,13 +24,24 @@ class Problem(HTTPException):
     """
 
     def __init__(self, error: AuthError, realm: str) -> None:
-        self.data = describe(error)
+        self.data = describe_error(error)
         super().__init__(error.detail, response=answer(error, realm))
 
 
-def describe(error: AuthError) -> dict[str, Any]:
+class ProblemDocument(TypedDict):
+    """What went wrong, for programs (`code`, `rule`) and for people (RFC 9457)."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    code: str
+    rule: NotRequired[str]
+
+
+def describe_error(error: AuthError) -> ProblemDocument:
     """Return an error as a problem document (RFC 9457 section 3.1)."""
-    document = {
+    document: ProblemDocument = {
         "type": f"urn:tokenauth:problem:{error.code}",
         "title": error.title,
         "status": error.status,
@@ -44,7 +55,7 @@ def describe(error: AuthError) -> dict[str, Any]:
 
 def answer(error: AuthError, realm: str) -> Response:
     """Return the response to an error, with its challenge where it has one."""
-    response = json_response(describe(error), error.status, mimetype=_PROBLEM_TYPE)
+    response = json_response(describe_error(error), error.status, mimetype=PROBLEM)
     if (value := challenge(realm, error)) is not None:
         response.headers["WWW-Authenticate"] = value
     if (seconds := getattr(error, "retry_after", None)) is not None:

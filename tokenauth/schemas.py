@@ -100,8 +100,8 @@ class TokenRequest(Struct, forbid_unknown_fields=True, frozen=True):
 class TokenForm(Secretive, Struct, frozen=True):
     """The token that it is about; the hint is not needed (RFC 7009 section 2.1)."""
 
-    token: Token
-    token_type_hint: str | None = None
+    token: Annotated[Token, Meta(min_length=1)]
+    token_type_hint: str = ""
 
 
 class SessionView(Struct, frozen=True):

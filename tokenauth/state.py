@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from flask import current_app
 
@@ -36,6 +37,7 @@ class State(Secretive):
         once: Issues and redeems one-time tokens.
         throttle: Counts attempts on passwords.
         emit: Announces an event to the application's receivers.
+        describe: Returns the API's description (OpenAPI 3.1), always the same object.
     """
 
     settings: Settings
@@ -46,6 +48,7 @@ class State(Secretive):
     once: OneTimeTokens
     throttle: Throttle
     emit: Emit
+    describe: Callable[[], dict[str, Any]]
 
 
 def current() -> State:

@@ -128,13 +128,11 @@ SEEDS: Final = [
     *(
         b"%s /auth%s\nBearer <access>\n%s\n\n%s"
         % (
-            method.encode(),
-            path.replace("<session_id>", LOGIN_SESSION.id).encode(),
-            b"application/x-www-form-urlencoded"
-            if path in ("/revoke", "/introspect")
-            else b"application/json",
-            _BODIES.get(path, b""),
+            route.method.encode(),
+            route.path.replace("<session_id>", LOGIN_SESSION.id).encode(),
+            route.media_type.encode(),
+            _BODIES.get(route.path, b""),
         )
-        for method, path, _ in ROUTES
+        for route in ROUTES
     ),
 ]
