@@ -31,7 +31,7 @@ class Route:
     Attributes:
         method: HTTP method.
         path: Flask's rule under the prefix.
-        view: What serves it; its docstring is the description.
+        view: What serves it; its docstring begins with the summary.
         tag: The group that it is shown in.
         needs_token: Whether a token must be sent.
         body: Type of the request's body; None: it has none.
@@ -142,18 +142,15 @@ def _schemas(routes: Iterable[Route]) -> tuple[dict[type, Document], Document]:
 
 
 def _operation(route: Route, refs: Mapping[type, Document]) -> Document:
-    summary, _, more = (route.view.__doc__ or "").partition("\n")
     operation: Document = {
         "operationId": f"tokenauth_{route.view.__name__}",
-        "summary": summary,
+        "summary": (route.view.__doc__ or "").partition("\n")[0],
         "tags": [route.tag],
         "parameters": [*_parameters(route)],
         "security": [{SCHEME: []}] if route.needs_token else [],
         "responses": {str(route.status): _success(route, refs)}
         | _failures(route, refs),
     }
-    if more.strip():
-        operation["description"] = more.strip()
     if route.body is not None:
         body = {"schema": refs[route.body], "example": route.example}
         content = {route.media_type: body}
