@@ -30,7 +30,7 @@ from tokenauth import (
     User,
     require_scopes,
 )
-from tokenauth.routes import ROUTES
+from tokenauth.endpoints import ROUTES
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # these libraries' own imports

@@ -22,7 +22,7 @@ from openapi_spec_validator import validate
 from tests import fuzzed
 from tests.kit import SECRET, assert_problem, make_app, make_users
 from tests.servers import serve
-from tokenauth import TokenAuth, errors, openapi, routes
+from tokenauth import TokenAuth, endpoints, errors, openapi
 from tokenauth.errors import ConfigurationError
 
 ROOT = Path(__file__).parents[1]
@@ -91,7 +91,7 @@ def test_every_error_is_described(document: dict[str, Any]) -> None:
 
 def test_the_examples_fit_their_schemas(document: dict[str, Any]) -> None:
     """What a reader copies is accepted by what decodes it."""
-    for route in routes.ROUTES:
+    for route in endpoints.ROUTES:
         if route.body is not None:
             msgspec.convert(route.example, route.body)
     problem = document["components"]["schemas"]["tokenauth.ProblemDocument"]
@@ -263,7 +263,7 @@ def test_the_description_is_made_once(app: Flask, client: FlaskClient) -> None:
     assert describe() is describe()
     assert "servers" not in describe()
     assert describe() == openapi.describe(
-        routes.ROUTES, url_prefix="/auth", title="app"
+        endpoints.ROUTES, url_prefix="/auth", title="app"
     )
 
 

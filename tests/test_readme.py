@@ -12,7 +12,7 @@ import pytest
 
 from tests.kit import SECRET
 from tests.servers import AppServer
-from tokenauth import config, routes
+from tokenauth import config, endpoints
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
@@ -105,7 +105,7 @@ def test_no_page_recommends_somebody_elses_package() -> None:
 
 def test_every_route_is_documented() -> None:
     """The table of endpoints names each route that is registered."""
-    for route in routes.ROUTES:
+    for route in endpoints.ROUTES:
         shown = re.sub(r"<\w+>", "<id>", f"/auth{route.path}")
         pattern = rf"`[A-Z/]*{route.method}[A-Z/]* [^|]*{re.escape(shown)}"
         assert re.search(pattern, README), route

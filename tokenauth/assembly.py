@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from blinker import NamedSignal
 from flask import Flask, has_request_context, request
 
-from . import config, events, openapi, routes
+from . import config, endpoints, events, openapi
 from .authenticator import Authenticator
 from .authority import Authority
 from .credentials import Credentials
@@ -75,7 +75,7 @@ def assemble(
         describe=cache(
             partial(
                 openapi.describe,
-                routes.ROUTES,
+                endpoints.ROUTES,
                 url_prefix=settings.url_prefix,
                 title=settings.realm,
             )
