@@ -8,7 +8,8 @@ from flask.testing import FlaskClient
 
 from tests.kit import Clock, make_app
 
-pytest_plugins = ["tests.servers"]
+pytest.register_assert_rewrite("tests.stores.contract")
+pytest_plugins = ["tests.servers", "tests.stores.engines"]
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -79,7 +79,11 @@ _OVER: Final = (
     .with_for_update(skip_locked=True)
     .cte()
 )
-_PURGE: Final = delete(SESSIONS).where(_C.number.in_(select(_OVER.c.number)))
+_PURGE: Final = (
+    delete(SESSIONS)
+    .where(_C.number.in_(select(_OVER.c.number)))
+    .returning(_C.number)  # SQLite's driver does not count what a WITH deletes
+)
 
 
 class SQLSessionStore:
@@ -186,7 +190,7 @@ class SQLSessionStore:
         """Drop at most so many rows whose time is over."""
         with self.database.cursor() as cursor:
             self._purge.execute(cursor, now=now, limit=limit)
-            return cursor.rowcount
+            return len(cursor.fetchall())
 
     def _one(
         self, statement: Statement, session_id: str, **values: Any
