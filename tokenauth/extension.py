@@ -9,6 +9,7 @@ from datetime import timedelta
 from flask import Flask, has_request_context
 
 from . import api, assembly, routes, schemas, sessionless, state
+from .cli import auth
 from .errors import ConfigurationError
 from .events import LOGGER
 from .login import TokenLoginManager
@@ -84,6 +85,7 @@ class TokenAuth:
         self.login_manager.init_app(app)
         sessionless.join(app)
         routes.register(app, rooms.settings.url_prefix)
+        app.cli.add_command(auth)
 
     def login(
         self,
