@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,8 @@ from flask import Flask
 from flask.cli import cli
 
 from tests.kit import SECRET, assert_problem, bearer, make_app
-from tokenauth import create_app
+from tests.stores.engines import make_session, sessions_at, users_at
+from tokenauth import MemorySessionStore, create_app
 from tokenauth.errors import ConfigurationError
 
 PASSWORD = "quite a good phrase"
@@ -26,7 +28,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def run(app: Flask, *args: str, stdin: str | None = None) -> Result:
+def run(app: Flask, *args: str, stdin: str | bytes | None = None) -> Result:
     return app.test_cli_runner().invoke(args=["auth", *args], input=stdin)
 
 
@@ -203,3 +205,85 @@ def test_every_command_explains_itself(command: str) -> None:
     if command not in {"", "users", "sessions"}:
         assert "Example:" in result.output
         assert f"auth {command}" in result.output
+
+
+def test_all_sessions_of_a_user_are_revoked() -> None:
+    """Or one; it has to be said which."""
+    app = create_app()
+    add_alice(app)
+    tokens = [log_in(app).get_json()["access_token"] for _ in range(2)]
+    assert run(app, "sessions", "revoke", "--user", "ALICE").output == "Ended 2.\n"
+    for token in tokens:
+        assert_problem(me(app, token), 401, "token_revoked")
+    for wrong in ((), ("some-id", "--user", "alice")):
+        result = run(app, "sessions", "revoke", *wrong)
+        assert result.exit_code == 2
+        assert "Give the id of a session, or --user." in result.output
+
+
+def test_sessions_whose_time_is_over_are_purged() -> None:
+    """All of them, step by step, and the command comes to an end."""
+    app = create_app()
+    sessions = app.extensions["tokenauth"].stores.sessions
+    for number in range(3):
+        sessions.add(make_session(f"u-{number}", at=0), limit=9)
+    result = run(app, "sessions", "purge")
+    assert result.exit_code == 0
+    assert "Dropped 3." in result.output
+
+
+def test_a_user_s_sessions_are_shown_to_people() -> None:
+    """What has no value is a dash, and no text of a client runs on the terminal."""
+    app = create_app()
+    add_alice(app)
+    user = app.extensions["tokenauth"].stores.users.find("alice")
+    sessions = app.extensions["tokenauth"].stores.sessions
+    sessions.add(make_session(user.id, at=time.time(), client="\x1b[31mred"), limit=9)
+    header, row = run(app, "sessions", "list", "alice").output.splitlines()
+    assert header.split() == ["id", "label", "client", "created", "refreshed", "ends"]
+    assert row.split()[1:3] == ["-", "'\\x1b[31mred'"]
+
+
+def test_tables_are_created_where_there_are_any() -> None:
+    """By a command that says what it did, or that there is nothing to do."""
+    result = run(create_app(), "init-db")
+    assert result.exit_code == 0
+    assert "SQLUserStore" in result.output
+    assert "SQLSessionStore" in result.output
+    result = run(make_app(), "init-db")
+    assert result.exit_code == 1
+    assert "No store of this application has tables" in result.output
+
+
+def test_a_store_that_is_down_is_one_line() -> None:
+    """Neither a traceback nor a claim that something was done."""
+    app = create_app()
+    add_alice(app)
+    (Path("instance") / "tokenauth.sqlite3").unlink()
+    app.extensions["tokenauth"].stores.users.database._engine.dispose()
+    result = run(app, "users", "disable", "alice")
+    assert result.exit_code == 1
+    assert result.output.startswith("Error: The service cannot check this")
+    assert isinstance(result.exception, SystemExit)
+
+
+def test_users_go_elsewhere_and_sessions_follow(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Sessions are kept beside the users unless their own URL says otherwise."""
+    url = f"sqlite:///{folder}/users.db"
+    users_at(url)
+    sessions_at(url)
+    monkeypatch.setenv("FLASK_TOKENAUTH_USERS_URL", url)
+    users, sessions = create_app().extensions["tokenauth"].stores
+    assert users.database is sessions.database
+    config = {"TOKENAUTH_SESSION_URL": "memory://"}
+    _, sessions = create_app(config).extensions["tokenauth"].stores
+    assert isinstance(sessions, MemorySessionStore)
+
+
+def test_what_is_typed_must_be_text(folder: Path) -> None:
+    """Bytes that are not UTF-8 are no password that anybody could send."""
+    result = run(create_app(), "users", "add", "bob", stdin=b"\xff\xfe password\n")
+    assert result.exit_code == 1
+    assert "not UTF-8" in result.output

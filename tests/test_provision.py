@@ -44,6 +44,13 @@ def test_an_application_without_users_does_not_start() -> None:
         TokenAuth(app)
 
 
+def test_what_is_no_store_is_refused() -> None:
+    """At start, not at the first login."""
+    for wrong in ({"sessions": object()}, {"users": object()}):
+        with pytest.raises(ConfigurationError, match="Store"):
+            make_app(**wrong)  # type: ignore[arg-type]
+
+
 def test_an_application_without_its_tables_does_not_start(tmp_path: Path) -> None:
     """It is told the command that creates them."""
     url = f"sqlite:///{tmp_path}/t.sqlite3"
