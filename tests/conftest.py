@@ -9,7 +9,8 @@ from hypothesis import settings
 
 from tests.kit import Clock, make_app
 
-pytest_plugins = ["tests.servers"]
+pytest.register_assert_rewrite("tests.stores.contract")
+pytest_plugins = ["tests.servers", "tests.stores.engines"]
 
 # No test fails because the machine is busy.
 settings.register_profile("tokenauth", deadline=None)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from flask import Flask
 
 from .extension import TokenAuth
+from .stores import TableStore, open_sessions, open_users
 from .users import UserStore
 
 
@@ -16,16 +18,38 @@ def create_app(
 ) -> Flask:
     """Return the stand-alone API.
 
+    Users are kept where `TOKENAUTH_USERS_URL` says: by default in the SQLite file
+    `instance/tokenauth.sqlite3` under the working directory, which is created with its
+    tables. Sessions are kept beside them unless `TOKENAUTH_SESSION_URL` says otherwise.
+
     Args:
         config: Settings that go over those of the environment (`FLASK_*`, see
             `flask.Config.from_prefixed_env`).
-        users: Where users are kept.
+        users: Where users are kept, instead of all that.
 
     Raises:
         ConfigurationError: it is set up in a way that is not safe.
+        StoreUnavailableError: the default SQLite file could not be opened.
     """
-    app = Flask("tokenauth")
+    app = Flask("tokenauth", instance_path=str(Path.cwd() / "instance"))
     app.config.from_prefixed_env()
     app.config.from_mapping(config)
+    if users is None:
+        users_url = app.config.get("TOKENAUTH_USERS_URL") or _embedded(app)
+        app.config["TOKENAUTH_USERS_URL"] = users_url
+        if not app.config.get("TOKENAUTH_SESSION_URL"):
+            app.config["TOKENAUTH_SESSION_URL"] = users_url
     TokenAuth(app, users)
     return app
+
+
+def _embedded(app: Flask) -> str:
+    """Return the URL of the default SQLite file, which then has its tables."""
+    folder = Path(app.instance_path)
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    url = f"sqlite:///{folder / 'tokenauth.sqlite3'}"
+    users = open_users(url)
+    for store in (users, open_sessions(url, beside=users)):
+        if isinstance(store, TableStore):
+            store.create_tables()
+    return url

@@ -68,6 +68,7 @@ def assemble(
         stores=stores,
         authenticator=Authenticator(mint, *stores, now=now),
         authority=Authority(settings, mint, *stores, credentials, emit=emit, now=now),
+        credentials=credentials,
         personal=PersonalTokens(mint, stores.sessions, emit=emit, now=now),
         once=OneTimeTokens(mint, *stores, emit=emit, now=now),
         throttle=throttle,

@@ -208,6 +208,10 @@ class Authority(Secretive):
         sessions = self._sessions.of_user(user_id, kind=LOGIN)
         return [session for session in sessions if now < session.ends_at]
 
+    def purge(self, *, limit: int) -> int:
+        """Drop at most so many sessions whose time is over; return how many."""
+        return self._sessions.purge(now=self.now(), limit=limit)
+
     def session(self, session_id: str) -> Session | None:
         """Return a session, or None when it has ended."""
         return self._sessions.get(session_id)

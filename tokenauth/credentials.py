@@ -153,6 +153,20 @@ class Credentials:
         self._policy.check(password, proof.attempt.account)
         return self._hash(password, proof.attempt)
 
+    def hash_set(self, password: str, account: str) -> str:
+        """Return the hash to store for a password that an operator sets.
+
+        Args:
+            password: The new password.
+            account: The folded username of whoever will use it.
+
+        Raises:
+            PasswordRefusedError: the policy refuses it; the error names the rule.
+            StoreUnavailableError: the application's breach check failed.
+        """
+        self._policy.check(password, account)
+        return passwords.hash_password(password, self._cost)
+
     @contextlib.contextmanager
     def _attempt(self, account: str, address: str | None) -> Generator[Attempt]:
         """Count an attempt for as long as it is one: not if it succeeds or is put off.

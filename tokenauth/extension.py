@@ -10,6 +10,7 @@ from typing import Any
 from flask import Flask, has_request_context
 
 from . import api, assembly, openapi, routes, schemas, sessionless, state
+from .cli import auth
 from .errors import ConfigurationError
 from .events import LOGGER
 from .login import TokenLoginManager
@@ -85,6 +86,7 @@ class TokenAuth:
         self.login_manager.init_app(app)
         sessionless.join(app)
         routes.register(app, rooms.settings)
+        app.cli.add_command(auth)
 
     def login(
         self,

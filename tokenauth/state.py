@@ -11,6 +11,7 @@ from flask import current_app
 from .authenticator import Authenticator
 from .authority import Authority
 from .config import Settings
+from .credentials import Credentials
 from .events import Emit
 from .once import OneTimeTokens
 from .personal import PersonalTokens
@@ -33,6 +34,7 @@ class State(Secretive):
         stores: Where users and sessions are kept.
         authenticator: Says who a token stands for.
         authority: The desk.
+        credentials: Proves passwords.
         personal: Makes personal access tokens.
         once: Issues and redeems one-time tokens.
         throttle: Counts attempts on passwords.
@@ -44,6 +46,7 @@ class State(Secretive):
     stores: Stores
     authenticator: Authenticator
     authority: Authority
+    credentials: Credentials
     personal: PersonalTokens
     once: OneTimeTokens
     throttle: Throttle

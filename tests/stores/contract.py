@@ -1,222 +1,388 @@
-"""What every store must do; an engine runs it all by giving one fixture."""
+"""What every store promises: one suite for all engines.
+
+A store of another engine is tested by one module: a fixture `sessions` that gives an
+empty store (or `users`, one that holds `make_kept_users`), and
+`from tests.stores.contract import *`.
+"""
 
 from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from typing import Any, TypeVar
 
+import msgspec
 import pytest
 
-from tokenauth import SessionStore, User, UserStore
-from tokenauth.sessions import Session, new_session_id
+from tests.stores.engines import HASH, NOW, make_kept_users, make_session
+from tokenauth import InvalidRequestError, SessionStore, User, UserStore
+from tokenauth.sessions import NEVER, PURGE_STEP, Session
+from tokenauth.users import ManagedUserStore, fold_username
 
-BEGUN = 1_790_000_000.5
+T = TypeVar("T")
 
-
-def make_session(
-    *, user_id: str = "u-1", kind: str = "login", begun: float = BEGUN
-) -> Session:
-    return Session(
-        id=new_session_id(),
-        user_id=user_id,
-        kind=kind,
-        label="naïve ☎ label",
-        client="curl/8",
-        scopes=frozenset({"read", "write"}),
-        created_at=begun,
-        authenticated_at=begun - 0.25,
-        refreshed_at=begun,
-        idle_expires_at=begun + 700,
-        expires_at=begun + 3000,
-    )
+# What no driver may see, or may misread.
+STRANGE = {
+    "empty": "",
+    "number": "5",
+    "unknown": "x" * 22,
+    "nul": "a\0b",
+    "surrogate": "\ud800",
+    "astral": "\U0010ffff",
+    "sql": "' OR 1=1 --",
+    "glob": "*",
+    "long": "é" * 50_000,
+}
 
 
-def at_once(count: int, step: Callable[[], bool]) -> int:
-    """Run a step in many threads at the same moment; return how often it was true."""
+def in_parallel(count: int, act: Callable[[int], T]) -> list[T]:
+    """Do something in many threads at the same moment; return what each got."""
     barrier = threading.Barrier(count)
-    outcomes: list[bool] = []
+    results: list[T] = []
 
-    def run() -> None:
+    def run(number: int) -> None:
         barrier.wait()
-        outcomes.append(step())
+        results.append(act(number))
 
-    threads = [threading.Thread(target=run) for _ in range(count)]
+    threads = [threading.Thread(target=run, args=[i]) for i in range(count)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    assert len(outcomes) == count
-    return sum(outcomes)
+    assert len(results) == count, "a thread failed"
+    return results
 
 
-class SessionStoreContract:
-    """The promises of `SessionStore`."""
-
-    def test_it_is_a_session_store(self, store: SessionStore) -> None:
-        """The protocol can be checked."""
-        assert isinstance(store, SessionStore)
-
-    def test_a_row_comes_back_as_it_went(self, store: SessionStore) -> None:
-        """Every field, to the fraction of a second."""
-        kept = make_session()
-        store.add(kept, limit=9)
-        assert store.get(kept.id) == kept
-        assert store.get(new_session_id()) is None
-
-    def test_a_rotation_happens_or_does_not(self, store: SessionStore) -> None:
-        """It moves a session from the generation that it is at, and no other."""
-        kept = make_session()
-        store.add(kept, limit=9)
-        assert store.rotate(kept.id, 1, now=BEGUN, idle_expires_at=BEGUN) is None
-        rotated = store.rotate(
-            kept.id, 0, now=BEGUN + 9.25, idle_expires_at=BEGUN + 709.25
-        )
-        assert rotated is not None
-        assert (rotated.generation, rotated.refreshed_at) == (1, BEGUN + 9.25)
-        assert rotated.idle_expires_at == BEGUN + 709.25
-        assert rotated.expires_at == kept.expires_at
-        assert store.get(kept.id) == rotated
-        assert store.rotate(kept.id, 0, now=BEGUN, idle_expires_at=BEGUN) is None
-
-    def test_of_parallel_rotations_one_happens(self, store: SessionStore) -> None:
-        """One winner, every time."""
-        kept = make_session()
-        store.add(kept, limit=9)
-        for generation in range(5):
-            winners = at_once(
-                16,
-                lambda g=generation: (  # type: ignore[misc]
-                    store.rotate(kept.id, g, now=BEGUN, idle_expires_at=BEGUN + 9)
-                    is not None
-                ),
-            )
-            assert winners == 1
-
-    def test_of_parallel_ends_one_is_the_first(self, store: SessionStore) -> None:
-        """True for one caller at most: a one-time token is redeemed once."""
-        for _ in range(5):
-            kept = make_session()
-            store.add(kept, limit=9)
-            assert at_once(16, lambda k=kept: store.end(k.id)) == 1  # type: ignore[misc]
-            assert store.get(kept.id) is None
-
-    def test_what_has_ended_does_not_come_back(self, store: SessionStore) -> None:
-        """Neither a rotation nor a use revives it."""
-        kept = make_session()
-        store.add(kept, limit=9)
-        assert store.end(kept.id)
-        assert not store.end(kept.id)
-        store.touch(kept.id, now=BEGUN)
-        assert store.rotate(kept.id, 0, now=BEGUN, idle_expires_at=BEGUN) is None
-        assert store.get(kept.id) is None
-
-    def test_a_use_is_noted(self, store: SessionStore) -> None:
-        """And nothing else changes."""
-        kept = make_session()
-        store.add(kept, limit=9)
-        store.touch(kept.id, now=BEGUN + 60)
-        found = store.get(kept.id)
-        assert found is not None
-        assert found.refreshed_at == BEGUN + 60
-        assert found.generation == 0
-
-    def test_the_oldest_of_a_kind_end_beyond_the_limit(
-        self, store: SessionStore
-    ) -> None:
-        """Each kind and each user for themselves; listed newest first."""
-        logins = [make_session(begun=BEGUN + i) for i in range(5)]
-        others = [make_session(kind="personal"), make_session(user_id="u-2")]
-        for each in (*others, *logins):
-            store.add(each, limit=3)
-        assert store.of_user("u-1", kind="login") == logins[:1:-1]
-        assert store.of_user("u-1", kind="personal") == others[:1]
-        assert store.of_user("u-2", kind="login") == others[1:]
-        assert store.of_user("nobody", kind="login") == []
-
-    def test_a_limit_holds_for_parallel_logins(self, store: SessionStore) -> None:
-        """Fifty at a time at a limit of four leave four."""
-
-        def begin() -> bool:
-            store.add(make_session(), limit=4)
-            return True
-
-        at_once(50, begin)
-        assert len(store.of_user("u-1", kind="login")) == 4
-
-    def test_a_user_s_sessions_end_together(self, store: SessionStore) -> None:
-        """But for those of other kinds, other users, and the one that is kept."""
-        logins = [make_session(begun=BEGUN + i) for i in range(3)]
-        personal, other = make_session(kind="personal"), make_session(user_id="u-2")
-        for each in (*logins, personal, other):
-            store.add(each, limit=9)
-        assert store.end_all("u-1", kind="login", keep=logins[0].id) == 2
-        assert store.of_user("u-1", kind="login") == [logins[0]]
-        assert store.get(personal.id) == personal
-        assert store.end_all("u-1") == 2
-        assert store.end_all("u-1") == 0
-        assert store.get(other.id) == other
-
-    def test_a_purge_counts_what_it_drops(self, store: SessionStore) -> None:
-        """Never more than asked for, never what stands, and at the end it says 0."""
-        over = [make_session(user_id=f"u-{i}") for i in range(5)]
-        standing = make_session(user_id="u-standing", begun=BEGUN + 5000)
-        for each in (*over, standing):
-            store.add(each, limit=9)
-        counts = [store.purge(now=BEGUN + 5000, limit=2) for _ in range(9)]
-        assert all(0 <= count <= 2 for count in counts)
-        assert counts[-1] == 0
-        assert store.get(standing.id) == standing
-
-    def test_a_limit_of_one_replaces(self, store: SessionStore) -> None:
-        """As for one-time tokens: a newer one ends the older."""
-        first, second = (make_session(kind="once:reset") for _ in range(2))
-        store.add(first, limit=1)
-        store.add(second, limit=1)
-        assert store.get(first.id) is None
-        assert store.get(second.id) == second
+def kept(store: SessionStore, count: int, **fields: Any) -> list[Session]:
+    """Keep new sessions, and return them."""
+    new = [make_session(**fields) for _ in range(count)]
+    for session in new:
+        store.add(session, limit=100)
+    return new
 
 
-class UserStoreContract:
-    """The promises of `UserStore`."""
+# -- sessions --------------------------------------------------------------------------
 
-    def test_a_user_is_found_by_id_and_by_folded_name(
-        self, users: UserStore, alice: User
-    ) -> None:
-        """The two ways in, and nobody else."""
-        assert isinstance(users, UserStore)
-        for found in (users.get(alice.id), users.find("alice")):
+
+def test_it_has_the_methods_of_a_session_store(sessions: SessionStore) -> None:
+    """So it can be passed to `TokenAuth`, and its repr tells nothing."""
+    assert isinstance(sessions, SessionStore)
+    assert "@" not in repr(sessions)
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {},
+        {"label": "täblet \U0001f4f1", "client": "curl/8 (x; y)", "scopes": {"a", "b"}},
+        {"kind": "personal", "refreshed_at": 0.0, "expires_at": NEVER, "idle": 1e9},
+        {"kind": "once:reset", "generation": 2**40, "authenticated_at": 0.1 + 0.2},
+        {"user_id": "ü'; --", "at": 1e-9, "client": ""},
+    ],
+    ids=["plain", "texts", "personal", "numbers", "user"],
+)
+def test_what_is_kept_comes_back_whole(
+    sessions: SessionStore, fields: dict[str, Any]
+) -> None:
+    """Every field, times to the last bit."""
+    fields = fields | {"scopes": frozenset(fields.get("scopes", ()))}
+    session = make_session(**fields)
+    sessions.add(session, limit=9)
+    assert sessions.get(session.id) == session
+    assert sessions.of_user(session.user_id, kind=session.kind) == [session]
+
+
+@pytest.mark.parametrize("strange", STRANGE.values(), ids=STRANGE)
+def test_nothing_is_found_under_a_strange_id(
+    sessions: SessionStore, strange: str
+) -> None:
+    """And asking fails nowhere: an id may come from an address or a shell."""
+    (session,) = kept(sessions, 1)
+    assert sessions.get(strange) is None
+    assert sessions.rotate(strange, 0, now=NOW, idle_expires_at=NOW + 9) is None
+    sessions.touch(strange, now=NOW)
+    assert not sessions.end(strange)
+    assert sessions.end_all(strange) == 0
+    assert sessions.of_user(strange, kind="login") == []
+    assert sessions.get(session.id) == session
+
+
+def test_a_rotation_moves_one_generation(sessions: SessionStore) -> None:
+    """It says what stands there now, and changes nothing else."""
+    session, other = kept(sessions, 2)
+    rotated = sessions.rotate(session.id, 0, now=NOW + 1.5, idle_expires_at=NOW + 999.5)
+    assert rotated == msgspec.structs.replace(
+        session, generation=1, refreshed_at=NOW + 1.5, idle_expires_at=NOW + 999.5
+    )
+    assert sessions.get(session.id) == rotated
+    assert sessions.get(other.id) == other
+
+
+@pytest.mark.parametrize("generation", [0, 2, -1, 2**62])
+def test_another_generation_is_not_rotated(
+    sessions: SessionStore, generation: int
+) -> None:
+    """Neither an older one nor one that is yet to come."""
+    (session,) = kept(sessions, 1)
+    stands = sessions.rotate(session.id, 0, now=NOW + 1, idle_expires_at=NOW + 800)
+    again = sessions.rotate(
+        session.id, generation, now=NOW + 2, idle_expires_at=NOW + 900
+    )
+    assert again is None
+    assert sessions.get(session.id) == stands
+
+
+def test_of_many_rotations_one_happens(sessions: SessionStore) -> None:
+    """Promise 5: the others are told that it is at another generation."""
+    (session,) = kept(sessions, 1)
+    results = in_parallel(
+        16,
+        lambda i: sessions.rotate(session.id, 0, now=NOW + i, idle_expires_at=NOW + 99),
+    )
+    (winner,) = filter(None, results)
+    assert winner.generation == 1
+    assert sessions.get(session.id) == winner
+
+
+def test_a_use_is_noted(sessions: SessionStore) -> None:
+    """Only the time of it changes."""
+    session, other = kept(sessions, 2)
+    sessions.touch(session.id, now=NOW + 60.5)
+    assert sessions.get(session.id) == msgspec.structs.replace(
+        session, refreshed_at=NOW + 60.5
+    )
+    assert sessions.get(other.id) == other
+
+
+def test_a_note_of_a_use_revives_nothing(sessions: SessionStore) -> None:
+    """A session that ended while it was used stays ended."""
+    (session,) = kept(sessions, 1)
+    sessions.end(session.id)
+    sessions.touch(session.id, now=NOW + 60)
+    assert sessions.get(session.id) is None
+    assert sessions.of_user("u-1", kind="login") == []
+
+
+def test_an_end_is_final(sessions: SessionStore) -> None:
+    """Nothing finds or moves it any more, and no other session ended."""
+    session, other = kept(sessions, 2)
+    assert sessions.end(session.id)
+    assert not sessions.end(session.id)
+    assert sessions.get(session.id) is None
+    assert sessions.rotate(session.id, 0, now=NOW, idle_expires_at=NOW + 9) is None
+    assert sessions.of_user("u-1", kind="login") == [other]
+
+
+def test_of_many_ends_one_is_told(sessions: SessionStore) -> None:
+    """So of many uses of a one-time token, one succeeds."""
+    (session,) = kept(sessions, 1)
+    assert sum(in_parallel(16, lambda _: sessions.end(session.id))) == 1
+
+
+def test_a_user_s_sessions_end_together(sessions: SessionStore) -> None:
+    """Of one kind or of all, but for the one to keep; nobody else's."""
+    logins = kept(sessions, 3)
+    personal, once = kept(sessions, 1, kind="personal") + kept(
+        sessions, 1, kind="once:x"
+    )
+    (strangers,) = kept(sessions, 1, user_id="u-2")
+    assert sessions.end_all("u-1", kind="login", keep=logins[1].id) == 2
+    assert [s for s in logins if sessions.get(s.id)] == [logins[1]]
+    assert sessions.get(personal.id) == personal
+    assert sessions.end_all("u-1", keep=personal.id) == 2
+    assert sessions.get(once.id) is None
+    assert sessions.end_all("u-1") == 1
+    assert sessions.end_all("u-1") == 0
+    assert sessions.get(strangers.id) == strangers
+
+
+def test_a_rotation_and_an_end_leave_nothing(sessions: SessionStore) -> None:
+    """Whichever comes first, the session has ended when the end has returned."""
+    for _ in range(10):
+        (session,) = kept(sessions, 1)
+
+        def act(number: int, id_: str = session.id) -> None:
+            if number % 2:
+                sessions.rotate(id_, 0, now=NOW, idle_expires_at=NOW + 900)
+            else:
+                sessions.end_all("u-1")
+
+        in_parallel(4, act)
+        assert sessions.get(session.id) is None
+        assert sessions.of_user("u-1", kind="login") == []
+
+
+def test_a_user_s_sessions_are_listed_newest_first(sessions: SessionStore) -> None:
+    """In the order in which they were kept, whatever the clocks of the hosts say."""
+    new = kept(sessions, 3) + kept(sessions, 1, at=NOW - 5)
+    kept(sessions, 1, kind="personal")
+    assert sessions.of_user("u-1", kind="login") == new[::-1]
+
+
+@pytest.mark.parametrize("step", [60, 0, -60], ids=["going", "standing", "back"])
+def test_the_oldest_ends_beyond_a_limit(sessions: SessionStore, step: float) -> None:
+    """However the clock goes; of this user and this kind only."""
+    others = kept(sessions, 1, user_id="u-2") + kept(sessions, 1, kind="personal")
+    new = [make_session(at=NOW + i * step) for i in range(4)]
+    for session in new:
+        sessions.add(session, limit=2)
+    assert sessions.of_user("u-1", kind="login") == [new[3], new[2]]
+    assert [sessions.get(s.id) is None for s in new] == [True, True, False, False]
+    assert [sessions.get(s.id) for s in others] == others
+
+
+def test_what_is_over_gives_way_first(sessions: SessionStore) -> None:
+    """A login that was left to run out does not cost a living one its place."""
+    alive, over = make_session(), make_session(idle=0.05)
+    for session in (alive, over):
+        sessions.add(session, limit=2)
+    threading.Event().wait(0.1)  # for an engine whose rows go by themselves
+    new = make_session(at=NOW + 1)
+    sessions.add(new, limit=2)
+    assert sessions.of_user("u-1", kind="login") == [new, alive]
+
+
+def test_of_many_logins_at_a_limit_as_many_stand(sessions: SessionStore) -> None:
+    """Counting and keeping are one step."""
+    new = [make_session() for _ in range(12)]
+    in_parallel(12, lambda i: sessions.add(new[i], limit=3))
+    listed = sessions.of_user("u-1", kind="login")
+    assert len(listed) == 3
+    assert [s for s in new if sessions.get(s.id)] == [s for s in new if s in listed]
+
+
+def test_a_purge_is_bounded_and_takes_only_what_is_over(sessions: SessionStore) -> None:
+    """A session that was refreshed, or only ends now, is not what is over."""
+    over = kept(sessions, 5, idle=0.05)
+    (alive,) = kept(sessions, 1)
+    (old,) = kept(sessions, 1, idle=60)
+    refreshed = sessions.rotate(old.id, 0, now=NOW, idle_expires_at=NOW + 800)
+    threading.Event().wait(0.1)
+    steps = [sessions.purge(now=NOW + 61, limit=2) for _ in range(4)]
+    assert steps in ([2, 2, 1, 0], [0, 0, 0, 0])  # an engine may do it by itself
+    assert [sessions.get(session.id) for session in over] == [None] * 5
+    assert sessions.of_user("u-1", kind="login") == [refreshed, alive]
+
+
+def test_each_new_session_takes_a_few_that_are_over(sessions: SessionStore) -> None:
+    """So their number falls, and no login pays for all of them."""
+    over = [make_session("u-2", idle=0.05) for _ in range(3 * PURGE_STEP)]
+    for session in over:
+        sessions.add(session, limit=100)
+    threading.Event().wait(0.1)
+    left = sum(sessions.get(session.id) is not None for session in over)
+    kept(sessions, 1, at=NOW + 1)
+    now_left = sum(sessions.get(session.id) is not None for session in over)
+    assert now_left == max(0, left - PURGE_STEP)
+
+
+# -- users -----------------------------------------------------------------------------
+
+
+def test_a_user_comes_back_whole(users: UserStore) -> None:
+    """By id, and by the folded form of the name."""
+    for user in make_kept_users():
+        folded = fold_username(user.username)
+        assert folded is not None
+        for found in (users.get(user.id), users.find(folded)):
             assert isinstance(found, User)
-            assert (found.id, found.username) == (alice.id, "Alice")
-            assert found.password_hash == "old"
-            assert found.scopes == {"read", "write"}
-            assert found.is_active
-        assert users.get("nobody") is None
-        assert users.find("nobody") is None
-
-    def test_a_hash_is_replaced_if_it_is_the_expected_one(
-        self, users: UserStore, alice: User
-    ) -> None:
-        """Also where there is none, and never where there is no user."""
-        assert not users.set_password_hash(alice.id, "new", expected="other")
-        assert users.set_password_hash(alice.id, None, expected="old")
-        assert not users.set_password_hash(alice.id, "new", expected="old")
-        assert users.set_password_hash(alice.id, "new", expected=None)
-        assert not users.set_password_hash("nobody", "new", expected=None)
-        found = users.get(alice.id)
-        assert found is not None
-        assert found.password_hash == "new"
-
-    def test_of_parallel_changes_one_happens(
-        self, users: UserStore, alice: User
-    ) -> None:
-        """The others are told that they came too late."""
-        changed = at_once(
-            16, lambda: users.set_password_hash(alice.id, "new", expected="old")
-        )
-        assert changed == 1
+            assert vars(found) == vars(user)
 
 
-@pytest.fixture
-def alice() -> User:
-    """The user that the contract's stores hold."""
-    return User("Alice", "old", id="u-alice", scopes=["read", "write"])
+@pytest.mark.parametrize("strange", STRANGE.values(), ids=STRANGE)
+def test_nobody_is_found_under_a_strange_name(users: UserStore, strange: str) -> None:
+    """And asking fails nowhere."""
+    assert users.get(strange) is None
+    assert users.find(strange) is None
+    assert not users.set_password_hash(strange, HASH, expected=None)
+
+
+def test_a_hash_replaces_the_one_that_is_expected(users: UserStore) -> None:
+    """Also where there was none, or shall be none."""
+    new = HASH.replace("0", "1")
+    assert not users.set_password_hash("u-1", new, expected=None)
+    assert not users.set_password_hash("u-1", new, expected=new)
+    assert users.set_password_hash("u-1", new, expected=HASH)
+    assert users.set_password_hash("u-3", new, expected=None)
+    assert users.set_password_hash("u-1", None, expected=new)
+    hashes = [getattr(users.get(f"u-{n}"), "password_hash", "") for n in (1, 2, 3)]
+    assert hashes == [None, HASH, new]
+
+
+def test_of_many_new_hashes_one_is_kept(users: UserStore) -> None:
+    """Who expected what stood there before is told that it stands there no more."""
+    new = [HASH.replace("0", str(i)) for i in range(1, 9)]
+    results = in_parallel(
+        8, lambda i: users.set_password_hash("u-1", new[i], expected=HASH)
+    )
+    assert sum(results) == 1
+
+
+# -- users that are managed from here --------------------------------------------------
+
+
+def test_it_has_the_methods_of_a_managed_store(managed: ManagedUserStore) -> None:
+    """So `flask auth users` can work on it."""
+    assert isinstance(managed, ManagedUserStore)
+
+
+@pytest.mark.parametrize(
+    "twin",
+    [User("ålice"), User("A\u030aLICE"), User("dave", id="u-1")],
+    ids=["case", "composition", "id"],
+)
+def test_a_name_is_given_once(managed: ManagedUserStore, twin: User) -> None:
+    """Whatever the spelling; and so is an id. Who had it first keeps it."""
+    assert not managed.add(twin)
+    assert vars(managed.get("u-1")) == vars(make_kept_users()[0])
+    assert len(list(managed.all())) == 3
+
+
+@pytest.mark.parametrize("name", ["", "a\0b", "\ud800", "a\nb", "é" * 129], ids=ascii)
+def test_a_name_that_nobody_can_have_is_refused(
+    managed: ManagedUserStore, name: str
+) -> None:
+    """With what names look like."""
+    with pytest.raises(InvalidRequestError, match="1 to 128 characters"):
+        managed.add(User(name))
+
+
+def test_of_many_with_one_name_one_is_added(managed: ManagedUserStore) -> None:
+    """The name is taken in one step."""
+    added = in_parallel(8, lambda i: managed.add(User("dave", id=f"d-{i}")))
+    assert sum(added) == 1
+
+
+def test_all_users_are_listed_by_name(managed: ManagedUserStore) -> None:
+    """Also when there are more than are read at a time."""
+    for number in range(1000):
+        managed.add(User(f"user-{number:04}"))
+    names = [user.username for user in managed.all()]
+    assert names == ["bob", "carol", *(f"user-{n:04}" for n in range(1000)), "Ålice"]
+
+
+def test_a_user_is_disabled_and_enabled(managed: ManagedUserStore) -> None:
+    """And nothing else of the user changes."""
+    alice, *_ = make_kept_users()
+    assert managed.set_active("u-1", active=False)
+    assert not vars(managed.get("u-1"))["active"]
+    assert managed.set_active("u-1", active=True)
+    assert vars(managed.get("u-1")) == vars(alice)
+
+
+def test_a_user_is_removed_for_good(managed: ManagedUserStore) -> None:
+    """Neither the id nor the name is found, and the name is free again."""
+    assert managed.remove("u-1")
+    assert managed.get("u-1") is None
+    assert managed.find("ålice") is None
+    assert managed.add(User("ålice", id="u-4"))
+
+
+@pytest.mark.parametrize("strange", STRANGE.values(), ids=STRANGE)
+def test_nobody_is_changed_under_a_strange_id(
+    managed: ManagedUserStore, strange: str
+) -> None:
+    """The caller is told."""
+    assert not managed.set_active(strange, active=False)
+    assert not managed.remove(strange)
+    assert all(map(managed.get, ["u-1", "u-2", "u-3"]))

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import sys
+import time
 from typing import Any
 
 import pytest
 import redis
 
 from tests.kit import SECRET, assert_problem, bearer, log_in, make_app
+from tests.servers import RedisServer
 from tokenauth import StoreUnavailableError
 from tokenauth.errors import ConfigurationError
 from tokenauth.sessions import Session, new_session_id
@@ -147,3 +151,54 @@ def test_a_missing_driver_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "redis", None)
     with pytest.raises(ConfigurationError, match=r"flask-login-tokenauth\[redis\]"):
         open_sessions(DEAD)
+
+
+@pytest.mark.parametrize("how", ["stop", "kill9"])
+def test_a_server_that_was_restarted_is_used_as_before(how: str) -> None:
+    """The connections that were kept are stale, and nobody notices.
+
+    Nothing acknowledged is lost: the server writes before it answers.
+    """
+    with RedisServer(durable=True) as server:
+        store = RedisSessionStore(server.url)
+        kept, ended = session(), session()
+        for each in (kept, ended):
+            store.add(each, limit=9)
+        assert store.end(ended.id)
+        getattr(server, how)()
+        with pytest.raises(StoreUnavailableError) as caught:
+            store.get(kept.id)
+        assert caught.value.reason == "ConnectionError"
+        server.restart()
+        assert store.get(kept.id) == kept
+        assert store.get(ended.id) is None
+        getattr(server, how)()
+        server.restart()
+        assert store.rotate(kept.id, 0, now=1001, idle_expires_at=1800)
+
+
+def test_a_server_that_hangs_is_not_waited_for_without_end() -> None:
+    """What is sent is sent once: nobody knows whether it will be done."""
+    with RedisServer() as server:
+        store = RedisSessionStore(f"{server.url}?socket_timeout=0.2")
+        store.add(session(), limit=9)
+        assert store.end_all("u-2") == 0  # the server knows the script from now on
+        os.kill(server.pid, signal.SIGSTOP)
+        begun = time.monotonic()
+        with pytest.raises(StoreUnavailableError) as caught:
+            store.end_all("u-1")
+        assert time.monotonic() - begun < 1
+        assert caught.value.reason == "TimeoutError"
+        os.kill(server.pid, signal.SIGCONT)
+        assert store.of_user("u-1", kind="login") == []  # it was done after all
+
+
+def test_rotating_a_session_extends_its_user_s_set(redis_url: str) -> None:
+    """A clock that was put back cannot leave a session that `end_all` misses."""
+    store = RedisSessionStore(redis_url)
+    kept = session(begun=10_000)
+    store.add(kept, limit=9)
+    assert store.rotate(kept.id, 0, now=1000, idle_expires_at=12_000)
+    plain = redis.Redis.from_url(redis_url)
+    ids = plain.pttl("tokenauth:user:u-1")
+    assert ids >= plain.pttl(f"tokenauth:session:{kept.id}") > 10_000_000

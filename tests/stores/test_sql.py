@@ -2,19 +2,28 @@
 
 from __future__ import annotations
 
+import contextlib
+import multiprocessing
+import os
 import sqlite3
 import sys
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import psycopg
 import pytest
 
-from tests.kit import PASSWORDS, SECRET, assert_problem, bearer, log_in, make_app
+from tests.kit import PASSWORDS, assert_problem, bearer, log_in, make_app
 from tests.servers import PostgresServer
-from tests.stores.contract import BEGUN, make_session
-from tokenauth import StoreUnavailableError, User, hash_password
-from tokenauth.errors import ConfigurationError, InvalidRequestError
+from tests.stores.engines import make_session, sessions_at
+from tokenauth import SessionStore, StoreUnavailableError, create_app
+from tokenauth.errors import ConfigurationError
 from tokenauth.stores import open_sessions, open_users
 from tokenauth.stores.sql import Database, SQLSessionStore, SQLUserStore
+
+ABSENT = "postgresql+psycopg://u:hunter2@127.0.0.1:1/x"
+UNAVAILABLE = "store_unavailable"
 
 
 @pytest.fixture
@@ -27,31 +36,62 @@ def database(file: Path) -> Database:
     return Database(f"sqlite:///{file}")
 
 
-def test_tables_are_created_only_where_that_is_asked_for(database: Database) -> None:
+@pytest.fixture(scope="module")
+def own_server() -> Iterator[PostgresServer]:
+    """A server that may be stopped, killed, and brought up again."""
+    with PostgresServer(durable=True) as server:
+        yield server
+
+
+def kept_at(url: str | Database) -> tuple[SQLSessionStore, str]:
+    """Return the store of a database, and the id of the one session in it."""
+    store = SQLSessionStore(url)
+    store.create_tables()
+    session = make_session()
+    store.add(session, limit=9)
+    return store, session.id
+
+
+def value_of(database: Database, query: str) -> object:
+    with database.cursor() as cursor:
+        cursor.execute(query)
+        return cursor.fetchall()[0][0]
+
+
+# -- tables ----------------------------------------------------------------------------
+
+
+def test_tables_are_created_only_where_that_is_asked_for(
+    database: Database, file: Path
+) -> None:
     """A mistyped URL does not become a new, empty database of users."""
     for store in (SQLUserStore(database), SQLSessionStore(database)):
-        with pytest.raises(ConfigurationError, match="init-db"):
+        with pytest.raises(ConfigurationError, match="flask auth init-db"):
             store.check_tables()
+    assert not file.exists()
+    for store in (SQLUserStore(database), SQLSessionStore(database)):
         store.create_tables()
         store.create_tables()  # a second time changes nothing
         store.check_tables()
 
 
 def test_tables_of_another_version_are_refused(database: Database, file: Path) -> None:
-    """By a release that does not know them."""
+    """By a release that does not know them, also when it is asked to create them."""
     users = SQLUserStore(database)
     users.create_tables()
-    with sqlite3.connect(file) as connection:
+    with contextlib.closing(sqlite3.connect(file)) as connection, connection:
         connection.execute("UPDATE tokenauth_versions SET version = 7")
-    connection.close()
-    with pytest.raises(ConfigurationError, match="version 7"):
-        users.check_tables()
+    for step in (users.check_tables, users.create_tables):
+        with pytest.raises(ConfigurationError, match=r"version 7.*knows version 1"):
+            step()
 
 
 def test_a_database_file_is_the_owner_s_alone(database: Database, file: Path) -> None:
-    """It holds password hashes."""
-    SQLUserStore(database).create_tables()
-    assert file.stat().st_mode & 0o077 == 0
+    """It holds password hashes, and so do the files beside it."""
+    kept_at(database)
+    modes = [each.stat().st_mode & 0o777 for each in file.parent.glob("t.sqlite3*")]
+    assert len(modes) == 3
+    assert set(modes) == {0o600}
 
 
 def test_a_file_that_cannot_be_created_is_said(tmp_path: Path) -> None:
@@ -59,6 +99,24 @@ def test_a_file_that_cannot_be_created_is_said(tmp_path: Path) -> None:
     users = SQLUserStore(f"sqlite:///{tmp_path}/nowhere/t.sqlite3")
     with pytest.raises(ConfigurationError, match="folder must exist"):
         users.create_tables()
+
+
+def test_many_processes_may_start_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each creates the tables of the stand-alone API, and one of them does it."""
+    monkeypatch.chdir(tmp_path)
+    config = {"SECRET_KEY": "k" + "0123456789abcdef" * 3}
+    context = multiprocessing.get_context("spawn")
+    with context.Pool(4) as pool:
+        pool.map(start, [config] * 8, chunksize=1)
+
+
+def start(config: dict[str, str]) -> None:
+    create_app(config)
+
+
+# -- URLs and drivers ------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -80,6 +138,14 @@ def test_a_url_of_no_store_is_refused_and_not_quoted(url: str) -> None:
         assert "hunter2" not in str(caught.value)
 
 
+@pytest.mark.parametrize("scheme", ["postgres", "postgresql", "postgresql+psycopg"])
+def test_the_driver_need_not_be_named(scheme: str) -> None:
+    """And nothing that is printed shows the password."""
+    store = SQLUserStore(ABSENT.replace("postgresql+psycopg", scheme))
+    assert store.database.dialect.driver == "psycopg"
+    assert "hunter2" not in f"{store!r} {store.database!r} {store.__dict__!r}"
+
+
 @pytest.mark.parametrize(
     ("missing", "url"),
     [("sqlalchemy", "sqlite:///x"), ("psycopg", "postgresql+psycopg://h/x")],
@@ -97,86 +163,221 @@ def test_a_missing_driver_is_named(
             open_store(url)
 
 
-def test_rows_whose_time_is_over_go_in_steps(database: Database) -> None:
-    """With each new session two, or so many as are asked for; never one that stands."""
-    store = SQLSessionStore(database)
-    store.create_tables()
-    for i in range(6):
-        store.add(make_session(user_id=f"u-{i}"), limit=9)
-    later = make_session(user_id="u-later", begun=BEGUN + 5000)
-    store.add(later, limit=9)
-    assert store.purge(now=BEGUN + 5000, limit=3) == 3
-    assert store.purge(now=BEGUN + 5000, limit=3) == 1
-    assert store.purge(now=BEGUN + 5000, limit=3) == 0
-    assert store.get(later.id) == later
+def test_an_old_sqlite_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rather than failing at the first refresh."""
+    monkeypatch.setattr(sqlite3, "sqlite_version_info", (3, 34, 1))
+    with pytest.raises(ConfigurationError, match=r"3\.35"):
+        Database("sqlite:///x")
 
 
-def test_users_are_managed(database: Database) -> None:
-    """Added, listed, closed, opened, removed."""
-    users = SQLUserStore(database)
-    users.create_tables()
-    alice = User("Alice", "hash", id="u-1", scopes=["b", "a"])
-    assert users.add(alice)
-    assert not users.add(User("ALICE", "hash", id="u-2"))
-    assert not users.add(User("Bob", "hash", id="u-1"))
-    with pytest.raises(InvalidRequestError):
-        users.add(User("a\x00b", "hash"))
-    assert [user.username for user in users.all()] == ["Alice"]
-    assert users.set_active("u-1", active=False)
-    found = users.get("u-1")
-    assert found is not None
-    assert not found.is_active
-    assert users.set_active("u-1", active=True)
-    assert users.remove("u-1")
-    assert not users.remove("u-1")
-    assert not users.set_active("u-1", active=True)
-    for odd in ("\x00", "\ud800"):
-        assert users.get(odd) is None
-        assert not users.remove(odd)
+def test_stores_of_one_url_share_its_connections(file: Path) -> None:
+    """And stores of different ones do not."""
+    users = open_users(f"sqlite:///{file}")
+    assert isinstance(users, SQLUserStore)
+    for url, is_shared in ((f"sqlite:///{file}", True), ("sqlite:///other", False)):
+        sessions = open_sessions(url, beside=users)
+        assert isinstance(sessions, SQLSessionStore)
+        assert (sessions.database is users.database) is is_shared
+    assert isinstance(open_sessions(f"sqlite:///{file}"), SQLSessionStore)
 
 
-def test_many_users_are_listed_in_pages(database: Database) -> None:
-    """Each once, in order."""
-    users = SQLUserStore(database)
-    users.create_tables()
-    for i in range(501):
-        users.add(User(f"user-{i:04}", "hash"))
-    names = [user.username for user in users.all()]
-    assert names == sorted(names)
-    assert len(names) == 501
+# -- settings --------------------------------------------------------------------------
 
 
-def test_a_connection_that_went_stale_is_replaced() -> None:
-    """A database server was restarted between two requests: nobody notices."""
-    with PostgresServer(durable=True) as server:
-        store = SQLSessionStore(server.new_database())
-        store.create_tables()
-        kept = make_session()
-        store.add(kept, limit=9)
-        server.kill9()
-        with pytest.raises(StoreUnavailableError) as caught:
-            store.get(kept.id)
-        assert kept.id not in str(caught.value)
-        server.restart()
-        assert store.get(kept.id) == kept
-        store.database._engine.dispose()
+def test_a_sqlite_commit_outlives_a_power_cut(database: Database) -> None:
+    """And readers do not wait for the writer."""
+    kept_at(database)
+    assert value_of(database, "PRAGMA journal_mode") == "wal"
+    assert value_of(database, "PRAGMA synchronous") == 2
+    assert value_of(database, "PRAGMA busy_timeout") == 5000
 
 
-def test_nothing_at_rest_logs_anybody_in(database: Database, file: Path) -> None:
-    """Each string of a dump, tried as either token."""
-    users, sessions = SQLUserStore(database), SQLSessionStore(database)
-    users.create_tables()
-    sessions.create_tables()
-    users.add(User("alice", hash_password(PASSWORDS["alice"])))
-    client = make_app(users=users, sessions=sessions).test_client()
-    tokens = log_in(client, label="phone")
-    connection = sqlite3.connect(file)
-    dump = "\n".join(connection.iterdump())
-    connection.close()
-    for secret in (tokens["access_token"], tokens["refresh_token"], SECRET):
-        assert secret not in dump
-    for part in {part for part in dump.replace("'", " ").split() if part.isascii()}:
-        answer = client.get("/protected", headers=bearer(part))
-        assert answer.status_code in {400, 401}
-        answer = client.post("/auth/refresh", json={"refresh_token": part})
-        assert_problem(answer, 400, "invalid_grant")
+def test_postgresql_is_not_waited_for_without_end(postgres_url: str) -> None:
+    """By default; what the URL says goes over it."""
+    expected = {
+        "statement_timeout": "5s",
+        "idle_in_transaction_session_timeout": "5s",
+        "application_name": "tokenauth",
+    }
+    database = Database(postgres_url)
+    assert {name: value_of(database, f"SHOW {name}") for name in expected} == expected
+    own = Database(f"{postgres_url}?options=-c%20statement_timeout%3D7s")
+    assert value_of(own, "SHOW statement_timeout") == "7s"
+    assert value_of(own, "SHOW application_name") == "tokenauth"
+
+
+def test_a_keyed_read_is_one_round_trip(
+    postgres_server: PostgresServer, postgres_url: str
+) -> None:
+    """Nothing begins, ends, pings or resets around it."""
+    store, session_id = kept_at(f"{postgres_url}?options=-c%20log_statement%3Dall")
+    before = len(postgres_server.log)
+    for _ in range(3):
+        assert store.get(session_id)
+    assert count_statements(postgres_server, before) == 3
+    assert store.rotate(session_id, 0, now=1, idle_expires_at=2)
+    assert count_statements(postgres_server, before) == 4
+
+
+def count_statements(server: PostgresServer, since: int) -> int:
+    time.sleep(0.2)  # the log is written by another process
+    lines = server.log[since:].splitlines()
+    return sum("execute" in line or "statement:" in line for line in lines)
+
+
+# -- failures --------------------------------------------------------------------------
+
+
+def refused(step: Callable[[], object]) -> StoreUnavailableError:
+    """Return the one error that a store fails with; it tells nothing of its rows."""
+    with pytest.raises(StoreUnavailableError) as caught:
+        step()
+    assert caught.value.__cause__ is None
+    assert caught.value.__suppress_context__
+    return caught.value
+
+
+@contextlib.contextmanager
+def locked(url: str) -> Iterator[None]:
+    """Hold a lock on all rows, as a transaction that does not end would."""
+    with psycopg.connect(url.replace("+psycopg", "")) as connection:
+        connection.execute("SELECT 1 FROM tokenauth_sessions FOR UPDATE")
+        yield
+
+
+def test_a_lock_is_waited_for_as_long_as_is_allowed(postgres_url: str) -> None:
+    """Then the answer is that nobody can tell, and the store works on after it."""
+    url = f"{postgres_url}?options=-c%20statement_timeout%3D200ms"
+    store, session_id = kept_at(url)
+    with locked(postgres_url):
+        assert refused(lambda: store.end(session_id)).reason == "QueryCanceled 57014"
+        assert refused(lambda: store.end_all("u-1")).reason == "QueryCanceled 57014"
+        assert store.get(session_id)
+        assert store.purge(now=1e12, limit=9) == 0  # a purge never waits
+    assert store.end_all("u-1") == 1
+
+
+def test_another_writer_is_waited_for_as_long_as_is_allowed(file: Path) -> None:
+    """The same in SQLite, where all rows have one lock."""
+    store, session_id = kept_at(Database(f"sqlite:///{file}?timeout=0.1"))
+    with contextlib.closing(sqlite3.connect(file)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        for step in (
+            lambda: store.end(session_id),
+            lambda: store.add(make_session(), limit=9),
+            lambda: store.rotate(session_id, 0, now=1, idle_expires_at=2),
+        ):
+            assert refused(step).reason == "OperationalError SQLITE_BUSY"
+        assert store.get(session_id)
+    assert store.end(session_id)
+
+
+@pytest.mark.parametrize("engine", ["sqlite", "postgresql"])
+def test_a_connection_is_waited_for_as_long_as_is_allowed(
+    engine: str, file: Path, request: pytest.FixtureRequest
+) -> None:
+    """When all that a process may have are in use."""
+    is_file = engine == "sqlite"
+    url = f"sqlite:///{file}" if is_file else request.getfixturevalue("postgres_url")
+    database = Database(url, pool_size=1, pool_timeout=0.1)
+    store, session_id = kept_at(database)
+    with database.cursor():
+        assert refused(lambda: store.get(session_id)).reason == "TimeoutError"
+    assert store.get(session_id)
+
+
+def test_a_file_that_is_gone_is_not_replaced(file: Path) -> None:
+    """An empty database would let nobody in, and keep logins that nobody finds."""
+    store, session_id = kept_at(f"sqlite:///{file}")
+    fresh = SQLSessionStore(f"sqlite:///{file}")
+    file.unlink()
+    assert refused(lambda: fresh.get(session_id)).reason == (
+        "OperationalError SQLITE_CANTOPEN"
+    )
+    assert not file.exists()
+    del store
+
+
+def test_half_a_transaction_is_none(database: Database) -> None:
+    """What fails on the way is undone, and the connection is not used again."""
+    store, session_id = kept_at(database)
+    with pytest.raises(ZeroDivisionError):
+        delete_all_and_fail(database)
+    assert store.get(session_id)
+
+
+def delete_all_and_fail(database: Database) -> None:
+    with database.transaction("any") as cursor:
+        cursor.execute("DELETE FROM tokenauth_sessions")
+        raise ZeroDivisionError
+
+
+@pytest.mark.parametrize("how", ["stop", "kill9"])
+def test_a_server_that_was_restarted_is_used_as_before(
+    own_server: PostgresServer, how: str
+) -> None:
+    """The connections that were kept are stale, and nobody notices."""
+    store, session_id = kept_at(own_server.new_database())
+    with store.database.cursor(), store.database.cursor():
+        pass  # two connections are kept now
+    getattr(own_server, how)()
+    own_server.restart()
+    assert store.get(session_id)
+    assert store.end(session_id)
+
+
+def test_a_server_that_is_down_lets_nobody_in(own_server: PostgresServer) -> None:
+    """Neither is anything acknowledged; when it is back, all is as it was."""
+    url = own_server.new_database()
+    sessions_at(url)
+    client = make_app(config={"TOKENAUTH_SESSION_URL": url}).test_client()
+    header = bearer(log_in(client)["access_token"])
+    own_server.stop()
+    assert_problem(client.get("/protected", headers=header), 503, UNAVAILABLE)
+    logout = client.post("/auth/logout", headers=header)
+    assert_problem(logout, 503, UNAVAILABLE)
+    assert logout.headers["Retry-After"] == "1"
+    own_server.restart()
+    assert client.get("/protected", headers=header).status_code == 200
+    assert client.post("/auth/logout", headers=header).status_code == 204
+
+
+def test_an_application_may_start_before_its_database(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """The operator is told, and no password of the URL is."""
+    app = make_app(config={"TOKENAUTH_SESSION_URL": ABSENT})
+    assert "tables could not be checked: OperationalError" in caplog.text
+    assert "hunter2" not in caplog.text
+    body = {"username": "alice", "password": PASSWORDS["alice"]}
+    answer = app.test_client().post("/auth/login", json=body)
+    assert_problem(answer, 503, UNAVAILABLE)
+
+
+@pytest.mark.parametrize("engine", ["sqlite", "postgresql"])
+def test_a_forked_process_has_connections_of_its_own(
+    engine: str, file: Path, request: pytest.FixtureRequest
+) -> None:
+    """So an application may be loaded before the workers are forked from it."""
+    is_file = engine == "sqlite"
+    url = f"sqlite:///{file}" if is_file else request.getfixturevalue("postgres_url")
+    store, session_id = kept_at(url)
+    context = multiprocessing.get_context("fork")
+    children = [
+        context.Process(target=use_and_exit, args=[store, session_id]) for _ in range(4)
+    ]
+    for child in children:
+        child.start()
+    for _ in range(50):
+        assert store.get(session_id)
+    for child in children:
+        child.join(30)
+    assert [child.exitcode for child in children] == [0] * 4
+    assert store.get(session_id)
+
+
+def use_and_exit(store: SessionStore, session_id: str) -> None:
+    for _ in range(50):
+        if store.get(session_id) is None:
+            os._exit(1)
+    os._exit(0)

@@ -10,13 +10,22 @@ from __future__ import annotations
 import hashlib
 import os
 import sqlite3
+import weakref
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import quote
 
-from sqlalchemy import URL, ClauseElement, create_engine, event, inspect, make_url
+from sqlalchemy import (
+    URL,
+    ClauseElement,
+    Engine,
+    create_engine,
+    event,
+    inspect,
+    make_url,
+)
 from sqlalchemy.engine.interfaces import DBAPIConnection, DBAPICursor
 from sqlalchemy.exc import ArgumentError, DisconnectionError, SQLAlchemyError
 from sqlalchemy.pool import ConnectionPoolEntry, PoolProxiedConnection
@@ -81,8 +90,8 @@ class Database(Secretive):
             ) from None
         self.dialect = self._engine.dialect
         self._failures = (SQLAlchemyError, self.dialect.loaded_dbapi.Error)
-        event.listen(self._engine, "connect", self._set_up)
-        event.listen(self._engine, "checkout", self._look_over)
+        _look_after(self._engine, is_sqlite=self.is_sqlite)
+        weakref.finalize(self, _close, self._engine, os.getpid())
 
     def prepare(self, clause: ClauseElement) -> Statement:
         """Return a statement compiled for this database."""
@@ -161,35 +170,6 @@ class Database(Secretive):
         except self._failures as error:
             raise StoreUnavailableError(reason=_reason_of(error)) from None
 
-    def _set_up(self, connection: DBAPIConnection, record: ConnectionPoolEntry) -> None:
-        record.info["pid"] = os.getpid()
-        if self.is_sqlite:
-            cursor = connection.cursor()
-            cursor.execute("PRAGMA journal_mode = WAL")
-            cursor.execute("PRAGMA synchronous = FULL")  # a commit outlives a power cut
-            cursor.close()
-
-    def _look_over(
-        self,
-        connection: DBAPIConnection,
-        record: ConnectionPoolEntry,
-        proxy: PoolProxiedConnection,
-    ) -> None:
-        """Refuse a kept connection that is of no use; the pool opens another.
-
-        Asking the server would be a round trip; asking the socket costs a microsecond.
-        """
-        if record.info["pid"] != os.getpid():  # the parent process goes on using it
-            record.dbapi_connection = None  # type: ignore[misc] # SQLAlchemy's recipe
-            proxy.dbapi_connection = None  # type: ignore[misc]
-            raise DisconnectionError
-        if not self.is_sqlite:
-            try:
-                connection.pgconn.consume_input()  # the server's farewell
-                connection.pgconn.consume_input()  # and the end of the stream
-            except self._failures:
-                raise DisconnectionError from None
-
 
 class Statement:
     """A statement of SQLAlchemy Core, compiled once.
@@ -225,6 +205,53 @@ def is_text(value: object) -> bool:
     return value.isascii() or not any(
         "\ud800" <= character <= "\udfff" for character in value
     )
+
+
+def _look_after(engine: Engine, *, is_sqlite: bool) -> None:
+    """Set each new connection up, and look a kept one over before it is used again."""
+
+    def set_up(connection: DBAPIConnection, record: ConnectionPoolEntry) -> None:
+        record.info["pid"] = os.getpid()
+        if is_sqlite:
+            cursor = connection.cursor()
+            cursor.execute("PRAGMA journal_mode = WAL")
+            cursor.execute("PRAGMA synchronous = FULL")  # a commit outlives a power cut
+            cursor.close()
+
+    def look_over(
+        connection: DBAPIConnection,
+        record: ConnectionPoolEntry,
+        proxy: PoolProxiedConnection,
+    ) -> None:
+        # The parent process goes on using what it opened. Only a forked child comes
+        # here, and coverage cannot see it: test_a_forked_process_has_... does.
+        if record.info["pid"] != os.getpid():  # pragma: no cover
+            record.dbapi_connection = None  # type: ignore[misc] # SQLAlchemy's recipe
+            proxy.dbapi_connection = None  # type: ignore[misc]
+            raise DisconnectionError  # the pool opens another
+        if not is_sqlite:
+            _listen(connection)
+
+    event.listen(engine, "connect", set_up)
+    event.listen(engine, "checkout", look_over)
+
+
+def _listen(connection: Any) -> None:
+    """Refuse a connection that the server has closed.
+
+    Asking the server would be a round trip; asking the socket takes a microsecond.
+    """
+    try:
+        connection.pgconn.consume_input()  # the server's farewell
+        connection.pgconn.consume_input()  # and the end of the stream
+    except connection.Error:
+        raise DisconnectionError from None
+
+
+def _close(engine: Engine, pid: int) -> None:
+    """Close the connections of a database that nobody uses any more."""
+    if os.getpid() == pid:  # pragma: no branch # a forked child leaves them open
+        engine.dispose()
 
 
 def _parse(url: str) -> URL:

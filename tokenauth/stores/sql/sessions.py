@@ -79,9 +79,10 @@ _OVER: Final = (
     .with_for_update(skip_locked=True)
     .cte()
 )
-# SQLite does not count what a statement with a CTE deletes: what it returns is counted.
 _PURGE: Final = (
-    delete(SESSIONS).where(_C.number.in_(select(_OVER.c.number))).returning(_C.number)
+    delete(SESSIONS)
+    .where(_C.number.in_(select(_OVER.c.number)))
+    .returning(_C.number)  # SQLite's driver does not count what a WITH deletes
 )
 
 

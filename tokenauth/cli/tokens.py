@@ -1,26 +1,22 @@
-"""`flask auth ...`: keys, password hashes and tokens from the command line."""
+"""`flask auth new-secret`, `hash-password`, `inspect`: keys, hashes and tokens."""
 
 from __future__ import annotations
 
 import secrets
 import sys
-from datetime import UTC, datetime
 
 import click
-from flask.cli import AppGroup
 
-from . import state
-from .errors import AuthError, PasswordRefusedError
-from .passwords import hash_password
-from .policy import PasswordPolicy
-from .tokens import Claims
-
-auth = AppGroup("auth", help="Token authentication: keys, password hashes, tokens.")
+from .. import state
+from ..passwords import hash_password
+from ..policy import PasswordPolicy
+from ..tokens import Claims
+from .group import auth, first_line, read_new_password, utc
 
 
 @auth.command("new-secret", with_appcontext=False)
 def new_secret() -> None:
-    """Print a new secret key of 256 random bits.
+    r"""Print a new secret key of 256 random bits.
 
     \b
     Example:
@@ -32,7 +28,7 @@ def new_secret() -> None:
 
 @auth.command("hash-password", with_appcontext=False)
 def hash_password_command() -> None:
-    """Print the hash to store for a password.
+    r"""Print the hash to store for a password.
 
     The password is asked for twice, without echo; where standard input is not a
     terminal, its first line is taken.
@@ -43,26 +39,14 @@ def hash_password_command() -> None:
       flask auth hash-password < password.txt
     """
     password = read_new_password()
-    try:
-        PasswordPolicy().check(password)
-    except PasswordRefusedError as error:
-        raise click.ClickException(error.detail) from None
+    PasswordPolicy().check(password)
     click.echo(hash_password(password))
-
-
-def read_new_password() -> str:
-    """Return a password from the terminal, or the first line of standard input."""
-    if sys.stdin.isatty():
-        return str(
-            click.prompt("Password", hide_input=True, confirmation_prompt="Once more")
-        )
-    return sys.stdin.readline().rstrip("\r\n")
 
 
 @auth.command("inspect")
 @click.argument("token")
 def inspect(token: str) -> None:
-    """Say what TOKEN is, and whether this application accepts it.
+    r"""Say what TOKEN is, and whether this application accepts it.
 
     Keys come from the application's configuration. With '-' the token is read from
     standard input, where no list of processes shows it. Exits with 1 if it is refused.
@@ -72,11 +56,8 @@ def inspect(token: str) -> None:
       flask --app myapp auth inspect - < token.txt
     """
     if token == "-":
-        token = sys.stdin.readline().strip()
-    try:
-        purpose, claims, refusal = state.current().authenticator.inspect(token)
-    except AuthError as error:
-        raise click.ClickException(error.detail) from None
+        token = first_line().strip()
+    purpose, claims, refusal = state.current().authenticator.inspect(token)
     for name, value in _facts(purpose, claims):
         click.echo(f"{name:<14} {value}")
     if refusal is not None:
@@ -90,12 +71,8 @@ def _facts(purpose: str, claims: Claims) -> list[tuple[str, str]]:
         ("purpose", purpose),
         ("subject", claims.subject),
         ("session", claims.session_id),
-        ("issued", _utc(claims.issued_at)),
-        ("expires", _utc(claims.expires_at)),
-        ("authenticated", _utc(claims.authenticated_at)),
+        ("issued", utc(claims.issued_at)),
+        ("expires", utc(claims.expires_at)),
+        ("authenticated", utc(claims.authenticated_at)),
         ("scopes", " ".join(sorted(claims.scopes)) or "none"),
     ]
-
-
-def _utc(seconds: int) -> str:
-    return datetime.fromtimestamp(seconds, UTC).isoformat()

@@ -1,0 +1,95 @@
+"""The engines that users and sessions can be kept on, each ready for one test."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tokenauth import DictUserStore, MemorySessionStore, SessionStore, User, UserStore
+from tokenauth.sessions import Session, new_session_id
+from tokenauth.stores import TableStore, open_sessions, open_users
+from tokenauth.users import ManagedUserStore
+
+SHARED = ("sqlite", "postgresql", "redis")
+NOW = 1_790_000_000.25
+
+
+def url_of(engine: str, request: pytest.FixtureRequest) -> str:
+    """Return the URL of an engine that holds nothing yet."""
+    if engine == "sqlite":
+        folder: Path = request.getfixturevalue("tmp_path")
+        return f"sqlite:///{folder}/tokenauth.sqlite3"
+    name = {"postgresql": "postgres_url", "redis": "redis_url"}[engine]
+    url: str = request.getfixturevalue(name)
+    return url
+
+
+def sessions_at(url: str) -> SessionStore:
+    """Return the store of a URL, with its tables."""
+    store = open_sessions(url)
+    if isinstance(store, TableStore):
+        store.create_tables()
+    return store
+
+
+def users_at(url: str, *users: User) -> ManagedUserStore:
+    """Return the user store of a URL, with its tables and these users."""
+    store = open_users(url)
+    assert isinstance(store, ManagedUserStore)
+    assert isinstance(store, TableStore)
+    store.create_tables()
+    for user in users:
+        assert store.add(user)
+    return store
+
+
+@pytest.fixture(params=SHARED)
+def shared_url(request: pytest.FixtureRequest) -> str:
+    """Each engine that several processes can share, holding nothing yet."""
+    return url_of(request.param, request)
+
+
+@pytest.fixture(params=["memory", *SHARED])
+def sessions(request: pytest.FixtureRequest) -> SessionStore:
+    """An empty store of sessions, on each engine."""
+    if request.param == "memory":
+        return MemorySessionStore()
+    return sessions_at(url_of(request.param, request))
+
+
+@pytest.fixture(params=["dict", "sqlite", "postgresql"])
+def users(request: pytest.FixtureRequest) -> UserStore:
+    """A store with the users of `make_kept_users`, on each engine."""
+    kept = make_kept_users()
+    if request.param == "dict":
+        return DictUserStore({user.username: user for user in kept})
+    return users_at(url_of(request.param, request), *kept)
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def managed(request: pytest.FixtureRequest) -> ManagedUserStore:
+    """The same, where the store can be changed from here."""
+    return users_at(url_of(request.param, request), *make_kept_users())
+
+
+def make_kept_users() -> list[User]:
+    """Return an active user, a disabled one, and one without a password."""
+    return [
+        User("Ålice", HASH, id="u-1", scopes=["read", "write"]),
+        User("bob", HASH, id="u-2", is_active=False),
+        User("carol", None, id="u-3"),
+    ]
+
+
+HASH = "scrypt:32768:8:1$salt$" + "0" * 128
+
+
+def make_session(
+    user_id: str = "u-1", *, at: float = NOW, idle: float = 700, **fields: Any
+) -> Session:
+    """Return a new session that begins at a time and ends `idle` seconds later."""
+    times = {"created_at": at, "authenticated_at": at, "refreshed_at": at}
+    ends = {"idle_expires_at": at + idle, "expires_at": at + 3000}
+    return Session(id=new_session_id(), user_id=user_id, **{**times, **ends, **fields})

@@ -1,0 +1,98 @@
+"""The group that the commands join, and what they share."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+import click
+from flask.cli import AppGroup
+
+from .. import state
+from ..errors import AuthError, ConfigurationError
+from ..sessions import NEVER
+from ..users import User, UserRecord, fold_username
+
+
+class _Group(AppGroup):
+    """A group whose refusals are one line each, and exit code 1."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except (AuthError, ConfigurationError) as error:
+            raise click.ClickException(str(error)) from None
+
+
+auth = _Group("auth", help="Token authentication: keys, users, sessions, tokens.")
+
+as_json = click.option("--json", "is_json", is_flag=True, help="Print JSON.")
+
+
+def read_new_password() -> str:
+    """Return a password from the terminal, or the first line of standard input."""
+    if not sys.stdin.isatty():
+        return first_line()
+    password: str = click.prompt(
+        "Password",
+        hide_input=True,
+        confirmation_prompt="Once more",
+        err=True,  # standard output may be a file, for the result alone
+    )
+    return password
+
+
+def first_line() -> str:
+    """Return the first line of standard input."""
+    try:
+        return sys.stdin.buffer.readline().decode().rstrip("\r\n")
+    except UnicodeDecodeError:
+        raise click.ClickException("Standard input is not UTF-8.") from None
+
+
+def user_named(username: str) -> UserRecord:
+    """Return the user with this name, in any spelling.
+
+    Raises:
+        ClickException: there is none.
+    """
+    folded = fold_username(username)
+    user = None if folded is None else state.current().stores.users.find(folded)
+    if user is None:
+        raise click.ClickException("There is no user of this name.")
+    return user
+
+
+def name_of(user: UserRecord) -> str:
+    """Return a user's name as it can be printed."""
+    return user.username if isinstance(user, User) else user.get_id()
+
+
+def show(columns: Sequence[str], rows: list[list[Any]], *, is_json: bool) -> None:
+    """Print rows: as a table for people, or as JSON for scripts."""
+    if is_json:
+        named = [dict(zip(columns, row, strict=True)) for row in rows]
+        click.echo(json.dumps(named, indent=2))
+        return
+    table = [list(map(_cell, row)) for row in [columns, *rows]]
+    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
+    for row in table:
+        cells = (cell.ljust(width) for cell, width in zip(row, widths, strict=True))
+        click.echo("  ".join(cells).rstrip())
+
+
+def utc(seconds: float) -> str:
+    """Return a time in RFC 3339, UTC, to the second; "never" where there is none."""
+    if seconds in {0, NEVER}:
+        return "never"
+    return datetime.fromtimestamp(int(seconds), UTC).isoformat()
+
+
+def _cell(value: object) -> str:
+    if value is None:
+        return "-"
+    text = str(value)
+    return text if text.isprintable() else ascii(text)

@@ -1,0 +1,82 @@
+"""`flask auth sessions ...`: logins and tokens that stand."""
+
+from __future__ import annotations
+
+import click
+from flask.cli import AppGroup
+
+from .. import state
+from .group import as_json, auth, show, user_named, utc
+
+_STEP = 1000
+
+sessions = AppGroup("sessions", help="Logins that stand.")
+auth.add_command(sessions)
+
+
+@sessions.command("list")
+@click.argument("username")
+@as_json
+def list_sessions(username: str, *, is_json: bool) -> None:
+    r"""List a user's logins.
+
+    \b
+    Example:
+      flask auth sessions list JohnDoe
+    """
+    found = state.current().authority.sessions_of(user_named(username).get_id())
+    rows = [
+        [
+            session.id,
+            session.label,
+            session.client,
+            utc(session.created_at),
+            utc(session.refreshed_at),
+            utc(session.ends_at),
+        ]
+        for session in found
+    ]
+    columns = ["id", "label", "client", "created", "refreshed", "ends"]
+    show(columns, rows, is_json=is_json)
+
+
+@sessions.command("revoke")
+@click.argument("session_id", required=False)
+@click.option("--user", "username", help="End every login and token of this user.")
+def revoke(session_id: str | None, username: str | None) -> None:
+    r"""End one login or personal access token at once, or all of a user.
+
+    Exits with 1 if there is no such session.
+
+    \b
+    Example:
+      flask auth sessions revoke k0vQ1lW2rGmUJbYcXz5T8w
+      flask auth sessions revoke --user JohnDoe
+    """
+    authority = state.current().authority
+    if (session_id is None) == (username is None):
+        raise click.UsageError("Give the id of a session, or --user.")
+    if username is not None:
+        ended = authority.revoke_user(user_named(username).get_id())
+        click.echo(f"Ended {ended}.")
+    elif session_id is not None and authority.revoke_session(session_id):
+        click.echo("Ended.")
+    else:
+        raise click.ClickException("There is no such session.")
+
+
+@sessions.command("purge")
+def purge() -> None:
+    r"""Drop the rows of sessions whose time is over.
+
+    Each login drops some as well; this is for a table that has been left alone.
+
+    \b
+    Example:
+      flask auth sessions purge
+    """
+    authority, total = state.current().authority, 0
+    while (dropped := authority.purge(limit=_STEP)) > 0:
+        total += dropped
+        click.echo(f"{total} dropped ...", err=True)
+    click.echo(f"Dropped {total}.")

@@ -1,0 +1,135 @@
+"""`flask auth users ...`: people who may log in."""
+
+from __future__ import annotations
+
+import secrets
+
+import click
+from flask.cli import AppGroup
+
+from .. import state
+from ..users import ManagedUserStore, User, UserRecord, folded_name, scopes_of
+from .group import as_json, auth, name_of, read_new_password, show, user_named
+
+users = AppGroup("users", help="People who may log in.")
+auth.add_command(users)
+
+
+@users.command("add")
+@click.argument("username")
+@click.option("--scope", "scopes", multiple=True, help="What the user may do.")
+def add(username: str, scopes: tuple[str, ...]) -> None:
+    r"""Add a user; the password is asked for, or read from standard input.
+
+    \b
+    Example:
+      flask auth users add JohnDoe --scope reports:read
+    """
+    store, account = _managed(), folded_name(username)
+    user = User(username, _new_hash(account), id=secrets.token_hex(16), scopes=scopes)
+    if not store.add(user):
+        raise click.ClickException(
+            "This username, or another spelling of it, is taken."
+        )
+    click.echo(f"Added {username} with the id {user.id}.")
+
+
+@users.command("list")
+@as_json
+def list_users(*, is_json: bool) -> None:
+    r"""List the users.
+
+    \b
+    Example:
+      flask auth users list --json
+    """
+    rows = [
+        [user.id, user.username, user.is_active, " ".join(sorted(scopes_of(user)))]
+        for user in _managed().all()
+    ]
+    show(["id", "username", "active", "scope"], rows, is_json=is_json)
+
+
+@users.command("disable")
+@click.argument("username")
+def disable(username: str) -> None:
+    r"""Close an account; every login and token of it ends at once.
+
+    \b
+    Example:
+      flask auth users disable JohnDoe
+    """
+    store, user = _managed(), user_named(username)
+    store.set_active(user.get_id(), active=False)
+    click.echo(f"Disabled {name_of(user)}; {_end_all(user)} sessions ended.")
+
+
+@users.command("enable")
+@click.argument("username")
+def enable(username: str) -> None:
+    r"""Open a closed account again; what has ended stays ended.
+
+    \b
+    Example:
+      flask auth users enable JohnDoe
+    """
+    store, user = _managed(), user_named(username)
+    # Should the store have failed when the account was closed, they end now.
+    _end_all(user)
+    store.set_active(user.get_id(), active=True)
+    click.echo(f"Enabled {name_of(user)}.")
+
+
+@users.command("set-password")
+@click.argument("username")
+def set_password(username: str) -> None:
+    r"""Give a user a new password; every login and token of the user ends at once.
+
+    \b
+    Example:
+      flask auth users set-password JohnDoe
+    """
+    store, user = _managed(), user_named(username)
+    new_hash = _new_hash(folded_name(username))
+    _end_all(user)  # and once more below: should a store fail in between, they are gone
+    if not store.set_password_hash(
+        user.get_id(), new_hash, expected=user.password_hash
+    ):
+        raise click.ClickException("The password was changed meanwhile: try again.")
+    _end_all(user)
+    click.echo(f"Changed the password of {name_of(user)}; every session has ended.")
+
+
+@users.command("remove")
+@click.argument("username")
+@click.confirmation_option(prompt="Remove this user for good?")
+def remove(username: str) -> None:
+    r"""Remove a user; every login and token of the user ends at once.
+
+    \b
+    Example:
+      flask auth users remove JohnDoe --yes
+    """
+    store, user = _managed(), user_named(username)
+    _end_all(user)
+    store.remove(user.get_id())
+    _end_all(user)
+    click.echo(f"Removed {name_of(user)}; every session has ended.")
+
+
+def _managed() -> ManagedUserStore:
+    store = state.current().stores.users
+    if not isinstance(store, ManagedUserStore):
+        raise click.ClickException(
+            f"The users of a {type(store).__name__} cannot be managed from here: set "
+            "TOKENAUTH_USERS_URL, or manage them where they are kept."
+        )
+    return store
+
+
+def _new_hash(account: str) -> str:
+    return state.current().credentials.hash_set(read_new_password(), account)
+
+
+def _end_all(user: UserRecord) -> int:
+    return state.current().authority.revoke_user(user.get_id())
