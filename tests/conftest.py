@@ -10,7 +10,7 @@ from hypothesis import settings
 from tests.kit import Clock, make_app
 
 pytest.register_assert_rewrite("tests.stores.contract")
-pytest_plugins = ["tests.servers", "tests.stores.engines"]
+pytest_plugins = ["tests.servers", "tests.stores.engines", "tests.stores.shared"]
 
 # No test fails because the machine is busy.
 settings.register_profile("tokenauth", deadline=None)
@@ -23,6 +23,15 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         action="store_true",
         help="run races, models and floods at their full counts",
     )
+
+
+def pytest_collection_modifyitems(
+    config: pytest.Config, items: list[pytest.Item]
+) -> None:
+    if not config.getoption("--full"):
+        left_out = [item for item in items if item.get_closest_marker("full")]
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = [item for item in items if item not in left_out]
 
 
 @pytest.fixture
