@@ -13,6 +13,8 @@ from . import state
 from .errors import AuthError, PasswordRefusedError
 from .passwords import hash_password
 from .policy import PasswordPolicy
+from .sessions import NEVER
+from .state import State
 from .tokens import Claims
 
 auth = AppGroup("auth", help="Token authentication: keys, password hashes, tokens.")
@@ -52,11 +54,23 @@ def hash_password_command() -> None:
 
 def read_new_password() -> str:
     """Return a password from the terminal, or the first line of standard input."""
-    if sys.stdin.isatty():
-        return str(
-            click.prompt("Password", hide_input=True, confirmation_prompt="Once more")
-        )
-    return sys.stdin.readline().rstrip("\r\n")
+    if not sys.stdin.isatty():
+        return _first_line()
+    password: str = click.prompt(
+        "Password",
+        hide_input=True,
+        confirmation_prompt="Once more",
+        err=True,  # standard output may be a file, for the result alone
+    )
+    return password
+
+
+def _first_line() -> str:
+    line = sys.stdin.buffer.readline()
+    try:
+        return line.decode().rstrip("\r\n")
+    except UnicodeDecodeError:
+        raise click.ClickException("Standard input is not UTF-8.") from None
 
 
 @auth.command("inspect")
@@ -72,9 +86,10 @@ def inspect(token: str) -> None:
       flask --app myapp auth inspect - < token.txt
     """
     if token == "-":
-        token = sys.stdin.readline().strip()
+        token = _first_line().strip()
+    authenticator = current_rooms().authenticator
     try:
-        purpose, claims, refusal = state.current().authenticator.inspect(token)
+        purpose, claims, refusal = authenticator.inspect(token)
     except AuthError as error:
         raise click.ClickException(error.detail) from None
     for name, value in _facts(purpose, claims):
@@ -85,17 +100,31 @@ def inspect(token: str) -> None:
     click.echo("accepted")
 
 
+def current_rooms() -> State:
+    """Return the rooms of the application that a command is run for.
+
+    Raises:
+        ClickException: the application has no `TokenAuth`.
+    """
+    try:
+        return state.current()
+    except RuntimeError as error:
+        raise click.ClickException(str(error)) from None
+
+
 def _facts(purpose: str, claims: Claims) -> list[tuple[str, str]]:
     return [
         ("purpose", purpose),
         ("subject", claims.subject),
         ("session", claims.session_id),
-        ("issued", _utc(claims.issued_at)),
-        ("expires", _utc(claims.expires_at)),
-        ("authenticated", _utc(claims.authenticated_at)),
+        ("issued", _time(claims.issued_at)),
+        ("expires", _time(claims.expires_at)),
+        ("authenticated", _time(claims.authenticated_at)),
         ("scopes", " ".join(sorted(claims.scopes)) or "none"),
     ]
 
 
-def _utc(seconds: int) -> str:
+def _time(seconds: int) -> str:
+    if seconds in {0, NEVER}:
+        return "never"
     return datetime.fromtimestamp(seconds, UTC).isoformat()
