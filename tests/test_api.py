@@ -745,6 +745,15 @@ def test_a_bad_token_in_a_url_lets_nobody_in(
     assert client.get(f"/public?{query}").json == {"user": None}
 
 
+def test_a_url_that_is_not_utf_8_is_refused(url_app: Flask) -> None:
+    """Not every server refuses it before us."""
+    raw = {"QUERY_STRING": "token=\xff"}
+    client = url_app.test_client()
+    for path in ("/protected", "/auth/me"):
+        answer = client.get(path, environ_overrides=raw)
+        assert_problem(answer, 400, "invalid_request")
+
+
 @pytest.mark.parametrize("header", ["good", "Bearer abc.def", "Bearer", "abc.def"])
 def test_two_tokens_are_one_too_many(url_app: Flask, header: str) -> None:
     """400 where header and URL have one each, be they equal (RFC 6750 section 2)."""

@@ -87,9 +87,8 @@ def test_a_name_that_is_no_scope_is_refused_at_once() -> None:
 def test_a_guarded_view_keeps_its_name(app: Flask) -> None:
     """Flask names endpoints after views."""
 
-    def report() -> str:
+    def report() -> None:
         """Say what is."""
-        return "report"
 
     guarded = require_scopes("read")(fresh_login_required()(report))
     assert (guarded.__name__, guarded.__doc__) == ("report", "Say what is.")
