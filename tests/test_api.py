@@ -752,6 +752,8 @@ def test_a_url_that_is_not_utf_8_is_refused(url_app: Flask) -> None:
     for path in ("/protected", "/auth/me"):
         answer = client.get(path, environ_overrides=raw)
         assert_problem(answer, 400, "invalid_request")
+        assert answer.json is not None
+        assert answer.json["detail"] == "The parameters in the URL are not UTF-8."
 
 
 @pytest.mark.parametrize("header", ["good", "Bearer abc.def", "Bearer", "abc.def"])

@@ -219,7 +219,9 @@ def test_a_token_that_is_refused_says_why(
         (expired, "token_expired"),
     ):
         assert result.exit_code == 1
-        assert "subject        u-alice\n" in result.output
+        assert result.output.startswith(
+            "purpose        access\nsubject        u-alice\n"
+        )
         assert f"refused        {code}: The token has " in result.output
         assert "accepted" not in result.output
 
