@@ -40,6 +40,7 @@ from tokenauth import (
     events,
 )
 from tokenauth.errors import ConfigurationError
+from tokenauth.login import TokenLoginManager
 from tokenauth.sessions import Session
 
 BROWSER = {"Accept": "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"}
@@ -545,7 +546,7 @@ def test_a_request_loader_may_know_a_token_that_we_do_not(
     assert client.get("/claims", headers=headers).text == "False"
     fresh = client.get("/fresh", headers=BROWSER | headers)
     assert_problem(fresh, 401, "fresh_login_required")
-    assert_problem(client.get("/auth/me", headers=headers), 401, "token_missing")
+    assert_problem(client.get("/auth/me", headers=headers), 401, "token_invalid")
 
 
 def test_a_request_loader_is_asked_only_for_what_is_not_ours(
@@ -720,7 +721,18 @@ def test_one_token_auth_may_serve_several_applications() -> None:
 def test_a_manager_that_takes_our_place_is_refused(app: Flask) -> None:
     """It would let a cookie's user in for the token's: the error says what to do."""
     flask_login.LoginManager(app)
-    with pytest.raises(
-        ConfigurationError, match=r"register its user_loader on 'auth\."
-    ):
+    with pytest.raises(ConfigurationError) as caught:
         app.test_client().get("/public")
+    assert str(caught.value) == (
+        "Another LoginManager took the place of TokenAuth's: remove it, and register "
+        "its user_loader on 'auth.login_manager' instead."
+    )
+
+
+@pytest.mark.parametrize("is_wanted", [True, False])
+def test_templates_know_the_user_unless_told_otherwise(is_wanted: bool) -> None:
+    """By the argument that Flask-Login's own `init_app` has."""
+    app = Flask("app")
+    TokenLoginManager().init_app(app, add_context_processor=is_wanted)
+    names = {p.__name__ for p in app.template_context_processors[None]}
+    assert ("_user_context_processor" in names) == is_wanted

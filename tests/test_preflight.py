@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -11,6 +12,7 @@ import pytest
 from flask import Blueprint, Flask
 from flask.views import MethodView, View
 from flask_login import login_required
+from werkzeug.routing import Rule
 
 from tests.kit import assert_problem, bearer, make_app, make_users, token_of
 from tokenauth import fresh_login_required, require_scopes
@@ -45,6 +47,26 @@ class Options(MethodView):
 
 def function(app: Flask, guard: Guard) -> None:
     app.route("/view", methods=["GET", "OPTIONS"])(guard(inside))
+
+
+def under_another_decorator(app: Flask, guard: Guard) -> None:
+    guarded = guard(inside)
+
+    @app.route("/view", methods=["OPTIONS"])
+    @functools.wraps(guarded)
+    def decorated() -> Any:
+        return guarded()
+
+
+def in_a_blueprint(app: Flask, guard: Guard) -> None:
+    blueprint = Blueprint("one", __name__)
+    blueprint.route("/view", methods=["OPTIONS"])(guard(inside))
+    app.register_blueprint(blueprint)
+
+
+def a_rule_of_werkzeug_s(app: Flask, guard: Guard) -> None:
+    app.url_map.add(Rule("/view", endpoint="view", methods=["OPTIONS"]))
+    app.view_functions["view"] = guard(inside)
 
 
 def every_view_of_a_blueprint(app: Flask, guard: Guard) -> None:
@@ -87,6 +109,9 @@ def resource(decorators: Callable[[Guard], Any]) -> Callable[[Flask, Guard], Non
 
 WAYS: dict[str, Callable[[Flask, Guard], None]] = {
     "function": function,
+    "decorated": under_another_decorator,
+    "in a blueprint": in_a_blueprint,
+    "rule": a_rule_of_werkzeug_s,
     "blueprint": every_view_of_a_blueprint,
     "class": class_of_decorators,
     "method": method,
@@ -117,17 +142,14 @@ def test_what_protects_other_methods_leaves_this_one_alone(app: Flask) -> None:
     """A view whose own OPTIONS is public stays so."""
 
     class Half(Options):
-        @login_required
-        def get(self) -> str:
-            return inside()
+        get = login_required(inside)
 
     app.add_url_rule("/half", view_func=Half.as_view("half"))
 
     class HalfResource(flask_restful.Resource):
         method_decorators = {"get": [login_required]}  # noqa: RUF012
 
-        def get(self) -> str:
-            return inside()
+        get = inside
 
         def options(self) -> str:
             return inside()
@@ -137,6 +159,26 @@ def test_what_protects_other_methods_leaves_this_one_alone(app: Flask) -> None:
     for path in ("/half", "/resource"):
         assert "inside" in client.options(path).text
         assert_problem(client.get(path), 401, "token_missing")
+
+
+def test_what_protects_this_method_leaves_others_alone(app: Flask) -> None:
+    """A view whose GET is public stays so."""
+
+    class Half(MethodView):
+        options = login_required(inside)
+
+        def get(self) -> str:
+            return inside()
+
+    app.add_url_rule("/half", view_func=Half.as_view("half"))
+    client = app.test_client()
+    assert client.get("/half").text == "inside"
+    assert_problem(client.options("/half"), 401, "token_missing")
+
+
+def test_where_nothing_is_there_is_nothing_to_protect(app: Flask) -> None:
+    """Flask's 404, as for any method."""
+    assert app.test_client().options("/nowhere").status_code == 404
 
 
 def test_login_disabled_opens_it_too() -> None:

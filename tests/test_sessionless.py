@@ -6,11 +6,12 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from flask import Flask, flash, get_flashed_messages, session
+from flask import Flask, flash, g, get_flashed_messages, session
 from flask.sessions import SecureCookieSessionInterface, SessionMixin
-from flask_login import login_required
+from flask_login import LoginManager, current_user, login_required
 
 from tests.kit import bearer, let_in_by_cookie, make_app, token_of
+from tokenauth import User
 
 
 class Counting(SecureCookieSessionInterface):
@@ -83,6 +84,17 @@ def test_no_identity_outlives_its_request_on_any_interface(
             answer = client.get("/protected", headers=bearer(token_of(app, name)))
             assert answer.json == {"user": name}
         assert client.get("/public").json == {"user": None}
+
+
+def test_another_application_of_the_process_is_left_alone(app: Flask) -> None:
+    """With plain Flask-Login the user stays on an outer context, and stays so."""
+    plain = Flask("plain")
+    LoginManager(plain).request_loader(lambda _: User("carol"))
+    plain.get("/")(lambda: current_user.username)
+    with plain.app_context():
+        assert plain.test_client().get("/").text == "carol"
+        app.test_client().get("/public")
+        assert g.get("_login_user").username == "carol"
 
 
 def test_what_a_view_writes_lasts_as_long_as_the_request(app: Flask) -> None:

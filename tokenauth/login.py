@@ -29,7 +29,7 @@ from .errors import (
     TokenMissingError,
     TokenRevokedError,
 )
-from .presented import is_token_request, presented_token
+from .presented import heeds_cookies, presented_token
 from .responses import Problem
 from .sessions import PERSONAL
 
@@ -112,12 +112,13 @@ class TokenLoginManager(LoginManager):  # type: ignore[misc] # Flask-Login has n
         except TokenInvalidError:
             # A token that we did not issue may belong to another scheme, for which the
             # application has a `request_loader`: that one is asked, and no cookie.
-            user = self._load_user_from_request(request)
+            is_ours = request.blueprint == state.KEY
+            user = None if is_ours else self._load_user_from_request(request)
             if user is None:
                 raise
         else:
             if found is None:
-                self._load_cookie_user()
+                self._load_other_user()
                 return
             user = found.user
             setattr(g, _OUTCOME, found)
@@ -126,11 +127,12 @@ class TokenLoginManager(LoginManager):  # type: ignore[misc] # Flask-Login has n
             user_loaded_from_request.send(app, user=user)
         self._update_request_context_with_user(user)
 
-    def _load_cookie_user(self) -> None:
-        if self._user_callback is None and self._request_callback is None:
-            self._update_request_context_with_user()
-        else:
+    def _load_other_user(self) -> None:
+        has_loader = self._user_callback or self._request_callback
+        if has_loader and heeds_cookies():
             super()._load_user()
+        else:
+            self._update_request_context_with_user()
 
     def unauthorized(self) -> Any:
         """Answer a request that needs a login.
@@ -158,7 +160,7 @@ class TokenLoginManager(LoginManager):  # type: ignore[misc] # Flask-Login has n
 
     def _update_remember_cookie(self, response: Response) -> Response:
         # Flask-Login opens the session here, for every answer.
-        if self._user_callback is None or is_token_request():
+        if self._user_callback is None or not heeds_cookies():
             return response
         updated: Response = super()._update_remember_cookie(response)
         return updated
@@ -192,7 +194,5 @@ def _why_unauthorized() -> AuthError:
 
 def _is_for_a_page() -> bool:
     """Whether a person's browser asks: no token, and HTML rather than JSON."""
-    if request.blueprint == state.KEY or is_token_request():
-        return False  # no address of ours is a page
     accepted = request.accept_mimetypes
-    return accepted["text/html"] > accepted["application/json"]
+    return heeds_cookies() and accepted["text/html"] > accepted["application/json"]

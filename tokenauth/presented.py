@@ -17,12 +17,12 @@ def presented_token() -> str | None:
     """
     # Read anew each time, which costs a microsecond: what is kept in the environ
     # outlives the header it came from, and is dumped where the header is masked.
-    token = bearer.read_header(request.environ.get("HTTP_AUTHORIZATION"))
+    header = request.environ.get("HTTP_AUTHORIZATION")
     name = state.current().settings.query_param
     values = [] if name is None else url_parameters(name)
     if not values:
-        return token
-    if token is not None or len(values) > 1:
+        return bearer.read_header(header)
+    if len(values) > 1 or _is_ours(header):
         raise AmbiguousTokenError
     return bearer.read_token(values[0])
 
@@ -45,5 +45,17 @@ def is_token_request() -> bool:
     """Whether the current request carries a token, good or bad."""
     try:
         return presented_token() is not None
+    except AuthError:
+        return True
+
+
+def heeds_cookies() -> bool:
+    """Whether cookies may say who asks: no token does, and the address is not ours."""
+    return request.blueprint != state.KEY and not is_token_request()
+
+
+def _is_ours(header: str | None) -> bool:
+    try:
+        return bearer.read_header(header) is not None
     except AuthError:
         return True

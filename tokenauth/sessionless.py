@@ -1,15 +1,18 @@
-"""No Flask session where a token decides: none is opened, none saved, no cookie set."""
+"""No Flask session where a token decides: none is opened, none saved, no cookie set.
+
+The addresses of ours set none either, whatever cookies come along.
+"""
 
 from __future__ import annotations
 
 from typing import Any, cast
 
-from flask import Flask, Request, Response
+from flask import Flask, Request, Response, request
 from flask.ctx import RequestContext
 from flask.sessions import SessionInterface, SessionMixin
 from flask.signals import request_tearing_down
 
-from . import login
+from . import login, state
 from .presented import is_token_request
 
 
@@ -52,8 +55,8 @@ class TokenSessionInterface:
     def save_session(
         self, app: Flask, session: SessionMixin, response: Response
     ) -> None:
-        """Save a session, unless a token decided."""
-        if not isinstance(session, TokenSession):
+        """Save a session, unless a token decided or the address is one of ours."""
+        if request.blueprint != state.KEY and not isinstance(session, TokenSession):
             self._inner.save_session(app, session, response)
 
     def __getattr__(self, name: str) -> Any:

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import click
 
-from .. import state
 from ..provision import INIT_DB
-from .group import auth
+from .group import auth, rooms
 
 
 @auth.command(INIT_DB)
@@ -19,7 +18,7 @@ def init_db() -> None:
     Example:
       flask --app myapp auth init-db
     """
-    stores = state.current().stores.with_tables
+    stores = rooms().stores.with_tables
     if not stores:
         raise click.ClickException(
             "No store of this application has tables: set TOKENAUTH_USERS_URL or "

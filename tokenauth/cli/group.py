@@ -14,6 +14,7 @@ from flask.cli import AppGroup
 from .. import state
 from ..errors import AuthError, ConfigurationError
 from ..sessions import NEVER
+from ..state import State
 from ..users import User, UserRecord, fold_username
 
 
@@ -30,6 +31,18 @@ class _Group(AppGroup):
 auth = _Group("auth", help="Token authentication: keys, users, sessions, tokens.")
 
 as_json = click.option("--json", "is_json", is_flag=True, help="Print JSON.")
+
+
+def rooms() -> State:
+    """Return the rooms of the application that a command is run for.
+
+    Raises:
+        ClickException: the application has no `TokenAuth`.
+    """
+    try:
+        return state.current()
+    except RuntimeError as error:
+        raise click.ClickException(str(error)) from None
 
 
 def read_new_password() -> str:
@@ -60,7 +73,7 @@ def user_named(username: str) -> UserRecord:
         ClickException: there is none.
     """
     folded = fold_username(username)
-    user = None if folded is None else state.current().stores.users.find(folded)
+    user = None if folded is None else rooms().stores.users.find(folded)
     if user is None:
         raise click.ClickException("There is no user of this name.")
     return user

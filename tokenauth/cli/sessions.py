@@ -5,8 +5,7 @@ from __future__ import annotations
 import click
 from flask.cli import AppGroup
 
-from .. import state
-from .group import as_json, auth, show, user_named, utc
+from .group import as_json, auth, rooms, show, user_named, utc
 
 _STEP = 1000
 
@@ -24,7 +23,7 @@ def list_sessions(username: str, *, is_json: bool) -> None:
     Example:
       flask auth sessions list JohnDoe
     """
-    found = state.current().authority.sessions_of(user_named(username).get_id())
+    found = rooms().authority.sessions_of(user_named(username).get_id())
     rows = [
         [
             session.id,
@@ -53,7 +52,7 @@ def revoke(session_id: str | None, username: str | None) -> None:
       flask auth sessions revoke k0vQ1lW2rGmUJbYcXz5T8w
       flask auth sessions revoke --user JohnDoe
     """
-    authority = state.current().authority
+    authority = rooms().authority
     if (session_id is None) == (username is None):
         raise click.UsageError("Give the id of a session, or --user.")
     if username is not None:
@@ -75,7 +74,7 @@ def purge() -> None:
     Example:
       flask auth sessions purge
     """
-    authority, total = state.current().authority, 0
+    authority, total = rooms().authority, 0
     while (dropped := authority.purge(limit=_STEP)) > 0:
         total += dropped
         click.echo(f"{total} dropped ...", err=True)

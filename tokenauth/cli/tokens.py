@@ -7,11 +7,10 @@ import sys
 
 import click
 
-from .. import state
 from ..passwords import hash_password
 from ..policy import PasswordPolicy
 from ..tokens import Claims
-from .group import auth, first_line, read_new_password, utc
+from .group import auth, first_line, read_new_password, rooms, utc
 
 
 @auth.command("new-secret", with_appcontext=False)
@@ -57,7 +56,7 @@ def inspect(token: str) -> None:
     """
     if token == "-":
         token = first_line().strip()
-    purpose, claims, refusal = state.current().authenticator.inspect(token)
+    purpose, claims, refusal = rooms().authenticator.inspect(token)
     for name, value in _facts(purpose, claims):
         click.echo(f"{name:<14} {value}")
     if refusal is not None:

@@ -7,9 +7,8 @@ import secrets
 import click
 from flask.cli import AppGroup
 
-from .. import state
 from ..users import ManagedUserStore, User, UserRecord, folded_name, scopes_of
-from .group import as_json, auth, name_of, read_new_password, show, user_named
+from .group import as_json, auth, name_of, read_new_password, rooms, show, user_named
 
 users = AppGroup("users", help="People who may log in.")
 auth.add_command(users)
@@ -118,7 +117,7 @@ def remove(username: str) -> None:
 
 
 def _managed() -> ManagedUserStore:
-    store = state.current().stores.users
+    store = rooms().stores.users
     if not isinstance(store, ManagedUserStore):
         raise click.ClickException(
             f"The users of a {type(store).__name__} cannot be managed from here: set "
@@ -128,8 +127,8 @@ def _managed() -> ManagedUserStore:
 
 
 def _new_hash(account: str) -> str:
-    return state.current().credentials.hash_set(read_new_password(), account)
+    return rooms().credentials.hash_set(read_new_password(), account)
 
 
 def _end_all(user: UserRecord) -> int:
-    return state.current().authority.revoke_user(user.get_id())
+    return rooms().authority.revoke_user(user.get_id())

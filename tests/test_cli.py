@@ -1,0 +1,286 @@
+"""`flask auth ...`, as an operator types it."""
+
+from __future__ import annotations
+
+import os
+import pty
+import subprocess
+import sys
+from pathlib import Path
+from typing import IO, Any
+
+import pytest
+from click.testing import Result
+from flask import Flask
+from flask.cli import FlaskGroup
+
+from tests.kit import Clock, bearer, log_in, make_app, make_users, token_of
+from tokenauth import DictUserStore, StoreUnavailableError, User
+from tokenauth.config import load
+from tokenauth.passwords import is_supported, verify_password
+
+FLASK = str(Path(sys.executable).with_name("flask"))
+PASSWORD = "a long walk at dusk"
+
+
+@pytest.fixture
+def users() -> DictUserStore:
+    return make_users(alice=["read", "write"])
+
+
+@pytest.fixture
+def app(users: DictUserStore, clock: Clock) -> Flask:
+    return make_app(users=users, clock=clock)
+
+
+def run(app: Flask, *arguments: str, text: str | bytes = "") -> Result:
+    """Run a command of an application, with a text on standard input."""
+    plugins = FlaskGroup(load_dotenv=False)
+    return app.test_cli_runner().invoke(plugins, ["auth", *arguments], input=text)
+
+
+def flask(*arguments: str, **options: Any) -> subprocess.CompletedProcess[str]:
+    """Run the real `flask` where there is no application and no key."""
+    bare = {k: v for k, v in os.environ.items() if not k.startswith("FLASK_")}
+    return subprocess.run(
+        [FLASK, *arguments],
+        env=bare,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=30,
+        **options,
+    )
+
+
+# -- new-secret ----------------------------------------------------------------------
+
+
+def test_a_key_is_made_before_there_is_an_application(tmp_path: Path) -> None:
+    """The plugin needs neither an app nor a key, and what it prints is accepted."""
+    made = flask("auth", "new-secret", cwd=tmp_path)
+    assert (made.returncode, made.stderr) == (0, "")
+    key = made.stdout.removesuffix("\n")
+    assert len(key) == 65
+    assert load({"SECRET_KEY": key}, "app").secret_keys == (key.encode(),)
+
+
+def test_no_two_keys_are_equal(app: Flask) -> None:
+    """And Flask never reads one as a number."""
+    keys = {run(app, "new-secret").output for _ in range(20)}
+    assert len(keys) == 20
+    assert all(key.startswith("k") and key.count("\n") == 1 for key in keys)
+
+
+# -- hash-password -------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("end", ["", "\n", "\r\n", "\nsecond line\n"])
+def test_a_password_is_read_from_standard_input(app: Flask, end: str) -> None:
+    """Its first line, without the end of the line; it is not printed."""
+    result = run(app, "hash-password", text=f" {PASSWORD} {end}")
+    assert result.exit_code == 0
+    stored = result.output.removesuffix("\n")
+    assert stored.startswith("$argon2id$")
+    assert is_supported(stored)
+    verify_password(stored, f" {PASSWORD} ")
+    assert PASSWORD not in result.output
+
+
+@pytest.mark.parametrize("text", ["", "\n", "short", "password123", b"\xff" * 9])
+def test_a_password_that_the_policy_refuses_is_not_hashed(
+    app: Flask, text: str | bytes
+) -> None:
+    """The message names the rule and not the password."""
+    result = run(app, "hash-password", text=text)
+    assert result.exit_code == 1
+    assert result.output.startswith("Error: ")
+    assert "$argon2" not in result.output
+    assert "short\n" not in result.output
+    assert "password123" not in result.output
+
+
+def at_a_terminal(*answers: str) -> tuple[int, str, str]:
+    """Run `flask auth hash-password` at a terminal that types these lines."""
+    main, terminal = pty.openpty()
+    with (
+        os.fdopen(main, "r+b", buffering=0) as keyboard,
+        subprocess.Popen(
+            [FLASK, "auth", "hash-password"],
+            stdin=terminal,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            start_new_session=True,  # no other terminal that could be asked
+        ) as process,
+    ):
+        assert process.stderr is not None
+        prompts = b""
+        for answer in answers:
+            prompts += read_prompt(process.stderr)
+            keyboard.write(answer.encode() + b"\n")
+        rest, errors = process.communicate(timeout=30)
+        os.set_blocking(keyboard.fileno(), False)
+        echo = keyboard.read() or b""
+        os.close(terminal)
+    assert echo.strip() == b"", "the terminal showed what was typed"
+    return process.returncode, rest.decode(), (prompts + errors).decode()
+
+
+def read_prompt(stream: IO[bytes]) -> bytes:
+    """Return what is printed up to the end of a prompt."""
+    seen = b""
+    while not seen.endswith((b"Password: ", b"Once more: ")):
+        seen += stream.read(1) or pytest.fail(f"no prompt, but: {seen!r}")
+    return seen
+
+
+def test_a_password_is_asked_for_at_a_terminal() -> None:
+    """Twice, without echo; the hash alone is on standard output."""
+    code, output, prompts = at_a_terminal(PASSWORD, PASSWORD)
+    assert code == 0
+    verify_password(output.removesuffix("\n"), PASSWORD)
+    assert "Password: " in prompts
+    assert "Once more: " in prompts
+    assert PASSWORD not in prompts
+
+
+def test_a_slip_of_the_finger_is_asked_about_again() -> None:
+    """Two answers that differ are no password."""
+    code, output, prompts = at_a_terminal(PASSWORD, PASSWORD + "!", PASSWORD, PASSWORD)
+    assert code == 0
+    verify_password(output.removesuffix("\n"), PASSWORD)
+    assert "do not match" in prompts
+
+
+# -- inspect -------------------------------------------------------------------------
+
+ALICE_S = """\
+purpose        access
+subject        u-alice
+session        {session}
+issued         2026-09-21T14:13:20+00:00
+expires        2026-09-21T14:28:20+00:00
+authenticated  2026-09-21T14:13:20+00:00
+scopes         read write
+"""
+
+
+def test_an_access_token_is_explained(app: Flask) -> None:
+    """What it says, in UTC, and that it is accepted."""
+    token = token_of(app)
+    with app.test_request_context():
+        session = app.extensions["tokenauth"].authenticator.authenticate(token).session
+    result = run(app, "inspect", token)
+    assert result.exit_code == 0
+    assert result.output == ALICE_S.format(session=session.id) + "accepted\n"
+    assert token not in result.output
+
+
+def test_a_token_is_read_from_standard_input(app: Flask) -> None:
+    """Where no list of processes shows it."""
+    token = token_of(app, "bob")
+    result = run(app, "inspect", "-", text=f"{token}\nmore\n")
+    assert result.exit_code == 0
+    assert "subject        u-bob\n" in result.output
+    assert "scopes         none\n" in result.output
+
+
+def test_a_refresh_token_is_explained(app: Flask) -> None:
+    """Until it is used: then the session has gone on without it."""
+    client = app.test_client()
+    token = log_in(client)["refresh_token"]
+    result = run(app, "inspect", token)
+    assert result.exit_code == 0
+    assert "purpose        refresh\n" in result.output
+    client.post("/auth/refresh", json={"refresh_token": token})
+    used = run(app, "inspect", token)
+    assert used.exit_code == 1
+    assert "refused        token_revoked: " in used.output
+
+
+def test_a_token_that_is_refused_says_why(
+    app: Flask, clock: Clock, users: DictUserStore
+) -> None:
+    """Revoked, of a disabled user, expired: what it says is shown all the same."""
+    token = token_of(app)
+    alice = users.get("u-alice")
+    assert alice is not None
+    alice.is_active = False
+    disabled = run(app, "inspect", token)
+    alice.is_active = True
+    with app.app_context():
+        app.extensions["tokenauth"].authority.revoke_user("u-alice")
+    revoked = run(app, "inspect", token)
+    clock.move(15 * 60)
+    expired = run(app, "inspect", token)
+    for result, code in (
+        (disabled, "token_revoked"),
+        (revoked, "token_revoked"),
+        (expired, "token_expired"),
+    ):
+        assert result.exit_code == 1
+        assert result.output.startswith(
+            "purpose        access\nsubject        u-alice\n"
+        )
+        assert f"refused        {code}: The token has " in result.output
+        assert "accepted" not in result.output
+
+
+def test_a_token_of_another_application_is_refused(app: Flask) -> None:
+    """Nothing of it is shown: nobody knows who wrote it. Nor is the token."""
+    other = make_app(config={"TOKENAUTH_REALM": "other"})
+    for token in (token_of(other), token_of(app) + "A", "nonsense", "", "\ud800.x"):
+        result = run(app, "inspect", "--", token)
+        assert result.exit_code == 1
+        assert result.output == (
+            "Error: The token is not valid here: log in to get a new one.\n"
+        )
+
+
+def test_a_store_that_cannot_answer_is_said(clock: Clock) -> None:
+    """Neither accepted nor refused."""
+
+    class Stopping(DictUserStore):
+        is_stopped = False
+
+        def get(self, user_id: str) -> User | None:
+            if self.is_stopped:
+                raise StoreUnavailableError
+            return super().get(user_id)
+
+    users = Stopping({"alice": User("alice")})
+    app = make_app(users=users, clock=clock)
+    token = token_of(app)
+    users.is_stopped = True
+    result = run(app, "inspect", token)
+    assert result.exit_code == 1
+    assert result.output.startswith("Error: The service cannot check this")
+
+
+def test_inspect_asks_for_no_key(app: Flask, tmp_path: Path) -> None:
+    """It comes from the application; without one, the command says so."""
+    text = run(app, "inspect", "--help").output
+    assert "--secret" not in text
+    assert "--key" not in text
+    alone = flask("auth", "inspect", "abc.def", cwd=tmp_path)
+    assert alone.returncode == 2
+    assert "Could not locate a Flask application" in alone.stderr
+
+
+def test_an_application_without_token_auth_says_so() -> None:
+    """The cure is in the message, not at the end of a traceback."""
+    result = run(Flask("bare"), "inspect", "abc.def")
+    assert result.exit_code == 1
+    assert result.output.startswith("Error: This application has no TokenAuth: call")
+
+
+def test_a_personal_token_is_explained(app: Flask, clock: Clock) -> None:
+    """One without an end says so."""
+    client = app.test_client()
+    headers = bearer(token_of(app))
+    body = {"name": "backup", "expires_in": None}
+    token = client.post("/auth/tokens", json=body, headers=headers).get_json()["token"]
+    result = run(app, "inspect", token)
+    assert result.exit_code == 0
+    assert "purpose        personal\n" in result.output
+    assert "expires        never\n" in result.output

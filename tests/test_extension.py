@@ -1,0 +1,293 @@
+"""`TokenAuth`: what it joins, what it refuses, and what it does for an application."""
+
+from __future__ import annotations
+
+import logging
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from flask import Flask
+from flask_login import LoginManager
+
+from tests.kit import (
+    SECRET,
+    Clock,
+    assert_problem,
+    bearer,
+    make_app,
+    make_users,
+    password_hash,
+    token_of,
+)
+from tokenauth import (
+    DictUserStore,
+    InvalidCredentialsError,
+    InvalidRequestError,
+    InvalidScopeError,
+    MemorySessionStore,
+    SessionStore,
+    TokenAuth,
+    TokenExpiredError,
+    TokenInvalidError,
+    TokenRevokedError,
+    User,
+    UserStore,
+    create_app,
+)
+from tokenauth.errors import ConfigurationError
+
+
+def plain_app(**config: Any) -> Flask:
+    app = Flask("app")
+    app.config.update(SECRET_KEY=SECRET, **config)
+    return app
+
+
+@pytest.fixture
+def auth() -> TokenAuth:
+    return TokenAuth()
+
+
+@pytest.fixture
+def users() -> DictUserStore:
+    return make_users(alice=["read", "write"])
+
+
+@pytest.fixture
+def app(auth: TokenAuth, users: DictUserStore, clock: Clock) -> Flask:
+    app = plain_app(TESTING=True)
+    auth.init_app(app, users, now=clock)
+    return app
+
+
+@pytest.fixture
+def alice(users: DictUserStore) -> User:
+    user = users.find("alice")
+    assert user is not None
+    return user
+
+
+# -- joining -------------------------------------------------------------------------
+
+
+def test_both_ways_to_join_are_one() -> None:
+    """At once, or later with `init_app`."""
+    mapping = {"alice": password_hash("alice")}
+    at_once, later = plain_app(), plain_app()
+    auth = TokenAuth(at_once, mapping)
+    auth.init_app(later, mapping)
+    for app in (at_once, later):
+        answer = app.test_client().get("/auth/me", headers=bearer(token_of(app)))
+        assert answer.json is not None
+        assert answer.json["username"] == "alice"
+
+
+def test_users_without_an_application_are_refused(users: DictUserStore) -> None:
+    """They would be one object's state, which is shared by several applications."""
+    given: Any
+    for given in ({"users": users}, {"sessions": MemorySessionStore()}):
+        with pytest.raises(ConfigurationError, match=r"init_app\(app, users"):
+            TokenAuth(**given)
+
+
+@pytest.mark.parametrize("users", [None, ["alice"], object(), User("alice")])
+def test_users_that_are_no_store_are_refused(users: Any) -> None:
+    """By name, and with what to pass instead."""
+    with pytest.raises(ConfigurationError, match=r"needs users.*hash_password"):
+        TokenAuth(plain_app(), users)
+
+
+def test_sessions_that_are_no_store_are_refused(users: DictUserStore) -> None:
+    """Some methods are not enough: all of them are called some day."""
+
+    sessions: Any = SimpleNamespace(get=print, add=print)
+    with pytest.raises(ConfigurationError, match="SessionStore"):
+        TokenAuth(plain_app(), users, sessions=sessions)
+
+
+def test_a_second_one_on_an_application_is_refused(
+    app: Flask, users: DictUserStore
+) -> None:
+    """Also when the first is another object."""
+    with pytest.raises(ConfigurationError, match="has a TokenAuth already"):
+        TokenAuth(app, users)
+
+
+def test_a_manager_that_is_there_is_refused(users: DictUserStore) -> None:
+    """Its user_loader has a place on ours."""
+    app = plain_app()
+    LoginManager(app)
+    with pytest.raises(ConfigurationError, match=r"'auth\.login_manager' instead"):
+        TokenAuth(app, users)
+
+
+def test_a_refused_start_leaves_the_application_as_it_was() -> None:
+    """What is set right may be tried again."""
+    app = plain_app(TOKENAUTH_REALMS="x")
+    rules = len(list(app.url_map.iter_rules()))
+    users = {"alice": password_hash("alice")}
+    with pytest.raises(ConfigurationError, match="Did you mean TOKENAUTH_REALM"):
+        TokenAuth(app, users)
+    assert not hasattr(app, "login_manager")
+    assert len(list(app.url_map.iter_rules())) == rules
+    del app.config["TOKENAUTH_REALMS"]
+    TokenAuth(app, users)
+    assert app.test_client().get("/auth/me").status_code == 401
+
+
+def test_nothing_of_an_application_is_on_the_object(
+    app: Flask, auth: TokenAuth
+) -> None:
+    """Only the manager, and of that only what the application registered."""
+    assert set(vars(auth)) == {"login_manager"}
+    assert vars(auth.login_manager).keys() == vars(LoginManager()).keys()
+
+
+def test_sessions_and_users_that_are_given_are_used(clock: Clock) -> None:
+    """And no others."""
+    sessions = MemorySessionStore()
+    users = DictUserStore({"carol": User("carol")})
+    app = make_app(users=users, sessions=sessions, clock=clock)
+    token = token_of(app, "carol")
+    assert len(sessions.of_user("carol", kind="login")) == 1
+    sessions.end_all("carol")
+    answer = app.test_client().get("/protected", headers=bearer(token))
+    assert_problem(answer, 401, "token_revoked")
+
+
+def test_stores_are_told_by_their_methods() -> None:
+    """A store needs no base class."""
+    assert isinstance(MemorySessionStore(), SessionStore)
+    assert isinstance(make_users(), UserStore)
+
+
+@pytest.mark.parametrize("config", [{}, {"TOKENAUTH_QUERY_PARAM": "token"}])
+def test_tokens_in_urls_are_warned_about(
+    config: dict[str, str], users: DictUserStore, caplog: pytest.LogCaptureFixture
+) -> None:
+    """At the start, once; not when they are off."""
+    with caplog.at_level(logging.WARNING, "tokenauth"):
+        TokenAuth(plain_app(**config), users)
+    warned = [r.getMessage() for r in caplog.records]
+    assert len(warned) == len(config)
+    assert all("TOKENAUTH_QUERY_PARAM" in message for message in warned)
+
+
+def test_the_stand_alone_api_is_the_same_extension(
+    monkeypatch: pytest.MonkeyPatch, users: DictUserStore
+) -> None:
+    """The environment configures it, and what is passed goes over that."""
+    monkeypatch.setenv("FLASK_SECRET_KEY", SECRET)
+    monkeypatch.setenv("FLASK_TOKENAUTH_REALM", "from-environment")
+    monkeypatch.setenv("FLASK_TOKENAUTH_ACCESS_LIFETIME", "60")
+    app = create_app({"TOKENAUTH_ACCESS_LIFETIME": 90}, users=users)
+    assert app.name == "tokenauth"
+    answer = app.test_client().get("/auth/me")
+    assert_problem(answer, 401, "token_missing")
+    assert answer.headers["WWW-Authenticate"] == 'Bearer realm="from-environment"'
+    with app.app_context():
+        pair = app.extensions["tokenauth"].authority.start(users.find("alice"))
+    assert pair.expires_in == 90
+
+
+# -- login ---------------------------------------------------------------------------
+
+
+def test_an_application_logs_in_whom_it_knows(
+    app: Flask, auth: TokenAuth, alice: User
+) -> None:
+    """After single sign-on, say: a session like any other, with all scopes."""
+    with app.test_request_context(headers={"User-Agent": "curl/8.9.1"}):
+        pair = auth.login(alice, label="Jo's laptop")
+    assert pair.token_type == "Bearer"
+    assert pair.scope == "read write"
+    assert 0 < pair.expires_in < pair.refresh_expires_in
+    answer = app.test_client().get("/auth/me", headers=bearer(pair.access_token))
+    assert answer.json is not None
+    assert answer.json["session"]["label"] == "Jo's laptop"
+    assert answer.json["session"]["client"] == "curl/8.9.1"
+    body = {"refresh_token": pair.refresh_token}
+    assert app.test_client().post("/auth/refresh", json=body).status_code == 200
+
+
+def test_a_login_outside_a_request_has_no_client(
+    app: Flask, auth: TokenAuth, alice: User
+) -> None:
+    """In a task or a shell; fewer scopes may be asked for."""
+    with app.app_context():
+        pair = auth.login(alice, scopes=["read"])
+    assert pair.scope == "read"
+    answer = app.test_client().get("/auth/me", headers=bearer(pair.access_token))
+    assert answer.json is not None
+    assert answer.json["session"]["client"] is None
+    assert answer.json["session"]["label"] is None
+
+
+def test_a_login_that_may_not_be_is_refused(
+    app: Flask, auth: TokenAuth, alice: User
+) -> None:
+    """A disabled user, a scope that the user does not have, a label of no use."""
+    with app.app_context():
+        with pytest.raises(InvalidScopeError):
+            auth.login(alice, scopes=["admin"])
+        for label in ("", "x" * 101, "a\tb", "a\n", "\x7f", "\x9f"):
+            with pytest.raises(InvalidRequestError, match="1 to 100 characters"):
+                auth.login(alice, label=label)
+        assert auth.login(alice, label="ä" * 100).expires_in == 900
+        alice.is_active = False
+        with pytest.raises(InvalidCredentialsError):
+            auth.login(alice)
+
+
+# -- verify and revoke ---------------------------------------------------------------
+
+
+def test_verify_is_the_whole_check(
+    app: Flask, auth: TokenAuth, alice: User, clock: Clock
+) -> None:
+    """Signature, purpose, expiry, session and user, each with its own error."""
+    with app.app_context():
+        pair = auth.login(alice)
+        claims = auth.verify(pair.access_token)
+        assert claims.subject == "u-alice"
+        assert claims.scopes == {"read", "write"}
+        assert claims.issued_at == claims.authenticated_at == int(clock.now)
+        for text in (pair.refresh_token, pair.access_token + "A", "", "abc.def"):
+            with pytest.raises(TokenInvalidError):
+                auth.verify(text)
+        alice.is_active = False
+        with pytest.raises(TokenRevokedError):
+            auth.verify(pair.access_token)
+        alice.is_active = True
+        clock.move(15 * 60)
+        with pytest.raises(TokenExpiredError):
+            auth.verify(pair.access_token)
+
+
+def test_what_is_revoked_is_dead(app: Flask, auth: TokenAuth, alice: User) -> None:
+    """One session, or all of a user's; the answer says what there was to end."""
+    with app.app_context():
+        one, two, three = (auth.login(alice).access_token for _ in range(3))
+        session_id = auth.verify(one).session_id
+        assert auth.revoke_session(session_id) is True
+        assert auth.revoke_session(session_id) is False
+        with pytest.raises(TokenRevokedError):
+            auth.verify(one)
+        assert auth.verify(two).subject == "u-alice"
+        assert auth.revoke_user("u-alice") == 2
+        assert auth.revoke_user("u-alice") == auth.revoke_user("u-nobody") == 0
+        for token in (two, three):
+            with pytest.raises(TokenRevokedError):
+                auth.verify(token)
+
+
+def test_without_an_application_of_its_own_it_says_so(auth: TokenAuth) -> None:
+    """The cure is in the error."""
+    with (
+        plain_app().app_context(),
+        pytest.raises(RuntimeError, match=r"has no TokenAuth: call TokenAuth\(app"),
+    ):
+        auth.verify("abc.def")
+    with pytest.raises(RuntimeError, match="outside of application context"):
+        auth.revoke_user("u-alice")
