@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import time
 import unicodedata
+from base64 import b64encode
 
 import pytest
-from werkzeug.security import generate_password_hash
+from argon2 import PasswordHasher
+from argon2.exceptions import VerifyMismatchError
+from hypothesis import given
+from hypothesis import strategies as st
+from werkzeug.security import check_password_hash, generate_password_hash
 
 from tokenauth import InvalidCredentialsError, PasswordRefusedError, hash_password
 from tokenauth.passwords import (
@@ -74,9 +79,29 @@ def test_a_hash_is_upgraded_and_never_downgraded() -> None:
         "$argon2id$v=19$m=262144,t=60,p=1$c2FsdHNhbHQ$aGFzaGhhc2g",
         "$argon2id$v=19$m=19456,t=0,p=1$c2FsdHNhbHQ$aGFzaGhhc2g",
         "$argon2id$v=19$m=19456",
+        "$argon2id$v=18$m=19456,t=2,p=1$c2FsdHNhbHQ$aGFzaGhhc2g",
+        "$argon2id$v=19$m=08192,t=2,p=1$c2FsdHNhbHQ$aGFzaGhhc2g",
+        "$argon2id$v=19$m=1945\u0666,t=2,p=1$c2FsdHNhbHQ$aGFzaGhhc2g",
+        "$argon2id$v=19$m=8,t=2,p=2$c2FsdHNhbHQ$aGFzaGhhc2g",
+        "$argon2id$v=19$m=8,t=2,p=1$c2FsdA$aGFzaGhhc2g",
+        "$argon2id$v=19$m=8,t=2,p=1$c2FsdHNhbHQ$aGFz",
+        "$argon2id$v=19$m=8,t=2,p=1$c2FsdHNhbHR$aGFzaGhhc2g",
+        "$argon2id$v=19$m=8,t=2,p=1$c2FsdHNhbHQ$aGFza",
+        "$argon2id$v=19$m=8,t=2,p=1$c2Fs\xe9HNhbHQ$aGFzaGhhc2g",
+        "$argon2id$v=19$m=8,t=2,p=1$c2FsdHNhbHQ$aGFzaGhhc2g\n",
         "$2b$12$abcdefghijklmnopqrstuv",
         "scrypt:1073741824:8:1$salt$00ff",
         "scrypt:32768:8:100$salt$00ff",
+        "scrypt:0:8:1$salt$00ff",
+        "scrypt:1:8:1$salt$00ff",
+        "scrypt:1000:8:1$salt$00ff",
+        "scrypt:1024:0:1$salt$00ff",
+        "scrypt:65536:1:1$salt$00ff",
+        "scrypt:1024:8$salt$00ff",
+        "scrypt:1024:8:1$$00ff",
+        "scrypt:1024:8:1$s\ud800lt$00ff",
+        "pbkdf2:sha256:0$salt$00ff",
+        "pbkdf2:sha256:4000001$salt$00ff",
         "pbkdf2:sha256:900000000$salt$00ff",
         "pbkdf2:md5:1000$salt$00ff",
         "sha256$salt$00ff",
@@ -94,6 +119,43 @@ def test_a_default_scrypt_hash_is_read() -> None:
     assert is_supported(generate_password_hash("x"))
     assert is_supported("scrypt$salt$00ff")
     assert is_supported("pbkdf2:sha256$salt$00ff")
+
+
+numbers = st.sampled_from(["0", "1", "2", "3", "8", "08", "16", "64", "1000", "4096"])
+encoded = st.binary(max_size=24).map(lambda b: b64encode(b).decode().rstrip("="))
+hashes = st.one_of(
+    st.builds(
+        "$argon2{}{}$m={},t={},p={}${}${}".format,
+        st.sampled_from(["id", "i", "d", "x"]),
+        st.sampled_from(["", "$v=16", "$v=18", "$v=19"]),
+        numbers,
+        numbers,
+        numbers,
+        encoded,
+        encoded | st.text("aB/+=é", max_size=12),
+    ),
+    st.builds(
+        "scrypt:{}:{}:{}${}$00ff".format, numbers, numbers, numbers, st.text(max_size=4)
+    ),
+    st.builds(
+        "pbkdf2:{}:{}${}$00ff".format,
+        st.sampled_from(["sha1", "sha256", "md5", "shake_128"]),
+        numbers,
+        st.text(max_size=4),
+    ),
+)
+
+
+@given(hashes)
+def test_what_is_supported_is_computed_to_its_end(stored: str) -> None:
+    """No hash that passes is refused half-way: that would be an error, or be seen."""
+    if not is_supported(stored):
+        return
+    if stored.startswith("$argon2"):
+        with pytest.raises(VerifyMismatchError):
+            PasswordHasher().verify(stored, "x")
+    else:
+        assert not check_password_hash(stored, "x")
 
 
 def test_a_hash_that_only_looks_right_matches_nothing() -> None:
