@@ -101,7 +101,7 @@ def test_a_refresh_token_says_its_generation(claims: Claims, generation: int) ->
         claims_type=RefreshClaims,
         clock_leeway=30,
     )
-    refresh = RefreshClaims(*msgspec.structs.astuple(claims), generation)
+    refresh = RefreshClaims(**msgspec.structs.asdict(claims), generation=generation)
     token = signer.issue(refresh)
     assert signer.verify(token, NOW) == refresh
     assert not is_accepted(token)
@@ -472,13 +472,13 @@ def test_what_is_no_text_is_no_token(text: Any) -> None:
 @pytest.mark.parametrize(
     "junk", ["a", ".", "a.", "=", "-.", "é", "\ud800", TOKEN + "."]
 )
-@pytest.mark.parametrize("size", [100_000, 10_000_000])
+@pytest.mark.parametrize("size", [100_000, 1_000_000])
 def test_long_junk_is_refused_at_once(junk: str, size: int) -> None:
     """CVE-2025-61920, CVE-2025-30204: the length is looked at before the content."""
     text = (junk * size)[:size]
-    begun = time.perf_counter()
+    begun = time.process_time()
     assert not is_accepted(text)
-    assert time.perf_counter() - begun < 0.05
+    assert time.process_time() - begun < 0.02
 
 
 def test_a_token_of_the_greatest_length_is_read() -> None:
