@@ -144,6 +144,7 @@ def test_the_newest_key_comes_last() -> None:
     found = settings(SECRET_KEY_FALLBACKS=[OLD, OURS])
     assert found.secret_keys == (OLD.encode(), OURS.encode(), SECRET.encode())
     assert settings(SECRET_KEY_FALLBACKS=(OLD,)).secret_keys[0] == OLD.encode()
+    absent: Any
     for absent in (None, [], ()):
         assert settings(SECRET_KEY_FALLBACKS=absent).secret_keys == (SECRET.encode(),)
 

@@ -128,7 +128,8 @@ def test_a_breach_fails(response: Response) -> None:
 @pytest.mark.parametrize("cookie", ["session=x", "remember_token=; Max-Age=0"])
 def test_a_cookie_for_a_token_fails(header: str, cookie: str) -> None:
     """A token request touches neither of Flask-Login's cookies, on any page."""
-    request = EnvironBuilder("/", headers={"Authorization": header}).get_request()
+    environ = {"HTTP_AUTHORIZATION": header}
+    request = EnvironBuilder("/", environ_base=environ).get_request()
     with pytest.raises(AssertionError):
         check_answer(Response(headers={"Set-Cookie": cookie}), request)
     check_answer(Response(headers={"Set-Cookie": "theme=dark"}), request)

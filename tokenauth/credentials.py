@@ -228,5 +228,5 @@ class Credentials:
 
 def account_of(user: UserRecord) -> str:
     """Return the folded name that attempts on a user's password are counted under."""
-    username: str = getattr(user, "username", user.get_id())
+    username: str = getattr(user, "username", None) or user.get_id()
     return fold_username(username) or username

@@ -105,9 +105,15 @@ def hash_password(password: str, cost: Argon2Cost | None = None) -> str:
     return _argon2(cost or Argon2Cost()).hash(_encode(password))
 
 
-def is_supported(stored: str) -> bool:
-    """Whether a stored hash is of a known scheme and asks for a bearable cost."""
-    return _argon2_cost(stored) is not None or _is_werkzeug(stored)
+def is_supported(stored: object) -> bool:
+    """Whether a stored hash is of a known scheme and asks for a bearable cost.
+
+    Args:
+        stored: What a store holds; that it is text at all is the store's promise.
+    """
+    return isinstance(stored, str) and (
+        _argon2_cost(stored) is not None or _is_werkzeug(stored)
+    )
 
 
 def needs_upgrade(stored: str, cost: Argon2Cost) -> bool:
