@@ -8,7 +8,7 @@ from contextlib import suppress
 
 import pytest
 from flask.testing import FlaskClient
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from tests.grammar import parse_challenge
@@ -225,6 +225,7 @@ def test_no_token_is_taken_out_of_a_list(headers: list[str], joint: str) -> None
         "".join
     )
 )
+@example("ab.cd")
 def test_no_text_raises_anything_else(text: str) -> None:
     """Whatever it says: a token, None, or an error of ours that quotes nothing."""
     for reader in (read_header, read_token):

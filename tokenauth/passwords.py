@@ -206,11 +206,14 @@ def _is_werkzeug(stored: str) -> bool:
 
 
 def _is_scrypt(n: int, r: int, p: int) -> bool:
-    """Whether these parameters are scrypt's (RFC 7914 section 6), and bearable."""
+    """Whether these parameters are scrypt's (RFC 7914 section 6), and bearable.
+
+    Below 128 Werkzeug grants less memory than OpenSSL asks for.
+    """
     block = 128 * r
     return (
         n.bit_count() == 1
-        and 1 < n < 1 << (block // 8)
+        and 128 <= n < 1 << (block // 8)
         and block * n <= MAX_COST.memory * 1024
         and block * n * p <= MAX_WORK * 1024
     )
