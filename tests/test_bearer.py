@@ -247,7 +247,7 @@ def test_long_junk_is_read_in_linear_time(start: str, junk: str) -> None:
     begun = time.process_time()
     with suppress(AuthError):
         assert read_header(text) is None
-    assert time.process_time() - begun < 0.02
+    assert time.process_time() - begun < 0.2
 
 
 @pytest.mark.parametrize(

@@ -145,7 +145,7 @@ def test_a_hash_of_no_bearable_scheme_is_not_computed(stored: str) -> None:
     """A stored hash is data: it may not ask for 4 GiB or for minutes."""
     begun = time.process_time()
     assert not is_supported(stored)
-    assert time.process_time() - begun < 0.1
+    assert time.process_time() - begun < 0.2
 
 
 @pytest.mark.parametrize("stored", [None, b"$argon2id$v=19$", 5, ["x"]])

@@ -478,7 +478,7 @@ def test_long_junk_is_refused_at_once(junk: str, size: int) -> None:
     text = (junk * size)[:size]
     begun = time.process_time()
     assert not is_accepted(text)
-    assert time.process_time() - begun < 0.02
+    assert time.process_time() - begun < 0.2
 
 
 def test_a_token_of_the_greatest_length_is_read() -> None:

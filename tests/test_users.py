@@ -69,7 +69,7 @@ def test_a_long_name_is_refused_before_it_is_normalised() -> None:
     """CVE-2023-46695: normalising combining marks takes quadratic time."""
     begun = time.process_time()
     assert fold_username("e" + "\u0301" * 200_000) is None
-    assert time.process_time() - begun < 0.1
+    assert time.process_time() - begun < 0.2
 
 
 def test_a_dict_of_hashes_is_a_store() -> None:
