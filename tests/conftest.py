@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from typing import Any
+
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 from hypothesis import settings
+from werkzeug.test import TestResponse
 
+from tests.grammar import check_answer
 from tests.kit import Clock, make_app
 
 pytest.register_assert_rewrite("tests.stores.contract")
 pytest_plugins = ["tests.servers", "tests.stores.engines", "tests.stores.shared"]
-
-# No test fails because the machine is busy.
-settings.register_profile("tokenauth", deadline=None)
-settings.load_profile("tokenauth")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -32,6 +33,28 @@ def pytest_collection_modifyitems(
         left_out = [item for item in items if item.get_closest_marker("full")]
         config.hook.pytest_deselected(items=left_out)
         items[:] = [item for item in items if item not in left_out]
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    # No deadline: how long one example takes is the machine's matter.
+    examples = 2000 if config.getoption("--full") else 100
+    settings.register_profile("tokenauth", deadline=None, max_examples=examples)
+    settings.load_profile("tokenauth")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def checked_answers() -> Iterator[None]:
+    """Check each answer that any test client gets, of whatever application."""
+    unchecked = FlaskClient.open
+
+    def open_and_check(client: FlaskClient, *args: Any, **kwargs: Any) -> TestResponse:
+        response = unchecked(client, *args, **kwargs)
+        check_answer(response, response.request)
+        return response
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(FlaskClient, "open", open_and_check)
+        yield
 
 
 @pytest.fixture

@@ -634,13 +634,14 @@ def test_an_address_that_is_not_there(app: Flask, path: str, method: str) -> Non
     assert "Location" not in answer.headers
 
 
-def test_an_application_s_own_pages_may_be_under_our_prefix(app: Flask) -> None:
+def test_an_application_s_own_pages_may_be_under_our_prefix(clock: Clock) -> None:
     """With Flask's redirect to their slash; what is beside the prefix is Flask's."""
-    app.get("/auth/profile/")(lambda: "profile")
+    app = make_app(clock=clock, config={"TOKENAUTH_URL_PREFIX": "/account"})
+    app.get("/account/profile/")(lambda: "profile")
     client = app.test_client()
-    assert client.get("/auth/profile/").text == "profile"
-    assert client.get("/auth/profile").status_code == 308
-    for path in ("/nowhere", "/authority", "//auth/login"):
+    assert client.get("/account/profile/").text == "profile"
+    assert client.get("/account/profile").status_code == 308
+    for path in ("/nowhere", "/accountant", "//account/login"):
         assert client.get(path).mimetype == "text/html"
 
 

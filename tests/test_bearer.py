@@ -2,13 +2,39 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable
+from contextlib import suppress
+
 import pytest
-from hypothesis import given
+from flask.testing import FlaskClient
+from hypothesis import example, given
 from hypothesis import strategies as st
 
-from tokenauth import AuthError, TokenInvalidError, TokenMissingError
-from tokenauth.bearer import MAX_TOKEN_LENGTH, challenge, read_header, read_token
-from tokenauth.errors import AmbiguousTokenError, InsufficientScopeError
+from tests.grammar import parse_challenge
+from tests.kit import assert_problem
+from tokenauth import (
+    AuthError,
+    FreshLoginRequiredError,
+    InvalidCredentialsError,
+    TokenExpiredError,
+    TokenInvalidError,
+    TokenMissingError,
+)
+from tokenauth.bearer import (
+    MAX_TOKEN_LENGTH,
+    challenge,
+    is_token,
+    read_header,
+    read_token,
+)
+from tokenauth.errors import (
+    AmbiguousTokenError,
+    InsufficientScopeError,
+    InvalidGrantError,
+    InvalidRequestError,
+    StoreUnavailableError,
+)
 
 
 @pytest.mark.parametrize(
@@ -22,6 +48,7 @@ from tokenauth.errors import AmbiguousTokenError, InsufficientScopeError
         " Bearer ab.cd",
         "ab.cd",
         "ab.cd ",
+        "  ab.cd  ",
     ],
 )
 def test_a_token_is_found(text: str) -> None:
@@ -42,6 +69,19 @@ def test_a_token_is_found(text: str) -> None:
         "Bearer\tab.cd",
         "Digest username=x, realm=y",
         "ab.cd ef",
+        "ab.cd=",
+        "ab.cd,",
+        "ab",
+        "ab.",
+        ".cd",
+        "ab..cd",
+        "a\u0660.b",
+        "ab.cd\n",
+        "Bearer:ab.cd",
+        "Bearer=ab.cd",
+        "NotBearer ab.cd",
+        "Bearer\u00a0ab.cd",
+        '"ab.cd"',
         "a" * 5000,
         "a." * 5000,
     ],
@@ -67,6 +107,17 @@ def test_bearer_without_a_token_is_missing(text: str) -> None:
         "ab..cd",
         "ab.cd ef",
         "ab.cd=",
+        "ab.cd,",
+        "ab.cd,!!!",
+        "ab.cd,junk",
+        "ab,c.def",
+        "ab.c,def",
+        ",ab.cd",
+        "ab.cd;x=1",
+        "ab.cd\n",
+        "ab:cd",
+        "ab/c.d+e",
+        "a\u0660.b",
         "a\xe9.b",
         "a\tb.c",
         '"ab.cd"',
@@ -84,11 +135,18 @@ def test_bearer_with_a_malformed_token_is_invalid(text: str) -> None:
     [
         "Bearer ab.cd,Bearer ab.cd",
         "Bearer ab.cd, Bearer ef.gh",
-        "Bearer ab.cd,junk",
+        "Bearer ab.cd, junk",
         "Basic eDp5,Bearer ab.cd",
         "Basic eDp5, ab.cd",
         "ab.cd,ab.cd",
         "Bearer,Bearer ab.cd",
+        "Bearer ab.cd,ab.cd",
+        "Bearer ab.cd,Basic eDp5",
+        "Bearer !!!, Bearer ab.cd",
+        "junk,Bearer ab.cd",
+        "junk, ab.cd",
+        "ab.cd, junk",
+        "Negotiate, Bearer",
     ],
 )
 def test_two_headers_are_refused(text: str) -> None:
@@ -110,7 +168,7 @@ def test_the_longest_token_is_read() -> None:
     [
         ("Bearer " + "a." * 32768 + "a", TokenInvalidError),
         ("Bearer ab.cd" + " " * 65536, TokenInvalidError),
-        ("Bearer " + " " * 65536 + "ab.cd", TokenMissingError),
+        ("Bearer " + " " * 65536 + "ab.cd", TokenInvalidError),
         ("Bearer ab.cd, " + "a" * 65536, AmbiguousTokenError),
         ("ab.cd, " + "a" * 65536, AmbiguousTokenError),
     ],
@@ -129,20 +187,144 @@ def test_a_long_header_of_another_kind_is_not_ours(text: str) -> None:
     assert read_header(text) is None
 
 
-@given(st.text(max_size=200) | st.from_regex(r"[Bb]earer[ ,.\tA-z0-9=]*"))
-def test_no_text_raises_anything_else(text: str) -> None:
-    """Whatever the header says: a token, None, or an error of ours."""
+def outcome(reader: Callable[[str], str | None], text: str) -> str | AuthError | None:
+    """Return what a reader returns or raises; an error that is not ours is raised."""
     try:
-        found = read_header(text)
-    except AuthError:
-        return
-    assert found is None or found in text
+        return reader(text)
+    except AuthError as error:
+        return error
 
 
-def test_a_challenge_names_the_scope() -> None:
-    """RFC 6750 section 3: realm, error, description, and what is missing."""
-    error = InsufficientScopeError(frozenset({"b", "a"}))
-    assert challenge("app", error) == (
-        'Bearer realm="app", error="insufficient_scope", '
-        'error_description="The token lacks a scope. Required here: a b.", scope="a b"'
+ours = st.sampled_from(["Bearer ab.cd", "bearer  x.y", "ab.cd"])
+theirs = st.sampled_from(["Basic eDp5", "Negotiate YTpi", 'Digest uri="/"'])
+broken = st.sampled_from(["Bearer", "Bearer !", "junk", "", "ab", "a.b="])
+
+
+@given(
+    st.tuples(ours, ours | theirs).flatmap(st.permutations),
+    st.sampled_from([",", ", "]),
+)
+def test_of_two_headers_none_is_chosen(headers: list[str], joint: str) -> None:
+    """In either order and however a server joins them."""
+    assert isinstance(outcome(read_header, joint.join(headers)), AmbiguousTokenError)
+
+
+@given(
+    st.lists(ours | theirs | broken, min_size=2, max_size=4),
+    st.sampled_from([",", ", "]),
+)
+def test_no_token_is_taken_out_of_a_list(headers: list[str], joint: str) -> None:
+    """Whatever stands in it."""
+    assert not isinstance(outcome(read_header, joint.join(headers)), str)
+
+
+@given(
+    st.text(max_size=200)
+    | st.from_regex(r"[Bb]earer[ ,.\tA-z0-9=]*")
+    | st.lists(st.sampled_from(["Bearer", "Basic", " ", ",", ".", "ab", "é", "="])).map(
+        "".join
     )
+)
+@example("ab.cd")
+def test_no_text_raises_anything_else(text: str) -> None:
+    """Whatever it says: a token, None, or an error of ours that quotes nothing."""
+    for reader in (read_header, read_token):
+        found = outcome(reader, text)
+        if isinstance(found, str):
+            assert found in text
+            assert is_token(found)
+        if isinstance(found, AuthError):
+            assert found.detail == type(found).description
+
+
+@pytest.mark.parametrize(
+    "junk", ["a.", ",", " ", ", ", "a.b,", "Bearer ", "Bearer a.b,", "é", "="]
+)
+@pytest.mark.parametrize("start", ["", "Bearer ", "bearer  x"])
+def test_long_junk_is_read_in_linear_time(start: str, junk: str) -> None:
+    """CVE-2021-22904: of a megabyte, no more is read than a header may have."""
+    text = start + junk * (1_000_000 // len(junk))
+    begun = time.process_time()
+    with suppress(AuthError):
+        assert read_header(text) is None
+    assert time.process_time() - begun < 0.2
+
+
+@pytest.mark.parametrize(
+    ("header", "status", "code"),
+    [
+        ("Basic \xff\xfe", 401, "token_missing"),
+        ("Basic !!!", 401, "token_missing"),
+        ("JohnDoe:John", 401, "token_missing"),
+        ("Bearer", 401, "token_missing"),
+        ("Bearer \xff", 401, "token_invalid"),
+        ("Bearer a b", 401, "token_invalid"),
+        ("ab.cd", 401, "token_invalid"),
+        ("ab.cd, ab.cd", 400, "invalid_request"),
+    ],
+)
+def test_what_a_client_is_told(
+    client: FlaskClient, header: str, status: int, code: str
+) -> None:
+    """The outcomes of this room, as answers."""
+    answer = client.get("/protected", environ_base={"HTTP_AUTHORIZATION": header})
+    assert_problem(answer, status, code)
+
+
+@pytest.mark.parametrize(
+    ("error", "expected"),
+    [
+        (TokenMissingError(), 'Bearer realm="app"'),
+        (InvalidCredentialsError(), 'Bearer realm="app"'),
+        (
+            TokenExpiredError(),
+            (
+                'Bearer realm="app", error="invalid_token", error_description='
+                '"The token has expired: refresh it, or log in again."'
+            ),
+        ),
+        (
+            InsufficientScopeError(frozenset({"b", "a"})),
+            (
+                'Bearer realm="app", error="insufficient_scope", error_description='
+                '"The token lacks a scope. Required here: a b.", scope="a b"'
+            ),
+        ),
+        (
+            FreshLoginRequiredError(300),
+            (
+                'Bearer realm="app", error="insufficient_user_authentication", '
+                'error_description="This needs a login at most 300 seconds old: log in '
+                'again.", max_age="300"'
+            ),
+        ),
+        (
+            AmbiguousTokenError(),
+            (
+                'Bearer realm="app", error="invalid_request", error_description='
+                '"Send exactly one token, in one Authorization header."'
+            ),
+        ),
+        (InvalidRequestError(), None),
+        (InvalidGrantError(), None),
+        (StoreUnavailableError(), None),
+    ],
+    ids=lambda value: type(value).__name__ if isinstance(value, AuthError) else "",
+)
+def test_a_challenge_says_what_is_missing(
+    error: AuthError, expected: str | None
+) -> None:
+    """RFC 6750 section 3, RFC 9470 section 3: realm, error, and the cure."""
+    assert challenge("app", error) == expected
+
+
+@given(st.text(st.characters(exclude_categories=[])), st.text())
+def test_a_challenge_keeps_its_grammar(detail: str, scope: str) -> None:
+    """Whatever a detail or a scope holds, no quote, newline or accent gets through."""
+    error = TokenInvalidError(detail)
+    said = parse_challenge(challenge("app", error) or "")
+    assert said.params["error"] == "invalid_token"
+    assert len(said.params["error_description"]) == len(error.detail)
+    required = challenge("app", InsufficientScopeError(frozenset({scope}))) or ""
+    assert required.isascii()
+    assert required.isprintable()

@@ -2,16 +2,44 @@
 
 from __future__ import annotations
 
+import hashlib
+import logging
 from typing import Any
 
 import pytest
 from argon2 import PasswordHasher
+from argon2.exceptions import VerifyMismatchError
 from flask.testing import FlaskClient
 from werkzeug.security import generate_password_hash
+from werkzeug.test import TestResponse
 
-from tests.kit import PASSWORDS, assert_problem, bearer, log_in, make_app, password_hash
+from tests.kit import (
+    PASSWORDS,
+    assert_problem,
+    bearer,
+    log_in,
+    make_app,
+    password_hash,
+    token_of,
+)
 from tokenauth import DictUserStore, StoreUnavailableError, User
 from tokenauth.passwords import Argon2Cost, hash_password
+
+# As a damaged, foreign or hostile table would hold them.
+UNREADABLE: dict[str, Any] = {
+    "greedy": "$argon2id$v=19$m=4194304,t=3,p=4$c2FsdHNhbHQ$aGFzaGhhc2g",
+    "cut short": password_hash("alice")[:60],
+    "salt too short": "$argon2id$v=19$m=19456,t=2,p=1$c2FsdA$aGFzaGhhc2g",
+    "lanes without memory": "$argon2id$v=19$m=8,t=2,p=4$c2FsdHNhbHQ$aGFzaGhhc2g",
+    "not ascii": "$argon2id$v=19$m=19456,t=2,p=1$c2Fsd\xe9NhbHQ$aGFzaGhhc2g",
+    "odd scrypt": "scrypt:1000:8:1$salt$00ff",
+    "idle pbkdf2": "pbkdf2:sha256:0$salt$00ff",
+    "bcrypt": "$2b$12$abcdefghijklmnopqrstuvabcdefghijklmnopqrstuvabcdefghijk",
+    "clear text": PASSWORDS["alice"],
+    "nothing": "",
+    "bytes": password_hash("alice").encode(),
+    "a number": 5,
+}
 
 
 class Users(DictUserStore):
@@ -24,11 +52,14 @@ class Users(DictUserStore):
                 "alice": User("alice", password_hash("alice"), id="u-alice"),
                 "closed": User("closed", password_hash("alice"), is_active=False),
                 "keyless": User("keyless", None),
+                "old": User("old", "scrypt:1024:8:1$salt$00ff"),
+                "older": User("older", "pbkdf2:sha1:1000$salt$00ff"),
             }
         )
-        broken = User("broken", password_hash("alice"))
-        self._add("broken", broken)
-        broken.password_hash = "$argon2id$v=19$m=4194304,t=3,p=4$c2FsdHNhbA$aGFzaGg"
+        for name, stored in UNREADABLE.items():
+            user = User(name)
+            self._add(name, user)
+            user.password_hash = stored
 
     def set_password_hash(
         self, user_id: str, new: str | None, *, expected: str | None
@@ -40,52 +71,184 @@ class Users(DictUserStore):
 
 @pytest.fixture
 def hashes(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """Count each argon2 computation."""
+    """Note each hash that is computed to its end, in whichever scheme."""
     computed: list[str] = []
-    verify, make = PasswordHasher.verify, PasswordHasher.hash
 
-    def counted_verify(self: Any, *args: Any) -> Any:
-        computed.append("verify")
-        return verify(self, *args)
+    def note(owner: Any, name: str) -> None:
+        compute = getattr(owner, name)
 
-    def counted_hash(self: Any, *args: Any) -> Any:
-        computed.append("hash")
-        return make(self, *args)
+        def noted(*args: Any, **kwargs: Any) -> Any:
+            try:
+                result = compute(*args, **kwargs)
+            except VerifyMismatchError:
+                computed.append(name)
+                raise
+            computed.append(name)
+            return result
 
-    monkeypatch.setattr(PasswordHasher, "verify", counted_verify)
-    monkeypatch.setattr(PasswordHasher, "hash", counted_hash)
+        monkeypatch.setattr(owner, name, noted)
+
+    note(PasswordHasher, "verify")
+    note(PasswordHasher, "hash")
+    note(hashlib, "scrypt")
+    note(hashlib, "pbkdf2_hmac")
     return computed
 
 
-FAILURES = {
+RIGHT = PASSWORDS["alice"]
+FAILURES: dict[str, tuple[str, str]] = {
     "wrong password": ("alice", "not her password"),
-    "unknown user": ("nobody", PASSWORDS["alice"]),
-    "disabled": ("closed", PASSWORDS["alice"]),
-    "disabled, wrong password": ("closed", "not the password"),
-    "no password": ("keyless", PASSWORDS["alice"]),
-    "unreadable hash": ("broken", PASSWORDS["alice"]),
-    "empty name": ("", PASSWORDS["alice"]),
-    "overlong name": ("a" * 5000, PASSWORDS["alice"]),
-    "control characters": ("ali\x00ce", PASSWORDS["alice"]),
-    "bidi": ("\u202ealice", PASSWORDS["alice"]),
+    "nearly right": ("alice", RIGHT[:-1]),
+    "right and more": ("alice", RIGHT + "\x00"),
+    "in capitals": ("alice", RIGHT.upper()),
     "empty password": ("alice", ""),
     "long password": ("alice", "x" * 9000),
+    "password of all planes": ("alice", "𝕒\U0010ffff\x00\u202e\ufeff"),
+    "its hash as the password": ("alice", password_hash("alice")),
+    "unknown user": ("nobody", RIGHT),
+    "disabled": ("closed", RIGHT),
+    "disabled, wrong password": ("closed", "not the password"),
+    "no password": ("keyless", RIGHT),
+    "no password, and none given": ("keyless", ""),
+    "scrypt": ("old", "wrong"),
+    "pbkdf2": ("older", "wrong"),
+    **{f"stored: {name}": (name, RIGHT) for name in UNREADABLE},
+    "clear text that is no hash": ("clear text", RIGHT),
+    "nothing for nothing": ("nothing", ""),
+    "empty name": ("", RIGHT),
+    "blank name": ("  ", RIGHT),
+    "name with a blank": ("alice ", RIGHT),
+    "longest name": ("a" * 128, RIGHT),
+    "overlong name": ("a" * 129, RIGHT),
+    "far too long": ("a" * 5000, RIGHT),
+    "all combining marks": ("e" + "\u0301" * 2000, RIGHT),
+    "NUL": ("ali\x00ce", RIGHT),
+    "newline": ("alice\n", RIGHT),
+    "bidi": ("\u202ealice", RIGHT),
+    "unassigned": ("\u0378", RIGHT),
+    "SQL": ("' OR 1=1 --", RIGHT),
+    "id instead of a name": ("u-alice", RIGHT),
+}
+MANY = {"TOKENAUTH_LOGIN_LIMITS": "1000 per minute"}
+
+
+@pytest.fixture(scope="module")
+def victim() -> FlaskClient:
+    return make_app(users=Users(), config=MANY).test_client()
+
+
+@pytest.fixture(scope="module")
+def unknown(victim: FlaskClient) -> tuple[str, bytes, str]:
+    """What a client sees that asks for an account that does not exist."""
+    body = {"username": "nobody", "password": "x"}
+    return seen(victim.post("/auth/login", json=body))
+
+
+def seen(answer: TestResponse) -> tuple[str, bytes, str]:
+    """Return all that a client sees of an answer."""
+    return answer.status, answer.data, str(answer.headers)
+
+
+@pytest.mark.parametrize("failure", FAILURES)
+def test_every_failed_login_looks_and_costs_the_same(
+    failure: str,
+    hashes: list[str],
+    victim: FlaskClient,
+    unknown: tuple[str, bytes, str],
+) -> None:
+    """Status, headers and body are byte-equal, and exactly one hash is computed."""
+    username, password = FAILURES[failure]
+    answer = victim.post(
+        "/auth/login", json={"username": username, "password": password}
+    )
+    assert_problem(answer, 401, "invalid_credentials")
+    assert hashes == [{"old": "scrypt", "older": "pbkdf2_hmac"}.get(username, "verify")]
+    assert seen(answer) == unknown
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'{"username": "alice", "password": "\\ud800"}',
+        b'{"username": "\\udfff", "password": "x"}',
+        b'{"username": "\xed\xa0\x80", "password": "x"}',
+        b'{"username": 5, "password": "x"}',
+        b'{"username": "alice", "password": null}',
+        b'{"username": "alice"}',
+    ],
+)
+def test_what_cannot_be_hashed_is_not_text(
+    body: bytes, hashes: list[str], victim: FlaskClient
+) -> None:
+    """A lone surrogate, or no text at all: refused before any account is looked at."""
+    answer = victim.post("/auth/login", data=body, content_type="application/json")
+    assert_problem(answer, 400, "invalid_request")
+    assert hashes == []
+
+
+REFUSED_CHANGES = {
+    "wrong password": ("alice", "not her password"),
+    "empty password": ("alice", ""),
+    "long password": ("alice", "x" * 9000),
+    "no password": ("keyless", RIGHT),
+    **{f"stored: {name}": (name, RIGHT) for name in UNREADABLE},
 }
 
 
-def test_every_failed_login_looks_and_costs_the_same(hashes: list[str]) -> None:
-    """Status, headers and body are byte-equal, and one hash is computed each time."""
-    client = make_app(users=Users()).test_client()
-    seen = set()
-    for username, password in FAILURES.values():
-        hashes.clear()
-        answer = client.post(
-            "/auth/login", json={"username": username, "password": password}
-        )
-        assert_problem(answer, 401, "invalid_credentials")
-        seen.add((answer.status, answer.data, str(answer.headers)))
-        assert hashes == ["verify"], username
-    assert len(seen) == 1
+@pytest.mark.parametrize("failure", REFUSED_CHANGES)
+def test_every_refused_change_looks_and_costs_the_same(
+    failure: str,
+    hashes: list[str],
+    victim: FlaskClient,
+    unknown: tuple[str, bytes, str],
+) -> None:
+    """The second entry point to a password (CVE-2025-13473): as strict as the first."""
+    username, current = REFUSED_CHANGES[failure]
+    headers = bearer(token_of(victim.application, username))
+    body = {"current_password": current, "new_password": "quite another phrase"}
+    answer = victim.post("/auth/password", headers=headers, json=body)
+    assert_problem(answer, 401, "invalid_credentials")
+    assert hashes == ["verify"]
+    assert seen(answer) == unknown
+
+
+def test_a_disabled_user_s_token_changes_nothing_and_costs_nothing(
+    hashes: list[str],
+) -> None:
+    """Whoever is not let in is not asked for a password either."""
+    users = Users()
+    client = make_app(users=users).test_client()
+    headers = bearer(token_of(client.application))
+    user = users.get("u-alice")
+    assert user is not None
+    user.is_active = False
+    body = {"current_password": RIGHT, "new_password": "quite another phrase"}
+    answer = client.post("/auth/password", headers=headers, json=body)
+    assert_problem(answer, 401, "token_revoked")
+    assert hashes == []
+
+
+@pytest.mark.parametrize(
+    ("username", "reason"),
+    [
+        ("nobody", "unknown user"),
+        ("alice", "wrong password"),
+        ("closed", "disabled"),
+        ("keyless", "no password"),
+        ("greedy", "stored hash of no supported scheme"),
+        ("bytes", "stored hash of no supported scheme"),
+    ],
+)
+def test_the_operator_is_told_what_the_client_is_not(
+    username: str, reason: str, victim: FlaskClient, caplog: pytest.LogCaptureFixture
+) -> None:
+    """One line of the log says why."""
+    caplog.set_level(logging.INFO, logger="tokenauth")
+    victim.post("/auth/login", json={"username": username, "password": "wrong"})
+    (record,) = caplog.records
+    assert f'reason="{reason}"' in record.message
+    # A name that is nobody's may be a password in the wrong field.
+    assert (f'account="{username}"' in record.message) == (username != "nobody")
 
 
 @pytest.mark.parametrize("spelling", ["alice", "ALICE", "Ａｌｉｃｅ"])
@@ -132,6 +295,32 @@ def test_a_failed_upgrade_does_not_fail_the_login() -> None:
     users.is_down = True
     log_in(make_app(users=users).test_client())
     assert user.password_hash.startswith("scrypt")
+    users.is_down = False
+    log_in(make_app(users=users).test_client())
+    assert user.password_hash.startswith("$argon2id")
+
+
+class ReadOnly(Users):
+    """A store whose own error says what it was asked to write, as SQLAlchemy's does."""
+
+    def set_password_hash(
+        self, user_id: str, new: str | None, *, expected: str | None
+    ) -> bool:
+        raise OSError(f"read-only: {new}, {expected}")
+
+
+def test_a_read_only_table_of_users_still_logs_them_in(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """Whatever the store raises; its words, which quote the hash, are not logged."""
+    users = ReadOnly()
+    user = users.get("u-alice")
+    assert user is not None
+    user.password_hash = generate_password_hash(PASSWORDS["alice"], "scrypt:1024:8:1")
+    log_in(make_app(users=users).test_client())
+    assert "a password hash could not be upgraded: OSError" in caplog.text
+    assert "scrypt" not in caplog.text
+    assert "$argon2id" not in caplog.text
 
 
 class ChangedMeanwhile(DictUserStore):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Generator, Iterable
 from contextlib import contextmanager
+from dataclasses import replace
 
 from blinker import NamedSignal
 
@@ -263,7 +264,7 @@ class Authority(Secretive):
         scopes = session.scopes & scopes_of(user)
         renewed = self._start(user, scopes, session.label, session.client)
         with self._ended_on_refusal(renewed):
-            self._credentials.prove_again(proof._replace(password_hash=new_hash), new)
+            self._credentials.prove_again(replace(proof, password_hash=new_hash), new)
         return self._mint.pair(renewed, user, renewed.created_at)
 
     def _start(

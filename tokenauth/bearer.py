@@ -22,8 +22,8 @@ _MAX_HEADER_LENGTH = 2 * MAX_TOKEN_LENGTH
 # dot have no character in common, so matching is linear.
 _TOKEN = re.compile(r"[A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]+)+", re.ASCII)
 
-# RFC 6750 section 3: the characters that an attribute of the challenge may have.
-QUOTABLE = re.compile(r"[\x20-\x21\x23-\x5b\x5d-\x7e]*", re.ASCII)
+# RFC 6750 section 3: what no attribute of the challenge may hold.
+UNQUOTABLE = re.compile(r"[^\x20-\x21\x23-\x5b\x5d-\x7e]")
 
 
 def is_token(text: str) -> bool:
@@ -50,15 +50,16 @@ def read_header(text: str | None) -> str | None:
     """
     if not text:
         return None
-    if len(text) > _MAX_HEADER_LENGTH:
-        _refuse_long(text[:_MAX_HEADER_LENGTH])
-        return None
-    scheme, _, rest = text.strip(" ").partition(" ")
+    is_long = len(text) > _MAX_HEADER_LENGTH
+    shown = text[:_MAX_HEADER_LENGTH].strip(" ")
+    if "," in shown:
+        _refuse_joined(shown)
+    scheme, _, rest = shown.partition(" ")
     if scheme[:7].lower() == "bearer":
+        if is_long:
+            raise TokenInvalidError
         return read_token(rest.lstrip(" "))
-    if "," in text:
-        _refuse_joined(text)
-    return scheme if not rest and is_token(scheme) else None
+    return scheme if not rest and not is_long and is_token(scheme) else None
 
 
 def read_token(text: str) -> str:
@@ -67,32 +68,34 @@ def read_token(text: str) -> str:
     Raises:
         TokenMissingError: it is empty.
         TokenInvalidError: it is too long or not of a token's form.
-        AmbiguousTokenError: it holds a comma, so it is several headers joined.
     """
     if is_token(text):
         return text
-    if not text:
-        raise TokenMissingError
-    if "," in text[:MAX_TOKEN_LENGTH]:
-        raise AmbiguousTokenError
-    raise TokenInvalidError
-
-
-def _refuse_long(text: str) -> None:
-    """Refuse a header that no token of ours needs, if it is addressed to us at all."""
-    scheme, _, rest = text.strip(" ").partition(" ")
-    if scheme[:7].lower() == "bearer":
-        read_token(rest.lstrip(" "))
-        raise TokenInvalidError
-    _refuse_joined(text)
+    raise TokenInvalidError if text else TokenMissingError
 
 
 def _refuse_joined(text: str) -> None:
-    """Refuse a list of headers one of which is ours (RFC 9110 section 5.3)."""
-    for part in text.split(","):
-        scheme, _, rest = part.strip(" ").partition(" ")
-        if scheme.lower() == "bearer" or (not rest and is_token(scheme)):
-            raise AmbiguousTokenError
+    """Refuse a list of headers one of which is ours (RFC 9110 section 5.3).
+
+    A comma alone makes no list: a token that was tampered with may hold one, too.
+    """
+    parts = text.split(",")
+    is_list = any(" " in part for part in parts[1:]) or sum(map(_is_whole, parts)) > 1
+    if is_list and any(map(_is_ours, parts)):
+        raise AmbiguousTokenError
+
+
+def _is_ours(part: str) -> bool:
+    scheme, _, rest = part.strip(" ").partition(" ")
+    return scheme.lower() == "bearer" or (not rest and is_token(scheme))
+
+
+def _is_whole(part: str) -> bool:
+    """Whether a part is credentials by itself, ours or another scheme's."""
+    scheme, _, rest = part.strip(" ").partition(" ")
+    if scheme.lower() == "bearer":
+        return is_token(rest.lstrip(" "))
+    return bool(rest) or is_token(scheme)
 
 
 def challenge(realm: str, error: AuthError) -> str | None:
@@ -110,8 +113,9 @@ def challenge(realm: str, error: AuthError) -> str | None:
     attributes = {"realm": realm}
     if error.challenge:
         attributes["error"] = error.challenge
-        attributes["error_description"] = error.detail.replace('"', "'")
+        attributes["error_description"] = error.detail
     for name in ("scope", "max_age"):
         if (value := getattr(error, name, None)) is not None:
             attributes[name] = str(value)
-    return "Bearer " + ", ".join(f'{k}="{v}"' for k, v in attributes.items())
+    quotable = ((name, UNQUOTABLE.sub("'", v)) for name, v in attributes.items())
+    return "Bearer " + ", ".join(f'{name}="{value}"' for name, value in quotable)

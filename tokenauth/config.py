@@ -7,33 +7,15 @@ that could be a secret.
 from __future__ import annotations
 
 import difflib
-import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import timedelta
-from typing import Any, Final, cast
+from typing import Any, Final
 
-from .bearer import QUOTABLE
 from .errors import ConfigurationError
+from .keys import secret_keys
 from .passwords import MAX_COST, MAX_WORK, Argon2Cost, is_bearable, is_strong_enough
 from .secrecy import Secretive
-
-MIN_KEY_BYTES: Final = 32
-"""Shortest secret key: as long as the hash's output (RFC 7518 section 3.2)."""
-
-# Keys printed in documentation or shipped as defaults: public, so no secret.
-_EXAMPLE_KEYS: Final = frozenset(
-    {
-        b"192b9bdd22ab9ed4d12e236c78afcb9a393ec15f71bbf5dc987d54727823bcbf",
-        b"pf9Wkove4IKEAXvy-cQkeDPhv9Cb3Ag-wyJILbq_dFw",
-        b"CHANGE_ME_TO_A_COMPLEX_RANDOM_SECRET",
-        b"YOUR_OWN_RANDOM_GENERATED_SECRET_KEY",
-        b"09d25e094faa6ca2556c818166b7a9563b93f7099f6f0f4caa6cf63b88e8d3e7",
-        b"your-256-bit-secret-your-256-bit-secret",
-        b"a-string-secret-at-least-256-bits-long",
-    }
-)
-_NEW_KEY: Final = "Make one with 'flask auth new-secret'."
+from .values import Reader
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, repr=False)
@@ -102,9 +84,10 @@ def load(config: Mapping[str, Any], app_name: str) -> Settings:
             "LOGIN_DISABLED opens every protected view: remove it. It is accepted in "
             "tests only, where TESTING is set."
         )
-    read = _Reader(config)
+    read = Reader(config)
+    shortest = read.count("PASSWORD_MIN_LENGTH", 8)
     return Settings(
-        secret_keys=_secret_keys(config),
+        secret_keys=secret_keys(config),
         url_prefix=read.path("URL_PREFIX", "/auth"),
         realm=read.realm("REALM", app_name),
         docs=read.flag("DOCS", default=True),
@@ -117,8 +100,8 @@ def load(config: Mapping[str, Any], app_name: str) -> Settings:
         users_url=read.optional_text("USERS_URL"),
         session_url=read.text("SESSION_URL", "memory://"),
         query_param=read.optional_text("QUERY_PARAM"),
-        password_min_length=read.count("PASSWORD_MIN_LENGTH", 8),
-        password_max_length=read.count("PASSWORD_MAX_LENGTH", 1024),
+        password_min_length=shortest,
+        password_max_length=read.count("PASSWORD_MAX_LENGTH", 1024, at_least=shortest),
         password_breach_check=read.function("PASSWORD_BREACH_CHECK"),
         password_concurrency=read.count("PASSWORD_CONCURRENCY", 1),
         argon2=_argon2_cost(read, testing=bool(config.get("TESTING"))),
@@ -164,48 +147,7 @@ def _refuse_unknown(config: Mapping[str, Any]) -> None:
             raise ConfigurationError(f"{key} is unknown. Did you mean {near}?")
 
 
-def _secret_keys(config: Mapping[str, Any]) -> tuple[bytes, ...]:
-    """Return the secrets, oldest first, as itsdangerous wants them."""
-    prefix = "TOKENAUTH_" if config.get("TOKENAUTH_SECRET_KEY") is not None else ""
-    newest = _secret_key(f"{prefix}SECRET_KEY", config.get(f"{prefix}SECRET_KEY"))
-    name = "TOKENAUTH_SECRET_KEY_FALLBACKS"
-    if config.get(name) is None:
-        name = f"{prefix}SECRET_KEY_FALLBACKS"
-    fallbacks = config.get(name)
-    if fallbacks is None:
-        fallbacks = []
-    if not isinstance(fallbacks, list | tuple):
-        raise ConfigurationError(
-            f"{name} must be a list of keys, oldest first, not "
-            f"{type(fallbacks).__name__}."
-        )
-    older = (_secret_key(f"{name}[{i}]", key) for i, key in enumerate(fallbacks))
-    return (*older, newest)
-
-
-def _secret_key(name: str, key: object) -> bytes:
-    if key is None:
-        raise ConfigurationError(f"{name} is not set. {_NEW_KEY}")
-    if not isinstance(key, str | bytes):
-        raise ConfigurationError(
-            f"{name} must be text or bytes, not {type(key).__name__}. {_NEW_KEY}"
-        )
-    raw = key.encode(errors="surrogatepass") if isinstance(key, str) else key
-    if not raw.strip():
-        raise ConfigurationError(f"{name} is empty. {_NEW_KEY}")
-    if len(raw) < MIN_KEY_BYTES:
-        raise ConfigurationError(
-            f"{name} has {len(raw)} bytes; at least {MIN_KEY_BYTES} are needed. "
-            f"{_NEW_KEY}"
-        )
-    if len(set(raw)) == 1:
-        raise ConfigurationError(f"{name} is one character repeated. {_NEW_KEY}")
-    if raw.strip() in _EXAMPLE_KEYS or raw.startswith(b"django-insecure-"):
-        raise ConfigurationError(f"{name} is a published example key. {_NEW_KEY}")
-    return raw
-
-
-def _limits_url(read: _Reader) -> str:
+def _limits_url(read: Reader) -> str:
     """Return where attempts are counted by default: with the sessions, if on Redis."""
     url = read.text("SESSION_URL", "memory://")
     if url.startswith("unix://"):  # the limits library has its own name for it
@@ -213,7 +155,7 @@ def _limits_url(read: _Reader) -> str:
     return url if url.startswith(("redis://", "rediss://")) else "memory://"
 
 
-def _argon2_cost(read: _Reader, *, testing: bool) -> Argon2Cost:
+def _argon2_cost(read: Reader, *, testing: bool) -> Argon2Cost:
     default = Argon2Cost()
     cost = Argon2Cost(
         memory=read.count("ARGON2_MEMORY_COST", default.memory),
@@ -233,111 +175,3 @@ def _argon2_cost(read: _Reader, *, testing: bool) -> Argon2Cost:
             f"{MAX_COST.parallelism} and an eighth of the memory cost."
         )
     return cost
-
-
-class _Reader:
-    """Reads one `TOKENAUTH_*` value at a time, or refuses it by name."""
-
-    def __init__(self, config: Mapping[str, Any]) -> None:
-        self._config = config
-
-    def _get(self, name: str, default: Any) -> tuple[str, Any]:
-        key = f"TOKENAUTH_{name}"
-        value = self._config.get(key)
-        return key, default if value is None else value
-
-    def duration(self, name: str, default: float) -> float:
-        """Seconds, zero allowed."""
-        key, value = self._get(name, default)
-        if isinstance(value, timedelta):
-            value = value.total_seconds()
-        if isinstance(value, bool) or not isinstance(value, int | float):
-            raise ConfigurationError(
-                f"{key} must be a number of seconds or a timedelta, not "
-                f"{type(value).__name__}."
-            )
-        if not 0 <= value <= _MAX_DURATION:  # nor is NaN
-            raise ConfigurationError(
-                f"{key} must be a finite number of seconds, not negative and at most "
-                f"{_MAX_DURATION} (100 years)."
-            )
-        return value
-
-    def lifetime(self, name: str, default: float) -> float:
-        """Seconds, at least one."""
-        value = self.duration(name, default)
-        if value < 1:
-            raise ConfigurationError(f"TOKENAUTH_{name} must be at least one second.")
-        return value
-
-    def count(self, name: str, default: int) -> int:
-        """A whole number, at least one."""
-        key, value = self._get(name, default)
-        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-            raise ConfigurationError(f"{key} must be a whole number, at least 1.")
-        return value
-
-    def flag(self, name: str, *, default: bool) -> bool:
-        """True or False, and nothing that only reads like it."""
-        key, value = self._get(name, default)
-        if not isinstance(value, bool):
-            raise ConfigurationError(
-                f"{key} must be True or False (in the environment: true or false)."
-            )
-        return value
-
-    def text(self, name: str, default: str) -> str:
-        """A text that is not empty."""
-        key, value = self._get(name, default)
-        if not isinstance(value, str) or not value.strip():
-            raise ConfigurationError(f"{key} must be a text that is not empty.")
-        return value
-
-    def texts(self, name: str, default: str) -> str:
-        """A text that is not empty, or a list of them, joined by semicolons."""
-        key, value = self._get(name, default)
-        parts = value if isinstance(value, list | tuple) else [value]
-        if not parts or not all(isinstance(p, str) and p.strip() for p in parts):
-            raise ConfigurationError(f"{key} must be a text, or a list of texts.")
-        return ";".join(parts)
-
-    def function(self, name: str) -> Callable[[str], bool] | None:
-        """A function of one text that says yes or no, or None."""
-        key, value = self._get(name, None)
-        if value is not None and not callable(value):
-            raise ConfigurationError(
-                f"{key} must be a function that takes a password and returns whether "
-                f"it is known from a breach, not {type(value).__name__}."
-            )
-        return cast("Callable[[str], bool] | None", value)
-
-    def path(self, name: str, default: str) -> str:
-        """A URL prefix: one leading slash, none at the end."""
-        value = self.text(name, default)
-        if not _PATH.fullmatch(value):
-            raise ConfigurationError(
-                f"TOKENAUTH_{name} must be a path of letters, digits and '-._~' that "
-                "begins with one '/' and does not end with one, for example '/auth'."
-            )
-        return value
-
-    def realm(self, name: str, default: str) -> str:
-        """A text that can be quoted in a challenge (RFC 6750 section 3)."""
-        value = self.text(name, default)
-        if not QUOTABLE.fullmatch(value):
-            raise ConfigurationError(
-                f"TOKENAUTH_{name} must be printable ASCII without quotes and "
-                "backslashes: it is sent in the WWW-Authenticate header."
-            )
-        return value
-
-    def optional_text(self, name: str) -> str | None:
-        """A text that is not empty, or None."""
-        _, value = self._get(name, None)
-        return None if value is None else self.text(name, "")
-
-
-_MAX_DURATION: Final = 100 * 365 * 86400
-
-# RFC 3986 section 2.3; "<" would begin a variable of Werkzeug's.
-_PATH: Final = re.compile(r"(?:/[A-Za-z0-9._~-]+)+", re.ASCII)

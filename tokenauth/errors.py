@@ -35,7 +35,9 @@ class AuthError(Exception):
 
     def __init__(self, detail: str | None = None) -> None:
         self.detail = detail or self.description
-        super().__init__(self.detail)
+
+    def __str__(self) -> str:
+        return self.detail
 
 
 class TokenError(AuthError):

@@ -40,7 +40,10 @@ _MAX_LOGGED_LENGTH: Final = 128
 
 
 class Event(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """One security decision: who, when, from where. It never holds a secret.
+    """One security decision: who, when, from where.
+
+    It holds no secret but what somebody typed into the wrong field: an `account`
+    without a `user_id` may be a password, and is not logged.
 
     Attributes:
         at: When, in seconds since the epoch (UTC).
@@ -88,8 +91,14 @@ def send(signal: NamedSignal, sender: object, event: Event) -> None:
 
 
 def describe(signal: NamedSignal, event: Event) -> str:
-    """Return one line of plain ASCII; what a client sent is escaped and cut short."""
+    """Return one line of plain ASCII; what a client sent is escaped and cut short.
+
+    A name that is nobody's, as far as is known, is left out: people type their
+    password into that field.
+    """
     details: dict[str, Any] = msgspec.structs.asdict(event)
+    if event.user_id is None:
+        del details["account"]
     shown = (
         f"{name}={json.dumps(value[:_MAX_LOGGED_LENGTH])}"
         for name, value in details.items()

@@ -7,6 +7,7 @@ received: not normalised, not truncated.
 from __future__ import annotations
 
 import base64
+import binascii
 import re
 import secrets
 from dataclasses import dataclass
@@ -55,9 +56,22 @@ MAX_COST: Final = Argon2Cost(memory=1 << 18, time=64, parallelism=64)
 MAX_WORK: Final = 1 << 20
 _MAX_PBKDF2_ITERATIONS: Final = 4_000_000
 
-_SCRYPT = re.compile(r"scrypt(?::(\d{1,9}):(\d{1,9}):(\d{1,9}))?\$[^$]+\$[0-9a-f]+")
+# What passes here is computed to its end. A hash that its scheme refuses half-way would
+# take less time than others, and so tell that the account exists.
+_ARGON2 = re.compile(
+    r"\$argon2(?:id|i|d)(?:\$v=(?:16|19))?"
+    r"\$m=([1-9]\d{0,8}),t=([1-9]\d{0,8}),p=([1-9]\d{0,8})"
+    r"\$([A-Za-z0-9+/]+)\$([A-Za-z0-9+/]+)",
+    re.ASCII,
+)
+_WERKZEUG_TAIL = r"\$[!-#%-~]+\$[0-9a-f]+"
+_SCRYPT = re.compile(
+    rf"scrypt(?::([1-9]\d{{0,8}}):([1-9]\d{{0,8}}):([1-9]\d{{0,8}}))?{_WERKZEUG_TAIL}",
+    re.ASCII,
+)
 _PBKDF2 = re.compile(
-    r"pbkdf2:(?:sha1|sha224|sha256|sha384|sha512)(?::(\d{1,9}))?\$[^$]+\$[0-9a-f]+"
+    rf"pbkdf2:(?:sha1|sha224|sha256|sha384|sha512)(?::([1-9]\d{{0,8}}))?{_WERKZEUG_TAIL}",
+    re.ASCII,
 )
 
 
@@ -91,9 +105,15 @@ def hash_password(password: str, cost: Argon2Cost | None = None) -> str:
     return _argon2(cost or Argon2Cost()).hash(_encode(password))
 
 
-def is_supported(stored: str) -> bool:
-    """Whether a stored hash is of a known scheme and asks for a bearable cost."""
-    return _argon2_cost(stored) is not None or _is_werkzeug(stored)
+def is_supported(stored: object) -> bool:
+    """Whether a stored hash is of a known scheme and asks for a bearable cost.
+
+    Args:
+        stored: What a store holds; that it is text at all is the store's promise.
+    """
+    return isinstance(stored, str) and (
+        _argon2_cost(stored) is not None or _is_werkzeug(stored)
+    )
 
 
 def needs_upgrade(stored: str, cost: Argon2Cost) -> bool:
@@ -161,23 +181,42 @@ def _argon2(cost: Argon2Cost) -> argon2.PasswordHasher:
 
 def _argon2_cost(stored: str) -> Argon2Cost | None:
     """Return what a stored argon2 hash asks for, or None when it is none we compute."""
-    import argon2
-
-    try:
-        asked = argon2.extract_parameters(stored)
-    except (argon2.exceptions.InvalidHashError, ValueError):
+    match = _ARGON2.fullmatch(stored)
+    if match is None or not (_is_base64(match[4], 8) and _is_base64(match[5], 4)):
         return None
-    cost = Argon2Cost(asked.memory_cost, asked.time_cost, asked.parallelism)
+    cost = Argon2Cost(*(int(group) for group in match.groups()[:3]))
     return cost if is_bearable(cost) else None
+
+
+def _is_base64(text: str, min_size: int) -> bool:
+    """Whether a text is what encoding at least so many bytes gives, unpadded."""
+    try:
+        raw = base64.b64decode(text + "=" * (-len(text) % 4), validate=True)
+    except binascii.Error:
+        return False
+    return len(raw) >= min_size and base64.b64encode(raw).decode().rstrip("=") == text
 
 
 def _is_werkzeug(stored: str) -> bool:
     if match := _PBKDF2.fullmatch(stored):
         return int(match[1] or 1) <= _MAX_PBKDF2_ITERATIONS
     if match := _SCRYPT.fullmatch(stored):
-        n, r, p = (int(group or 1) for group in match.groups())
-        return 128 * n * r <= MAX_COST.memory * 1024 and p <= MAX_COST.parallelism
+        return match[1] is None or _is_scrypt(*(int(group) for group in match.groups()))
     return False
+
+
+def _is_scrypt(n: int, r: int, p: int) -> bool:
+    """Whether these parameters are scrypt's (RFC 7914 section 6), and bearable.
+
+    Below 128 Werkzeug grants less memory than OpenSSL asks for.
+    """
+    block = 128 * r
+    return (
+        n.bit_count() == 1
+        and 128 <= n < 1 << (block // 8)
+        and block * n <= MAX_COST.memory * 1024
+        and block * n * p <= MAX_WORK * 1024
+    )
 
 
 def _encode(password: str) -> bytes:

@@ -93,7 +93,7 @@ class Story:
     def __init__(self, service: Service) -> None:
         self.clock = Clock()
         self.service, self.users = service, service.stores.users
-        self.fault: Fault = lambda call: call()  # a start finds its stores sound
+        self.fault = Fault(at=0, mode="refuses")  # a start finds its stores sound
         faulty = Stores(
             proxied(service.stores.users, self._around),
             proxied(service.stores.sessions, self._around),

@@ -1,0 +1,187 @@
+"""Every failure as a type, and every type as an answer."""
+
+from __future__ import annotations
+
+import inspect
+import pickle
+from collections.abc import Callable
+
+import pytest
+from flask import Flask
+
+import tokenauth
+from tests.grammar import PROBLEMS
+from tests.kit import assert_problem, make_app
+from tokenauth import AuthError, errors
+from tokenauth.errors import (
+    AmbiguousTokenError,
+    ConfigurationError,
+    FreshLoginRequiredError,
+    InsufficientScopeError,
+    InvalidRequestError,
+    MethodNotAllowedError,
+    OverloadedError,
+    PasswordRefusedError,
+    RetryLaterError,
+    StoreUnavailableError,
+    TokenError,
+    TokenExpiredError,
+    TokenInvalidError,
+    TokenMissingError,
+    TokenRevokedError,
+    TooManyAttemptsError,
+    UnsupportedMediaTypeError,
+)
+
+ARGUMENTS: dict[type[AuthError], tuple[object, ...]] = {
+    InsufficientScopeError: (frozenset({"read"}),),
+    PasswordRefusedError: ("common", "Use another one."),
+    MethodNotAllowedError: (["POST", "GET"],),
+    UnsupportedMediaTypeError: ("application/json",),
+}
+
+
+def subclasses(base: type[AuthError]) -> set[type[AuthError]]:
+    below = {each for child in base.__subclasses__() for each in subclasses(child)}
+    return {base} | below
+
+
+# A base is a name to catch, and is never raised.
+BASES = {AuthError, TokenError, RetryLaterError}
+RAISED = sorted(
+    (
+        each
+        for each in subclasses(AuthError) - BASES
+        if each.__module__ == errors.__name__
+    ),
+    key=lambda each: each.__name__,
+)
+
+
+def make(error: type[AuthError]) -> AuthError:
+    construct: Callable[..., AuthError] = error
+    return construct(*ARGUMENTS.get(error, ()))
+
+
+@pytest.mark.parametrize("error", RAISED)
+def test_every_error_is_of_the_contract(error: type[AuthError]) -> None:
+    """Its code, status and challenge are those that clients rely on."""
+    status, challenge = PROBLEMS[error.code]
+    made = make(error)
+    assert made.status == status
+    assert made.challenge in {challenge, error.code}
+    assert made.title[0].isupper()
+    assert made.detail[0].isupper()
+    assert made.detail.endswith(".")
+    assert str(made) == made.detail
+
+
+def test_the_contract_has_an_error_for_every_code() -> None:
+    """And no code stands for two outcomes: whoever shares one is of one family."""
+    assert {error.code for error in RAISED} == set(PROBLEMS)
+    for error in RAISED:
+        family = [each for each in RAISED if each.code == error.code]
+        assert len(family) == 1 or any(
+            all(issubclass(each, head) for each in family) for head in family
+        )
+
+
+def test_the_names_say_what_they_are() -> None:
+    """All are errors; one base catches all, one all that a token can cause."""
+    for error in RAISED:
+        assert error.__name__.endswith("Error")
+        assert issubclass(error, AuthError)
+    for token_error in (
+        TokenMissingError,
+        TokenInvalidError,
+        TokenExpiredError,
+        TokenRevokedError,
+    ):
+        assert issubclass(token_error, TokenError)
+    for later in (TooManyAttemptsError, OverloadedError, StoreUnavailableError):
+        assert issubclass(later, RetryLaterError)
+    assert issubclass(AmbiguousTokenError, InvalidRequestError)
+
+
+def test_a_mistake_at_start_is_no_answer() -> None:
+    """It stops the start: no handler of requests may catch it."""
+    assert issubclass(ConfigurationError, RuntimeError)
+    assert not issubclass(ConfigurationError, AuthError)
+
+
+def test_the_public_errors_are_exported() -> None:
+    """What an application may want to catch is one import away."""
+    exported = {
+        value
+        for value in vars(tokenauth).values()
+        if inspect.isclass(value) and issubclass(value, AuthError)
+    }
+    assert exported >= BASES - {RetryLaterError}
+    assert {error.code for error in exported - BASES} >= {
+        *(code for code, (status, _) in PROBLEMS.items() if status in {401, 403, 503}),
+        *("invalid_grant", "invalid_request", "invalid_scope", "password_refused"),
+        "too_many_attempts",
+    }
+
+
+@pytest.mark.parametrize("seconds", [-5, 0, 1, 90])
+def test_a_retry_is_never_at_once(seconds: int) -> None:
+    """`Retry-After: 0` would call every client back in the same moment."""
+    assert OverloadedError(seconds).retry_after == max(1, seconds)
+    assert OverloadedError().retry_after == 1
+
+
+def test_details_say_what_was_asked_for() -> None:
+    """The scopes in a fixed order, the age, the methods, the header."""
+    assert InsufficientScopeError(frozenset({"b", "a"})).scope == "a b"
+    assert "300 seconds" in FreshLoginRequiredError(300).detail
+    assert FreshLoginRequiredError().detail == FreshLoginRequiredError.description
+    assert MethodNotAllowedError(["POST", "GET"]).allow == "GET, POST"
+    assert "'Content-Type: text/csv'" in UnsupportedMediaTypeError("text/csv").detail
+    assert TokenInvalidError("In short.").detail == "In short."
+    assert TokenInvalidError("").detail == TokenInvalidError.description
+
+
+def test_the_operator_s_reason_is_not_the_client_s() -> None:
+    """What a store says stays here."""
+    error = StoreUnavailableError(reason="connection to 10.0.0.7 refused")
+    assert error.reason == "connection to 10.0.0.7 refused"
+    assert "10.0.0.7" not in str(error)
+    assert "10.0.0.7" not in repr(error)
+
+
+@pytest.fixture(scope="module")
+def raising_app() -> Flask:
+    """An application whose views raise each of the errors."""
+    app = make_app(config={"PROPAGATE_EXCEPTIONS": False})
+
+    @app.route("/raise/<name>", methods=["GET", "POST"])
+    def raise_one(name: str) -> str:
+        raise make(getattr(errors, name))
+
+    return app
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD", "POST"])
+@pytest.mark.parametrize("error", RAISED)
+def test_raised_in_any_view_it_is_answered(
+    error: type[AuthError], method: str, raising_app: Flask
+) -> None:
+    """The problem document and the challenge of its code, from any view."""
+    path = f"/raise/{error.__name__}"
+    answer = raising_app.test_client().open(path, method=method)
+    assert answer.status_code == error.status
+    assert answer.mimetype == "application/problem+json"
+    if method != "HEAD":
+        assert_problem(answer, error.status, error.code)
+        assert answer.get_json()["title"] == error.title
+
+
+@pytest.mark.parametrize("error", RAISED)
+def test_an_error_can_be_carried_to_another_process(error: type[AuthError]) -> None:
+    """It comes back as what it was: a pool of workers raises it as its own."""
+    made = make(error)
+    copy = pickle.loads(pickle.dumps(made))  # noqa: S301 # our own pickle
+    assert type(copy) is error
+    assert vars(copy) == vars(made)
+    assert str(copy) == made.detail
