@@ -9,6 +9,10 @@ from hypothesis import settings
 
 from tests.kit import Clock, make_app
 
+# How long an example takes says more about the machine than about the code.
+settings.register_profile("tests", deadline=None)
+settings.load_profile("tests")
+
 pytest_plugins = ["tests.servers"]
 
 # No test fails because the machine is busy.

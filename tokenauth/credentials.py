@@ -15,7 +15,7 @@ from .errors import (
     StoreUnavailableError,
     TooManyAttemptsError,
 )
-from .events import LOGGER, Emit
+from .events import Emit
 from .gate import Gate
 from .passwords import Argon2Cost
 from .policy import PasswordPolicy
@@ -112,7 +112,7 @@ class Credentials:
         user = self.active_user(proof.user.get_id())
         if user.password_hash == proof.password_hash:
             return proof._replace(user=user)
-        return self._verify(user, self._stored_hash(user), proof.attempt, password)
+        return self._prove(user, proof.attempt, password)
 
     def active_user(self, user_id: str) -> UserRecord:
         """Return the user with this id as the store has it now.
@@ -122,6 +122,8 @@ class Credentials:
         """
         user = self._users.get(user_id)
         if user is None or not user.is_active:
+            reason = "unknown_user" if user is None else "disabled"
+            self._emit(events.login_failed, user_id=user_id, reason=reason)
             raise InvalidCredentialsError
         return user
 
@@ -139,8 +141,12 @@ class Credentials:
                 self._hash(password, proof.attempt),
                 expected=proof.password_hash,
             )
-        except (StoreUnavailableError, OverloadedError) as error:
-            LOGGER.warning("a password hash could not be upgraded: %s", error.code)
+        except OverloadedError:
+            pass
+        except StoreUnavailableError as error:
+            self._emit(
+                events.store_failed, user_id=proof.user.get_id(), reason=error.code
+            )
 
     def hash_new(self, password: str, proof: Proof) -> str:
         """Return the hash to store for the new password of a user who proved the old.
@@ -207,12 +213,12 @@ class Credentials:
     def _reason(self, user: UserRecord | None, stored: str) -> str:
         """Say for the operator why a login failed; the client is never told."""
         if user is None:
-            return "unknown user"
+            return "unknown_user"
+        if not user.is_active:
+            return "disabled"
         if user.password_hash is None:
-            return "no password"
-        if stored is self._dummy:
-            return "stored hash of no supported scheme"
-        return "wrong password" if user.is_active else "disabled"
+            return "no_password"
+        return "unsupported_hash" if stored is self._dummy else "wrong_password"
 
     def _hash(self, password: str, attempt: Attempt) -> str:
         return self._compute(

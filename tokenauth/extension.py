@@ -11,7 +11,7 @@ from flask import Flask, has_request_context
 from . import api, assembly, routes, schemas, sessionless, state
 from .errors import ConfigurationError
 from .events import LOGGER
-from .login import TokenLoginManager
+from .login import TokenLoginManager, announced
 from .mint import TokenPair
 from .provision import watch_processes
 from .sessions import SessionStore
@@ -85,6 +85,7 @@ class TokenAuth:
         sessionless.join(app)
         routes.register(app, rooms.settings.url_prefix)
 
+    @announced
     def login(
         self,
         user: UserRecord,
@@ -111,6 +112,7 @@ class TokenAuth:
             user, scopes=scopes, label=label, client=client
         )
 
+    @announced
     def verify(self, token: str) -> Claims:
         """Return what a token says, after the whole check that a request gets.
 
@@ -128,6 +130,7 @@ class TokenAuth:
         current.personal.note_use(identity.session)
         return identity.claims
 
+    @announced
     def issue_once(
         self, purpose: str, user: UserRecord, max_age: float | timedelta
     ) -> str:
@@ -149,6 +152,7 @@ class TokenAuth:
         """
         return state.current().once.issue(purpose, user, max_age)
 
+    @announced
     def redeem(self, purpose: str, token: str) -> UserRecord:
         """Return whose token this is, and end it: of any number of uses one succeeds.
 
@@ -162,6 +166,7 @@ class TokenAuth:
         """
         return state.current().once.redeem(purpose, token)
 
+    @announced
     def revoke_session(self, session_id: str) -> bool:
         """End a session at once, with all its tokens.
 
@@ -173,6 +178,7 @@ class TokenAuth:
         """
         return state.current().authority.revoke_session(session_id)
 
+    @announced
     def revoke_user(self, user_id: str) -> int:
         """End all sessions of a user at once, with all their tokens.
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from flask import Blueprint, Flask, Response, request
 from werkzeug.exceptions import MethodNotAllowed, NotFound
 
-from . import api, state, token_api
+from . import api, login, state, token_api
 from .errors import AuthError, MethodNotAllowedError, NotFoundError
 from .responses import Problem, answer
 
@@ -39,7 +39,7 @@ def register(app: Flask, url_prefix: str) -> None:
     for method, path, view in ROUTES:
         # Neither merged nor trailing slashes: no address of ours answers 3xx.
         blueprint.add_url_rule(
-            path, view_func=view, methods=[method], merge_slashes=False
+            path, view_func=login.announced(view), methods=[method], merge_slashes=False
         )
     app.register_blueprint(blueprint)
     _exempt_from_csrf(app, blueprint)
