@@ -34,6 +34,21 @@ token_redeemed: Final = _signals.signal("token-redeemed")
 token_refused: Final = _signals.signal("token-refused")
 store_failed: Final = _signals.signal("store-failed")
 
+SIGNALS: Final = (
+    login_succeeded,
+    login_failed,
+    attempts_limited,
+    session_refreshed,
+    refresh_reused,
+    session_revoked,
+    password_changed,
+    token_created,
+    token_redeemed,
+    token_refused,
+    store_failed,
+)
+"""All of them."""
+
 # What an operator should look at; the rest is the normal course of things.
 _WARNINGS: Final = frozenset({attempts_limited, refresh_reused, store_failed})
 
