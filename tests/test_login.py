@@ -724,3 +724,17 @@ def test_a_manager_that_takes_our_place_is_refused(app: Flask) -> None:
         ConfigurationError, match=r"register its user_loader on 'auth\."
     ):
         app.test_client().get("/public")
+
+
+def test_a_url_that_is_not_utf_8_is_the_client_s_mistake() -> None:
+    """Found by fuzzing: Werkzeug decodes a query strictly, which was a 500."""
+    app = make_app(config={"TOKENAUTH_QUERY_PARAM": "token"})
+    client = app.test_client()
+    headers = bearer(log_in(client)["access_token"])
+    environ = {"QUERY_STRING": "\xf9"}
+    for method, path in [("GET", "/protected"), ("DELETE", "/auth/sessions")]:
+        answer = client.open(
+            path, method=method, headers=headers, environ_overrides=environ
+        )
+        assert_problem(answer, 400, "invalid_request")
+    assert client.get("/protected", headers=headers).status_code == 200
