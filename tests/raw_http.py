@@ -42,7 +42,7 @@ class Answer(NamedTuple):
 
 
 def exchange(
-    port: int, sent: bytes | Iterable[bytes], *, timeout: float = 20, eof: bool = True
+    port: int, sent: bytes | Iterable[bytes], *, timeout: float = 20
 ) -> Answer:
     """Send bytes, whatever they are, and read until the server closes.
 
@@ -50,11 +50,10 @@ def exchange(
         port: Where the server listens.
         sent: The bytes, or the pieces that they are sent in.
         timeout: Seconds after which a server that says nothing has failed.
-        eof: Whether the client says that nothing more follows.
     """
     pieces = [sent] if isinstance(sent, bytes) else sent
     with socket.create_connection((HOST, port), timeout) as connection:
-        sender = threading.Thread(target=_send, args=(connection, pieces, eof))
+        sender = threading.Thread(target=_send, args=(connection, pieces))
         sender.start()
         received = []
         with suppress(ConnectionResetError):
@@ -64,13 +63,12 @@ def exchange(
     return Answer(b"".join(received))
 
 
-def _send(connection: socket.socket, pieces: Iterable[bytes], eof: bool) -> None:
+def _send(connection: socket.socket, pieces: Iterable[bytes]) -> None:
     # The server may answer and close before it has read everything.
     with suppress(OSError):
         for piece in pieces:
             connection.sendall(piece)
-        if eof:
-            connection.shutdown(socket.SHUT_WR)
+        connection.shutdown(socket.SHUT_WR)  # nothing more follows
 
 
 def request(

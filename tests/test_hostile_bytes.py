@@ -478,10 +478,15 @@ def test_a_storm_of_mutated_requests(victim: Victim, is_full: bool) -> None:
 
 
 def test_nothing_reaches_the_log_but_requests(victim: Victim) -> None:
-    """No request of these tests left a traceback or a token in the server's log."""
+    """No request that reached the application left a traceback or a token in the log.
+
+    A line that gunicorn cannot parse it quotes itself, whatever it holds.
+    """
     victim.answer(request("/protected", f"Authorization: Bearer {victim.token}"))
-    assert "Traceback" not in victim.server.log
-    assert victim.token not in victim.server.log
+    lines = victim.server.log.splitlines()
+    ours = "".join(line for line in lines if "Invalid request from ip=" not in line)
+    assert "Traceback" not in ours
+    assert victim.token not in ours
 
 
 @pytest.mark.parametrize("kind", ["sync", "gthread"])

@@ -736,3 +736,17 @@ def test_templates_know_the_user_unless_told_otherwise(is_wanted: bool) -> None:
     TokenLoginManager().init_app(app, add_context_processor=is_wanted)
     names = {p.__name__ for p in app.template_context_processors[None]}
     assert ("_user_context_processor" in names) == is_wanted
+
+
+def test_a_url_that_is_not_utf_8_is_the_client_s_mistake() -> None:
+    """Found by fuzzing: Werkzeug decodes a query strictly, which was a 500."""
+    app = make_app(config={"TOKENAUTH_QUERY_PARAM": "token"})
+    client = app.test_client()
+    headers = bearer(log_in(client)["access_token"])
+    environ = {"QUERY_STRING": "\xf9"}
+    for method, path in [("GET", "/protected"), ("DELETE", "/auth/sessions")]:
+        answer = client.open(
+            path, method=method, headers=headers, environ_overrides=environ
+        )
+        assert_problem(answer, 400, "invalid_request")
+    assert client.get("/protected", headers=headers).status_code == 200

@@ -65,8 +65,14 @@ class Authenticator(Secretive):
             StoreUnavailableError: nobody can tell.
         """
         now = self.now()
-        claims = self._mint.bearer_signer(token).verify(token, now)
-        return self._identify(claims, now)
+        signer = self._mint.bearer_signer(token)
+        claims = signer.read(token)
+        try:
+            signer.check_times(claims, now)
+            return self._identify(claims, now)
+        except AuthError as error:
+            error.about.update(user_id=claims.subject, session_id=claims.session_id)
+            raise
 
     def inspect(self, token: str) -> Inspection:
         """Return what a token of any purpose says, and whether it is accepted now.

@@ -14,8 +14,10 @@ from .authenticator import Identity
 from .config import Settings
 from .credentials import Credentials
 from .errors import (
+    AuthError,
     InvalidCredentialsError,
     InvalidGrantError,
+    InvalidScopeError,
     TokenError,
     TokenRevokedError,
 )
@@ -24,7 +26,7 @@ from .mint import Mint, TokenPair
 from .scopes import grant
 from .secrecy import Secretive
 from .sessions import LOGIN, Session, SessionStore, new_session_id
-from .tokens import Claims, RefreshClaims
+from .tokens import REFRESH, Claims, RefreshClaims
 from .users import UserRecord, UserStore, scopes_of
 
 
@@ -134,12 +136,14 @@ class Authority(Secretive):
         """
         now = self.now()
         try:
-            claims = self._mint.refresh.read(token)
-            user = self._users.get(claims.subject)
-            if user is None or not user.is_active:
-                raise InvalidGrantError
-            session = self._advance(claims, now)
-        except TokenError:
+            user, session = self._refresh(self._mint.refresh.read(token), now)
+        except TokenError as error:
+            self._emit(
+                events.token_refused,
+                purpose=REFRESH,
+                reason=error.code,
+                **error.about,
+            )
             raise InvalidGrantError from None
         self._announce(events.session_refreshed, session)
         return self._mint.pair(session, user, now)
@@ -152,8 +156,14 @@ class Authority(Secretive):
             TokenExpiredError: its time is over.
             StoreUnavailableError: the session may still stand.
         """
-        claims = self._mint.bearer_signer(token).verify(token, self.now())
-        self.revoke_session(claims.session_id, user_id=claims.subject)
+        signer = self._mint.bearer_signer(token)
+        claims = signer.read(token)
+        try:
+            signer.check_times(claims, self.now())
+            self.revoke_session(claims.session_id, user_id=claims.subject)
+        except AuthError as error:
+            error.about.update(user_id=claims.subject, session_id=claims.session_id)
+            raise
 
     def revoke_session(self, session_id: str, *, user_id: str | None = None) -> bool:
         """End a session at once, with all its tokens.
@@ -184,7 +194,7 @@ class Authority(Secretive):
             How many ended.
         """
         ended = self._sessions.end_all(user_id, kind=kind, keep=keep)
-        self._emit(events.session_revoked, user_id=user_id, reason=f"{ended} ended")
+        self._emit(events.session_revoked, user_id=user_id)
         return ended
 
     def revoke_token(self, token: str) -> None:
@@ -258,6 +268,7 @@ class Authority(Secretive):
         if not self._users.set_password_hash(
             claims.subject, new_hash, expected=proof.password_hash
         ):
+            self._emit(events.login_failed, user_id=claims.subject, reason="overtaken")
             raise InvalidCredentialsError
         self._sessions.end_all(claims.subject, kind=kind)
         self._announce(events.password_changed, session)
@@ -274,13 +285,18 @@ class Authority(Secretive):
         label: str | None,
         client: str | None,
     ) -> Session:
+        try:
+            granted = grant(scopes, scopes_of(user))
+        except InvalidScopeError as error:
+            self._emit(events.login_failed, user_id=user.get_id(), reason=error.code)
+            raise
         now = self.now()
         session = Session(
             id=new_session_id(),
             user_id=user.get_id(),
             label=label,
             client=client,
-            scopes=grant(scopes, scopes_of(user)),
+            scopes=granted,
             created_at=now,
             authenticated_at=now,
             refreshed_at=now,
@@ -301,6 +317,17 @@ class Authority(Secretive):
             yield
         except InvalidCredentialsError:
             self._sessions.end(session.id)
+            raise
+
+    def _refresh(self, claims: RefreshClaims, now: float) -> tuple[UserRecord, Session]:
+        """Return the user of a refresh token, and the session that it leads to."""
+        try:
+            user = self._users.get(claims.subject)
+            if user is None or not user.is_active:
+                raise TokenRevokedError
+            return user, self._advance(claims, now)
+        except AuthError as error:
+            error.about.update(user_id=claims.subject, session_id=claims.session_id)
             raise
 
     def _advance(self, claims: RefreshClaims, now: float) -> Session:
@@ -332,7 +359,7 @@ class Authority(Secretive):
     def _standing(self, claims: Claims, now: float) -> Session:
         session = self._sessions.get(claims.session_id)
         if session is None or now >= session.ends_at:
-            raise InvalidGrantError
+            raise TokenRevokedError
         return session
 
     def _is_in_grace(self, session: Session, now: float) -> bool:

@@ -12,9 +12,10 @@ from . import events, passwords
 from .errors import (
     AuthError,
     InvalidCredentialsError,
+    OverloadedError,
     TooManyAttemptsError,
 )
-from .events import LOGGER, Emit
+from .events import Emit
 from .gate import Gate
 from .passwords import Argon2Cost
 from .policy import PasswordPolicy
@@ -113,7 +114,7 @@ class Credentials:
         user = self.active_user(proof.user.get_id())
         if user.password_hash == proof.password_hash:
             return replace(proof, user=user)
-        return self._verify(user, self._stored_hash(user), proof.attempt, password)
+        return self._prove(user, proof.attempt, password)
 
     def active_user(self, user_id: str) -> UserRecord:
         """Return the user with this id as the store has it now.
@@ -123,6 +124,8 @@ class Credentials:
         """
         user = self._users.get(user_id)
         if user is None or not user.is_active:
+            reason = "unknown_user" if user is None else "disabled"
+            self._emit(events.login_failed, user_id=user_id, reason=reason)
             raise InvalidCredentialsError
         return user
 
@@ -140,10 +143,15 @@ class Credentials:
                 self._hash(password, proof.attempt),
                 expected=proof.password_hash,
             )
+        except OverloadedError:
+            pass
         except Exception as error:  # noqa: BLE001 # the password was right all the same
             # The type alone: the text of a store's own error may quote the hash.
-            name = type(error).__name__
-            LOGGER.warning("a password hash could not be upgraded: %s", name)
+            self._emit(
+                events.store_failed,
+                user_id=proof.user.get_id(),
+                reason=type(error).__name__,
+            )
 
     def hash_new(self, password: str, proof: Proof) -> str:
         """Return the hash to store for the new password of a user who proved the old.
@@ -224,12 +232,12 @@ class Credentials:
     def _reason(self, user: UserRecord | None, stored: str) -> str:
         """Say for the operator why a login failed; the client is never told."""
         if user is None:
-            return "unknown user"
+            return "unknown_user"
+        if not user.is_active:
+            return "disabled"
         if user.password_hash is None:
-            return "no password"
-        if stored is self._dummy:
-            return "stored hash of no supported scheme"
-        return "wrong password" if user.is_active else "disabled"
+            return "no_password"
+        return "unsupported_hash" if stored is self._dummy else "wrong_password"
 
     def _hash(self, password: str, attempt: Attempt) -> str:
         return self._compute(

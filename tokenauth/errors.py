@@ -25,6 +25,8 @@ class AuthError(Exception):
         title: Short name of the problem (RFC 9457 section 3.1.3).
         challenge: The `error` of the `WWW-Authenticate` challenge (RFC 6750
             section 3). Empty: a challenge without `error`. None: no challenge.
+        about: For the operator's eyes: whose token it is about, by `user_id`,
+            `session_id` and `purpose`, as far as they are known.
     """
 
     code: ClassVar[str] = "auth_error"
@@ -35,6 +37,7 @@ class AuthError(Exception):
 
     def __init__(self, detail: str | None = None) -> None:
         self.detail = detail or self.description
+        self.about: dict[str, str] = {}
 
     def __str__(self) -> str:
         return self.detail

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import json
 import logging
+from datetime import UTC, datetime
 from typing import Any, Final, Protocol
 
 import msgspec
@@ -33,10 +34,26 @@ token_redeemed: Final = _signals.signal("token-redeemed")
 token_refused: Final = _signals.signal("token-refused")
 store_failed: Final = _signals.signal("store-failed")
 
+SIGNALS: Final = (
+    login_succeeded,
+    login_failed,
+    attempts_limited,
+    session_refreshed,
+    refresh_reused,
+    session_revoked,
+    password_changed,
+    token_created,
+    token_redeemed,
+    token_refused,
+    store_failed,
+)
+"""All of them."""
+
 # What an operator should look at; the rest is the normal course of things.
 _WARNINGS: Final = frozenset({attempts_limited, refresh_reused, store_failed})
 
-_MAX_LOGGED_LENGTH: Final = 128
+_MAX_VALUE_LENGTH: Final = 128
+_MAX_LINE_LENGTH: Final = 1000
 
 
 class Event(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -47,19 +64,24 @@ class Event(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     Attributes:
         at: When, in seconds since the epoch (UTC).
+        reason: Why, for the operator; the client is not told. One of a closed set of
+            words, never text of a client's.
         user_id: Whose account, as far as it is known.
-        account: The folded username that was tried.
-        session_id: The session that it is about.
+        session_id: The session that it is about; None where it is about all that a
+            user has.
+        purpose: What a token was for: `refresh` or `once:<purpose>`; None: access.
         address: The client's network address.
-        reason: Why, for the operator; the client is not told.
+        account: The username that was tried: folded, or as it was sent if it cannot
+            be anybody's name.
     """
 
     at: float
-    user_id: str | None = None
-    account: str | None = None
-    session_id: str | None = None
-    address: str | None = None
     reason: str | None = None
+    user_id: str | None = None
+    session_id: str | None = None
+    purpose: str | None = None
+    address: str | None = None
+    account: str | None = None  # last: the longest, should the line have to be cut
 
 
 class Emit(Protocol):
@@ -96,12 +118,14 @@ def describe(signal: NamedSignal, event: Event) -> str:
     A name that is nobody's, as far as is known, is left out: people type their
     password into that field.
     """
+    at = datetime.fromtimestamp(event.at, UTC).isoformat(timespec="milliseconds")
     details: dict[str, Any] = msgspec.structs.asdict(event)
     if event.user_id is None:
         del details["account"]
     shown = (
-        f"{name}={json.dumps(value[:_MAX_LOGGED_LENGTH])}"
+        f"{name}={json.dumps(value[:_MAX_VALUE_LENGTH])}"
         for name, value in details.items()
         if isinstance(value, str)
     )
-    return " ".join([signal.name.replace("-", "_"), *shown])
+    line = " ".join([signal.name.replace("-", "_"), f"at={at}", *shown])
+    return line[:_MAX_LINE_LENGTH]

@@ -13,7 +13,7 @@ from . import api, assembly, openapi, routes, schemas, sessionless, state
 from .cli import auth
 from .errors import ConfigurationError
 from .events import LOGGER
-from .login import TokenLoginManager
+from .login import TokenLoginManager, announced
 from .mint import TokenPair
 from .provision import watch_processes
 from .sessions import SessionStore
@@ -88,6 +88,7 @@ class TokenAuth:
         routes.register(app, rooms.settings)
         app.cli.add_command(auth)
 
+    @announced
     def login(
         self,
         user: UserRecord,
@@ -114,6 +115,7 @@ class TokenAuth:
             user, scopes=scopes, label=label, client=client
         )
 
+    @announced
     def verify(self, token: str) -> Claims:
         """Return what a token says, after the whole check that a request gets.
 
@@ -131,6 +133,7 @@ class TokenAuth:
         current.personal.note_use(identity.session)
         return identity.claims
 
+    @announced
     def issue_once(
         self, purpose: str, user: UserRecord, max_age: float | timedelta
     ) -> str:
@@ -152,6 +155,7 @@ class TokenAuth:
         """
         return state.current().once.issue(purpose, user, max_age)
 
+    @announced
     def redeem(self, purpose: str, token: str) -> UserRecord:
         """Return whose token this is, and end it: of any number of uses one succeeds.
 
@@ -183,6 +187,7 @@ class TokenAuth:
         """
         return openapi.merge(document, state.current().describe())
 
+    @announced
     def revoke_session(self, session_id: str) -> bool:
         """End a session at once, with all its tokens.
 
@@ -194,6 +199,7 @@ class TokenAuth:
         """
         return state.current().authority.revoke_session(session_id)
 
+    @announced
     def revoke_user(self, user_id: str) -> int:
         """End all sessions of a user at once, with all their tokens.
 

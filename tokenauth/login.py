@@ -6,8 +6,9 @@ that token's user or nobody; any other request is left to Flask-Login as it is.
 
 from __future__ import annotations
 
-from functools import partial
-from typing import Any
+from collections.abc import Callable
+from functools import partial, wraps
+from typing import Any, ParamSpec, TypeVar
 
 from flask import Flask, Response, after_this_request, current_app, g, request
 from flask_login import LoginManager, current_user
@@ -21,10 +22,12 @@ from flask_login.signals import (
 from . import events, preflight, state
 from .authenticator import Identity
 from .errors import (
+    AmbiguousTokenError,
     AuthError,
     ConfigurationError,
     FreshLoginRequiredError,
     StoreUnavailableError,
+    TokenError,
     TokenInvalidError,
     TokenMissingError,
     TokenRevokedError,
@@ -32,6 +35,9 @@ from .errors import (
 from .presented import heeds_cookies, presented_token
 from .responses import Problem
 from .sessions import PERSONAL
+
+P = ParamSpec("P")
+R = TypeVar("R")
 
 # Where Flask-Login keeps the user of a request, and where we keep what the token said.
 _USER = "_login_user"
@@ -76,6 +82,29 @@ def authenticate(token: str) -> Identity:
     return identity
 
 
+def announced(function: Callable[P, R]) -> Callable[P, R]:
+    """Make a function announce a store that fails it and a token that it refuses."""
+
+    @wraps(function)
+    def announcing(*args: P.args, **kwargs: P.kwargs) -> R:
+        try:
+            return function(*args, **kwargs)
+        except TokenMissingError:
+            raise  # nothing was sent, so nothing was refused
+        except (AmbiguousTokenError, StoreUnavailableError, TokenError) as error:
+            if error is not g.get(_OUTCOME):  # that one is known since it was found
+                _announce(error)
+            raise
+
+    return announcing
+
+
+def _announce(error: AuthError) -> None:
+    is_store = isinstance(error, StoreUnavailableError)
+    signal = events.store_failed if is_store else events.token_refused
+    state.current().emit(signal, reason=error.code, **error.about)
+
+
 class TokenLoginManager(LoginManager):  # type: ignore[misc] # Flask-Login has no types
     """Flask-Login's manager, with the token before session and remember cookie.
 
@@ -102,9 +131,7 @@ class TokenLoginManager(LoginManager):  # type: ignore[misc] # Flask-Login has n
         except AuthError as error:
             setattr(g, _OUTCOME, error.with_traceback(None))
             self._update_request_context_with_user()
-            is_store = isinstance(error, StoreUnavailableError)
-            signal = events.store_failed if is_store else events.token_refused
-            state.current().emit(signal, reason=error.code)
+            _announce(error)
 
     def _load_user_or_raise(self) -> None:
         try:

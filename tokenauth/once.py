@@ -8,12 +8,12 @@ from collections.abc import Callable
 from datetime import timedelta
 
 from . import events
-from .errors import TokenError, TokenRevokedError
+from .errors import AuthError, TokenRevokedError
 from .events import Emit
 from .mint import Mint
 from .secrecy import Secretive
 from .sessions import Session, SessionStore, new_session_id
-from .tokens import OnceClaims
+from .tokens import OnceClaims, TokenSigner
 from .users import UserRecord, UserStore
 
 _PURPOSE = re.compile(r"[a-z0-9][a-z0-9-]{0,31}")
@@ -99,22 +99,22 @@ class OneTimeTokens(Secretive):
             StoreUnavailableError: nobody can tell.
         """
         kind = _kind_of(purpose)
+        about = {"purpose": kind}
         try:
-            user, session_id = self._redeem(kind, token)
-        except TokenError as error:
-            self._emit(events.token_refused, reason=f"{kind}: {error.code}")
+            signer = self._mint.once(kind)
+            claims = signer.read(token)
+            about.update(user_id=claims.subject, session_id=claims.session_id)
+            user = self._redeem(signer, claims)
+        except AuthError as error:
+            error.about.update(about)
             raise
-        self._emit(
-            events.token_redeemed,
-            user_id=user.get_id(),
-            session_id=session_id,
-            reason=kind,
-        )
+        self._emit(events.token_redeemed, **about)
         return user
 
-    def _redeem(self, kind: str, token: str) -> tuple[UserRecord, str]:
-        signer = self._mint.once(kind)
-        claims = signer.verify(token, self.now())
+    def _redeem(
+        self, signer: TokenSigner[OnceClaims], claims: OnceClaims
+    ) -> UserRecord:
+        signer.check_times(claims, self.now())
         user = self._users.get(claims.subject)
         if user is None or not user.is_active:
             raise TokenRevokedError
@@ -122,7 +122,7 @@ class OneTimeTokens(Secretive):
             raise TokenRevokedError
         if not self._sessions.end(claims.session_id):
             raise TokenRevokedError
-        return user, claims.session_id
+        return user
 
 
 def _kind_of(purpose: str) -> str:

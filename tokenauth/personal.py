@@ -8,7 +8,11 @@ from typing import Final
 
 from . import events
 from .authenticator import Identity
-from .errors import InvalidRequestError, TokenRevokedError
+from .errors import (
+    InvalidRequestError,
+    StoreUnavailableError,
+    TokenRevokedError,
+)
 from .events import LOGGER, Emit
 from .mint import Mint
 from .scopes import grant
@@ -108,7 +112,7 @@ class PersonalTokens(Secretive):
     def note_use(self, session: Session) -> None:
         """Write down that a token is in use, at most once in `USE_INTERVAL`.
 
-        Nothing depends on it: a store that fails here is logged, and that is all.
+        Nothing depends on it: a failure is announced or logged, and that is all.
 
         Args:
             session: What the token was checked against; that of a login is passed over.
@@ -118,6 +122,13 @@ class PersonalTokens(Secretive):
             return
         try:
             self._sessions.touch(session.id, now=now)
+        except StoreUnavailableError as error:
+            self._emit(
+                events.store_failed,
+                user_id=session.user_id,
+                session_id=session.id,
+                reason=error.code,
+            )
         except Exception:  # noqa: BLE001 # whatever it is, it is logged, not raised
             LOGGER.exception("the use of a personal access token was not written down")
 

@@ -7,7 +7,7 @@ from typing import Final
 from flask import Blueprint, Flask, Response, request
 from werkzeug.exceptions import MethodNotAllowed, NotFound
 
-from . import docs_page, state
+from . import docs_page, login, state
 from .config import Settings
 from .endpoints import ROUTES
 from .errors import AuthError, MethodNotAllowedError, NotFoundError
@@ -34,7 +34,7 @@ def register(app: Flask, settings: Settings) -> None:
     for method, path, view in rules:
         # Neither merged nor trailing slashes: no address of ours answers 3xx.
         blueprint.add_url_rule(
-            path, view_func=view, methods=[method], merge_slashes=False
+            path, view_func=login.announced(view), methods=[method], merge_slashes=False
         )
     app.register_blueprint(blueprint)
     _exempt_from_csrf(app, blueprint)
