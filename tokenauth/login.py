@@ -54,8 +54,9 @@ def identity() -> Identity | None:
 
 def forget_user() -> None:
     """Drop whom another request left: `g` lives as long as an outer context."""
-    g.pop(_USER, None)
-    g.pop(_OUTCOME, None)
+    held = g._get_current_object()
+    held.pop(_USER, None)
+    held.pop(_OUTCOME, None)
 
 
 def authenticate(token: str) -> Identity:
@@ -90,6 +91,8 @@ class TokenLoginManager(LoginManager):  # type: ignore[misc] # Flask-Login has n
     ) -> None:
         """Join the manager to an application."""
         super().init_app(app, add_context_processor)
+        # Flask-Login opens the session there, for every answer; see `sessionless`.
+        app.after_request_funcs[None].remove(self._update_remember_cookie)
         app.before_request(self._before_request)
 
     def _load_user(self) -> None:
@@ -119,11 +122,12 @@ class TokenLoginManager(LoginManager):  # type: ignore[misc] # Flask-Login has n
             if found is None:
                 self._load_cookie_user()
                 return
-            user = found.user
-            setattr(g, _OUTCOME, found)
-            app = current_app._get_current_object()  # type: ignore[attr-defined]
-            user_accessed.send(app)
-            user_loaded_from_request.send(app, user=user)
+            held = g._get_current_object()
+            setattr(held, _USER, found.user)
+            setattr(held, _OUTCOME, found)
+            if user_accessed.receivers or user_loaded_from_request.receivers:
+                _send_loaded(found.user)
+            return
         self._update_request_context_with_user(user)
 
     def _load_cookie_user(self) -> None:
@@ -156,24 +160,36 @@ class TokenLoginManager(LoginManager):  # type: ignore[misc] # Flask-Login has n
         view = self.blueprint_login_views.get(request.blueprint, self.login_view)
         return bool(self.unauthorized_callback or view)
 
-    def _update_remember_cookie(self, response: Response) -> Response:
-        # Flask-Login opens the session here, for every answer.
-        if self._user_callback is None or is_token_request():
-            return response
-        updated: Response = super()._update_remember_cookie(response)
-        return updated
+    def update_remember_cookie(self, response: Response) -> None:
+        """Set or clear the remember cookie of a cookie user, as Flask-Login would."""
+        if self._user_callback is not None:
+            self._update_remember_cookie(response)
 
     def _before_request(self) -> Any:
-        if current_app.login_manager is not self:  # type: ignore[attr-defined]
-            raise ConfigurationError(
-                "Another LoginManager took the place of TokenAuth's: remove it, and "
-                "register its user_loader on 'auth.login_manager' instead."
-            )
-        if current_app.config.get("LOGIN_DISABLED"):
+        if request.method != "OPTIONS" or current_app.config.get("LOGIN_DISABLED"):
             return None
         if preflight.opens_a_guarded_view() and not current_user.is_authenticated:
             return self.unauthorized()
         return None
+
+
+def refuse_other_manager(app: Flask) -> None:
+    """Return if an application's manager is one of ours.
+
+    Raises:
+        ConfigurationError: it would let a cookie's user in for the token's.
+    """
+    if not isinstance(app.login_manager, TokenLoginManager):  # type: ignore[attr-defined]
+        raise ConfigurationError(
+            "Another LoginManager took the place of TokenAuth's: remove it, and "
+            "register its user_loader on 'auth.login_manager' instead."
+        )
+
+
+def _send_loaded(user: Any) -> None:
+    app = current_app._get_current_object()  # type: ignore[attr-defined]
+    user_accessed.send(app)
+    user_loaded_from_request.send(app, user=user)
 
 
 def _presented_identity() -> Identity | None:

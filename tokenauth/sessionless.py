@@ -9,8 +9,8 @@ from flask.ctx import RequestContext
 from flask.sessions import SessionInterface, SessionMixin
 from flask.signals import request_tearing_down
 
-from . import login
-from .presented import is_token_request
+from . import login, state
+from .presented import carries_token
 
 
 def join(app: Flask) -> None:
@@ -44,17 +44,22 @@ class TokenSessionInterface:
 
     def open_session(self, app: Flask, request: Request) -> SessionMixin | None:
         """Return the session of a request, the first that Flask does for it."""
+        login.refuse_other_manager(app)
         login.forget_user()
-        if is_token_request():
+        if carries_token(request, state.of(app).settings.query_param):
             return TokenSession()
         return self._inner.open_session(app, request)
+
+    def is_null_session(self, session: object) -> bool:
+        """Whether there is nothing to save: a token decided, or there is no key."""
+        return isinstance(session, TokenSession) or self._inner.is_null_session(session)
 
     def save_session(
         self, app: Flask, session: SessionMixin, response: Response
     ) -> None:
-        """Save a session, unless a token decided."""
-        if not isinstance(session, TokenSession):
-            self._inner.save_session(app, session, response)
+        """Save a session that was opened."""
+        app.login_manager.update_remember_cookie(response)  # type: ignore[attr-defined]
+        self._inner.save_session(app, session, response)
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._inner, name)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, cast
 
-from flask import current_app
+from flask import Flask, current_app
 
 from .authenticator import Authenticator
 from .authority import Authority
@@ -55,8 +55,17 @@ def current() -> State:
         RuntimeError: outside an application context, or the application has no
             `TokenAuth`.
     """
+    return of(current_app._get_current_object())  # type: ignore[attr-defined]
+
+
+def of(app: Flask) -> State:
+    """Return the state of an application.
+
+    Raises:
+        RuntimeError: it has no `TokenAuth`.
+    """
     try:
-        return cast(State, current_app.extensions[KEY])
+        return cast(State, app.extensions[KEY])
     except KeyError:
         pass
     raise RuntimeError(
