@@ -29,13 +29,14 @@ from .errors import (
     TokenMissingError,
     TokenRevokedError,
 )
-from .presented import is_token_request, presented_token
+from .presented import is_token_request, token_in
 from .responses import Problem
 from .sessions import PERSONAL
 
 # Where Flask-Login keeps the user of a request, and where we keep what the token said.
 _USER = "_login_user"
 _OUTCOME = "_tokenauth_outcome"
+_IN_USE = "_tokenauth_in_use"
 
 
 def identity() -> Identity | None:
@@ -52,11 +53,18 @@ def identity() -> Identity | None:
     return outcome
 
 
-def forget_user() -> None:
-    """Drop whom another request left: `g` lives as long as an outer context."""
-    held = g._get_current_object()
+def forget_user() -> bool:
+    """Drop whom another request left: `g` lives as long as an outer context.
+
+    Returns:
+        Whether `g` has been another request's, which may still be going on.
+    """
+    held = g._get_current_object()  # each use of the proxy costs as much as a pop
     held.pop(_USER, None)
     held.pop(_OUTCOME, None)
+    is_shared: bool = held.get(_IN_USE, False)
+    setattr(held, _IN_USE, True)
+    return is_shared
 
 
 def authenticate(token: str) -> Identity:
@@ -65,7 +73,10 @@ def authenticate(token: str) -> Identity:
     Raises:
         AuthError: it is bad, or nobody can tell.
     """
-    current = state.current()
+    return _authenticate(state.current(), token)
+
+
+def _authenticate(current: state.State, token: str) -> Identity:
     identity = current.authenticator.authenticate(token)
     if identity.session.kind == PERSONAL:
 
@@ -93,7 +104,6 @@ class TokenLoginManager(LoginManager):  # type: ignore[misc] # Flask-Login has n
         super().init_app(app, add_context_processor)
         # Flask-Login opens the session there, for every answer; see `sessionless`.
         app.after_request_funcs[None].remove(self._update_remember_cookie)
-        app.before_request(self._before_request)
 
     def _load_user(self) -> None:
         """Find the user of the current request, once.
@@ -165,8 +175,9 @@ class TokenLoginManager(LoginManager):  # type: ignore[misc] # Flask-Login has n
         if self._user_callback is not None:
             self._update_remember_cookie(response)
 
-    def _before_request(self) -> Any:
-        if request.method != "OPTIONS" or current_app.config.get("LOGIN_DISABLED"):
+    def guard_options(self) -> Any:
+        """Answer an OPTIONS that Flask-Login would let through to a guarded view."""
+        if current_app.config.get("LOGIN_DISABLED"):
             return None
         if preflight.opens_a_guarded_view() and not current_user.is_authenticated:
             return self.unauthorized()
@@ -193,8 +204,10 @@ def _send_loaded(user: Any) -> None:
 
 
 def _presented_identity() -> Identity | None:
-    token = presented_token()
-    return None if token is None else authenticate(token)
+    current = state.current()
+    carrier = request._get_current_object()  # type: ignore[attr-defined]
+    token = token_in(carrier, current.settings.query_param)
+    return None if token is None else _authenticate(current, token)
 
 
 def _why_unauthorized() -> AuthError:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, cast
 
-from flask import Flask, Request, Response
+from flask import Flask, Request, Response, request
 from flask.ctx import RequestContext
 from flask.sessions import SessionInterface, SessionMixin
 from flask.signals import request_tearing_down
@@ -26,7 +26,6 @@ def join(app: Flask) -> None:
         return make_context(environ)
 
     app.request_context = request_context  # type: ignore[method-assign]
-    request_tearing_down.connect(_forget_user, app)
 
 
 class TokenSession(dict[str, Any], SessionMixin):
@@ -45,7 +44,8 @@ class TokenSessionInterface:
     def open_session(self, app: Flask, request: Request) -> SessionMixin | None:
         """Return the session of a request, the first that Flask does for it."""
         login.refuse_other_manager(app)
-        login.forget_user()
+        if login.forget_user():
+            _forget_at_the_end(app, request)
         if carries_token(request, state.of(app).settings.query_param):
             return TokenSession()
         return self._inner.open_session(app, request)
@@ -65,5 +65,12 @@ class TokenSessionInterface:
         return getattr(self._inner, name)
 
 
-def _forget_user(_app: Flask, **_: object) -> None:
-    login.forget_user()
+def _forget_at_the_end(app: Flask, inner: Request) -> None:
+    """Drop a request's user when it ends, for the request around it goes on."""
+
+    def forget(_app: Flask, **_: object) -> None:
+        if request._get_current_object() is inner:  # type: ignore[attr-defined]
+            request_tearing_down.disconnect(forget, app)
+            login.forget_user()
+
+    request_tearing_down.connect(forget, app, weak=False)
