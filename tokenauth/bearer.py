@@ -53,6 +53,8 @@ def read_header(text: str | None) -> str | None:
     if len(text) > _MAX_HEADER_LENGTH:
         _refuse_long(text[:_MAX_HEADER_LENGTH])
         return None
+    if text[:7] == "Bearer " and is_token(token := text[7:]):
+        return token  # as nearly everybody writes it
     scheme, _, rest = text.strip(" ").partition(" ")
     if scheme[:7].lower() == "bearer":
         return read_token(rest.lstrip(" "))
