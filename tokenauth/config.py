@@ -9,9 +9,10 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, Final, cast
+
+import msgspec
 
 from .bearer import QUOTABLE
 from .errors import ConfigurationError
@@ -36,8 +37,7 @@ _EXAMPLE_KEYS: Final = frozenset(
 _NEW_KEY: Final = "Make one with 'flask auth new-secret'."
 
 
-@dataclass(frozen=True, kw_only=True, slots=True, repr=False)
-class Settings(Secretive):
+class Settings(Secretive, msgspec.Struct, frozen=True, kw_only=True):
     """All that one application decides, read once.
 
     Attributes:

@@ -20,8 +20,7 @@ if TYPE_CHECKING:
     import argon2
 
 
-@dataclass(frozen=True, slots=True)
-class Argon2Cost:
+class Argon2Cost(msgspec.Struct, frozen=True):
     """What one argon2id computation costs.
 
     Args:

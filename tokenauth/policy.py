@@ -18,8 +18,7 @@ _MIN_WORD_LENGTH = 3
 """Shorter names are in many good passwords by chance."""
 
 
-@dataclass(frozen=True, slots=True, repr=False)
-class PasswordPolicy(Secretive):
+class PasswordPolicy(Secretive, msgspec.Struct, frozen=True):
     """What a new password must satisfy.
 
     Args:

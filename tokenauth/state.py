@@ -23,8 +23,7 @@ KEY = "tokenauth"
 """Name in `app.extensions`, and of the endpoints' blueprint."""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True, repr=False)
-class State(Secretive):
+class State(Secretive, msgspec.Struct, frozen=True, kw_only=True):
     """The rooms of one application.
 
     Attributes:
