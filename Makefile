@@ -38,7 +38,7 @@ $(VENV)/.stamp-%: pyproject.toml $(VENV)/.stamp-pip
 
 $(VENV)/.stamp-bench: pyproject.toml $(VENV)/.stamp-pip
 	@echo "Installing the peers to measure against (once, up to a minute) ..."
-	@$(PIP) --editable '.[all,bench]'
+	@$(PIP) --editable '.[all,bench]' --group tests
 	@touch $@
 
 # -- run -------------------------------------------------------------------------------
@@ -108,8 +108,8 @@ format: $(VENV)/.stamp-dev ## Rewrite the code in the house style
 # -- measure ---------------------------------------------------------------------------
 
 .PHONY: bench
-bench: $(VENV)/.stamp-bench ## Measure speed beside the peers
-	$(BIN)/python -m tests.benchmarks $(ARGS)
+bench: $(VENV)/.stamp-bench ## Measure speed beside the peers; all, or ONLY="micro,request"
+	$(BIN)/python -m tests.benchmarks --only='$(ONLY)' $(ARGS)
 
 .PHONY: fuzz
 fuzz: $(VENV)/.stamp-fuzz ## Feed hostile bytes to whatever reads them (TIME=60 seconds)

@@ -86,7 +86,10 @@ class Authenticator(Secretive):
         now = self.now()
         try:
             signer.check_times(claims, now)
-            claims = self._identify(claims, now).claims
+            identity = self._identify(claims, now)
+            if isinstance(claims, RefreshClaims):
+                _check_generation(claims, identity.session)
+            claims = identity.claims
         except TokenError as error:
             return Inspection(purpose, claims, error)
         return Inspection(purpose, claims, None)
@@ -96,11 +99,6 @@ class Authenticator(Secretive):
         session = self._sessions.get(claims.session_id)
         if session is None or now >= session.ends_at:
             raise TokenRevokedError
-        if (
-            isinstance(claims, RefreshClaims)
-            and claims.generation != session.generation
-        ):
-            raise TokenRevokedError
         user = self._users.get(claims.subject)
         if user is None or not user.is_active:
             raise TokenRevokedError
@@ -108,3 +106,8 @@ class Authenticator(Secretive):
         if claims.scopes and not claims.scopes <= (allowed := scopes_of(user)):
             claims = msgspec.structs.replace(claims, scopes=claims.scopes & allowed)
         return Identity(user, claims, session)
+
+
+def _check_generation(claims: RefreshClaims, session: Session) -> None:
+    if claims.generation != session.generation:
+        raise TokenRevokedError

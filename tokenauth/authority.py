@@ -5,8 +5,8 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Generator, Iterable
 from contextlib import contextmanager
-from dataclasses import replace
 
+import msgspec
 from blinker import NamedSignal
 
 from . import events
@@ -275,7 +275,8 @@ class Authority(Secretive):
         scopes = session.scopes & scopes_of(user)
         renewed = self._start(user, scopes, session.label, session.client)
         with self._ended_on_refusal(renewed):
-            self._credentials.prove_again(replace(proof, password_hash=new_hash), new)
+            proof = msgspec.structs.replace(proof, password_hash=new_hash)
+            self._credentials.prove_again(proof, new)
         return self._mint.pair(renewed, user, renewed.created_at)
 
     def _start(

@@ -50,6 +50,8 @@ def read_header(text: str | None) -> str | None:
     """
     if not text:
         return None
+    if text[:7] == "Bearer " and is_token(token := text[7:]):
+        return token  # as nearly everybody writes it
     is_long = len(text) > _MAX_HEADER_LENGTH
     shown = text[:_MAX_HEADER_LENGTH].strip(" ")
     if "," in shown:

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Any, Final
+
+import msgspec
 
 from .errors import ConfigurationError
 from .keys import secret_keys
@@ -18,8 +19,7 @@ from .secrecy import Secretive
 from .values import Reader
 
 
-@dataclass(frozen=True, kw_only=True, slots=True, repr=False)
-class Settings(Secretive):
+class Settings(Secretive, msgspec.Struct, frozen=True, kw_only=True):
     """All that one application decides, read once.
 
     Attributes:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Generator
-from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, TypeVar
+
+import msgspec
 
 from . import events, passwords
 from .errors import (
@@ -28,8 +29,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
-@dataclass(frozen=True, slots=True, repr=False)
-class Proof(Secretive):
+class Proof(Secretive, msgspec.Struct, frozen=True):
     """A user whose password was proved, and how.
 
     Attributes:
@@ -113,7 +113,7 @@ class Credentials:
         """
         user = self.active_user(proof.user.get_id())
         if user.password_hash == proof.password_hash:
-            return replace(proof, user=user)
+            return msgspec.structs.replace(proof, user=user)
         return self._prove(user, proof.attempt, password)
 
     def active_user(self, user_id: str) -> UserRecord:

@@ -32,7 +32,7 @@ from .errors import (
     TokenMissingError,
     TokenRevokedError,
 )
-from .presented import heeds_cookies, presented_token
+from .presented import heeds_cookies, token_in
 from .responses import Problem
 from .sessions import PERSONAL
 
@@ -42,6 +42,7 @@ R = TypeVar("R")
 # Where Flask-Login keeps the user of a request, and where we keep what the token said.
 _USER = "_login_user"
 _OUTCOME = "_tokenauth_outcome"
+_IN_USE = "_tokenauth_in_use"
 
 
 def identity() -> Identity | None:
@@ -58,10 +59,18 @@ def identity() -> Identity | None:
     return outcome
 
 
-def forget_user() -> None:
-    """Drop whom another request left: `g` lives as long as an outer context."""
-    g.pop(_USER, None)
-    g.pop(_OUTCOME, None)
+def forget_user() -> bool:
+    """Drop whom another request left: `g` lives as long as an outer context.
+
+    Returns:
+        Whether `g` has been another request's, which may still be going on.
+    """
+    held = g._get_current_object()  # each use of the proxy costs as much as a pop
+    held.pop(_USER, None)
+    held.pop(_OUTCOME, None)
+    is_shared: bool = held.get(_IN_USE, False)
+    setattr(held, _IN_USE, True)
+    return is_shared
 
 
 def authenticate(token: str) -> Identity:
@@ -70,7 +79,10 @@ def authenticate(token: str) -> Identity:
     Raises:
         AuthError: it is bad, or nobody can tell.
     """
-    current = state.current()
+    return _authenticate(state.current(), token)
+
+
+def _authenticate(current: state.State, token: str) -> Identity:
     identity = current.authenticator.authenticate(token)
     if identity.session.kind == PERSONAL:
 
@@ -119,7 +131,8 @@ class TokenLoginManager(LoginManager):  # type: ignore[misc] # Flask-Login has n
     ) -> None:
         """Join the manager to an application."""
         super().init_app(app, add_context_processor)
-        app.before_request(self._before_request)
+        # Flask-Login opens the session there, for every answer; see `sessionless`.
+        app.after_request_funcs[None].remove(self._update_remember_cookie)
 
     def _load_user(self) -> None:
         """Find the user of the current request, once.
@@ -147,11 +160,12 @@ class TokenLoginManager(LoginManager):  # type: ignore[misc] # Flask-Login has n
             if found is None:
                 self._load_other_user()
                 return
-            user = found.user
-            setattr(g, _OUTCOME, found)
-            app = current_app._get_current_object()  # type: ignore[attr-defined]
-            user_accessed.send(app)
-            user_loaded_from_request.send(app, user=user)
+            held = g._get_current_object()
+            setattr(held, _USER, found.user)
+            setattr(held, _OUTCOME, found)
+            if user_accessed.receivers or user_loaded_from_request.receivers:
+                _send_loaded(found.user)
+            return
         self._update_request_context_with_user(user)
 
     def _load_other_user(self) -> None:
@@ -185,19 +199,13 @@ class TokenLoginManager(LoginManager):  # type: ignore[misc] # Flask-Login has n
         view = self.blueprint_login_views.get(request.blueprint, self.login_view)
         return bool(self.unauthorized_callback or view)
 
-    def _update_remember_cookie(self, response: Response) -> Response:
-        # Flask-Login opens the session here, for every answer.
-        if self._user_callback is None or not heeds_cookies():
-            return response
-        updated: Response = super()._update_remember_cookie(response)
-        return updated
+    def update_remember_cookie(self, response: Response) -> None:
+        """Set or clear the remember cookie of a cookie user, as Flask-Login would."""
+        if self._user_callback is not None:
+            self._update_remember_cookie(response)
 
-    def _before_request(self) -> Any:
-        if current_app.login_manager is not self:  # type: ignore[attr-defined]
-            raise ConfigurationError(
-                "Another LoginManager took the place of TokenAuth's: remove it, and "
-                "register its user_loader on 'auth.login_manager' instead."
-            )
+    def guard_options(self) -> Any:
+        """Answer an OPTIONS that Flask-Login would let through to a guarded view."""
         if current_app.config.get("LOGIN_DISABLED"):
             return None
         if preflight.opens_a_guarded_view() and not current_user.is_authenticated:
@@ -205,9 +213,30 @@ class TokenLoginManager(LoginManager):  # type: ignore[misc] # Flask-Login has n
         return None
 
 
+def refuse_other_manager(app: Flask) -> None:
+    """Return if an application's manager is one of ours.
+
+    Raises:
+        ConfigurationError: it would let a cookie's user in for the token's.
+    """
+    if not isinstance(app.login_manager, TokenLoginManager):  # type: ignore[attr-defined]
+        raise ConfigurationError(
+            "Another LoginManager took the place of TokenAuth's: remove it, and "
+            "register its user_loader on 'auth.login_manager' instead."
+        )
+
+
+def _send_loaded(user: Any) -> None:
+    app = current_app._get_current_object()  # type: ignore[attr-defined]
+    user_accessed.send(app)
+    user_loaded_from_request.send(app, user=user)
+
+
 def _presented_identity() -> Identity | None:
-    token = presented_token()
-    return None if token is None else authenticate(token)
+    current = state.current()
+    carrier = request._get_current_object()  # type: ignore[attr-defined]
+    token = token_in(carrier, current.settings.query_param)
+    return None if token is None else _authenticate(current, token)
 
 
 def _why_unauthorized() -> AuthError:

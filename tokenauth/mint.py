@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-from dataclasses import dataclass
 from typing import Annotated, Any, Final, Literal
 
+import msgspec
 from msgspec import Meta
 
 from .config import Settings
@@ -32,8 +32,7 @@ PERSONAL_TOKEN_PATTERN: Final = r"\btka_[A-Za-z0-9_-]{40,}\.[A-Za-z0-9_-]{43}"
 Hyperscan, PCRE and Python read it alike."""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True, repr=False)
-class TokenPair(Secretive):
+class TokenPair(Secretive, msgspec.Struct, frozen=True, kw_only=True):
     """The answer to a login, in the words of RFC 6749 section 5.1.
 
     Attributes:

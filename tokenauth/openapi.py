@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
 from importlib.metadata import version
 from typing import Any, Final
 
@@ -24,8 +23,7 @@ SCHEME: Final = "tokenauth"
 _REF: Final = "#/components/schemas/tokenauth.{name}"
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Route:
+class Route(msgspec.Struct, frozen=True, kw_only=True):
     """One endpoint: where it is, what serves it, and what the description says of it.
 
     Attributes:
@@ -52,10 +50,10 @@ class Route:
     body: type | None = None
     media_type: str = JSON
     example: object = None
-    query: Mapping[str, Sequence[str]] = field(default_factory=dict[str, Any])
+    query: Mapping[str, Sequence[str]] = {}
     status: int = 200
     answer: type | None = None
-    links: Mapping[str, Document] = field(default_factory=dict[str, Any])
+    links: Mapping[str, Document] = {}
     errors: tuple[AuthError, ...]
 
 

@@ -10,9 +10,9 @@ import base64
 import binascii
 import re
 import secrets
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+import msgspec
 from werkzeug.security import check_password_hash
 
 from .errors import InvalidCredentialsError, PasswordRefusedError
@@ -21,8 +21,7 @@ if TYPE_CHECKING:
     import argon2
 
 
-@dataclass(frozen=True, slots=True)
-class Argon2Cost:
+class Argon2Cost(msgspec.Struct, frozen=True):
     """What one argon2id computation costs.
 
     Args:

@@ -8,7 +8,8 @@ from __future__ import annotations
 import functools
 import unicodedata
 from collections.abc import Callable
-from dataclasses import dataclass
+
+import msgspec
 
 from .errors import PasswordRefusedError, StoreUnavailableError
 from .events import LOGGER
@@ -18,8 +19,7 @@ _MIN_WORD_LENGTH = 3
 """Shorter names are in many good passwords by chance."""
 
 
-@dataclass(frozen=True, slots=True, repr=False)
-class PasswordPolicy(Secretive):
+class PasswordPolicy(Secretive, msgspec.Struct, frozen=True):
     """What a new password must satisfy.
 
     Args:

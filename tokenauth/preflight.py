@@ -21,15 +21,13 @@ _GUARDED = frozenset(
 
 
 def opens_a_guarded_view() -> bool:
-    """Whether the current request is an OPTIONS that reaches a protected view's code.
+    """Whether the current request, an OPTIONS, reaches a protected view's code.
 
     Decorators between Flask and Flask-Login must follow `functools.wraps`, as those of
     Flask, Flask-RESTful, Flask-RESTX and flask-smorest do.
     """
     rule = request.url_rule
-    if request.method != "OPTIONS" or rule is None:
-        return False
-    if getattr(rule, "provide_automatic_options", False):
+    if rule is None or getattr(rule, "provide_automatic_options", False):
         return False
     view = current_app.view_functions[rule.endpoint]
     return any(_is_guarded(function) for function in _on_the_way_to(view))

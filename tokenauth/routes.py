@@ -39,15 +39,18 @@ def register(app: Flask, settings: Settings) -> None:
     app.register_blueprint(blueprint)
     _exempt_from_csrf(app, blueprint)
     app.register_error_handler(AuthError, _answer)
-    app.before_request(_refuse_unrouted)
 
 
 def _answer(error: AuthError) -> Response:
     return answer(error, state.current().settings.realm)
 
 
-def _refuse_unrouted() -> None:
-    """Answer under our own prefix what Flask would answer in HTML."""
+def refuse_unrouted() -> None:
+    """Answer under our own prefix what Flask would answer in HTML.
+
+    Raises:
+        Problem: the current request is for an address of ours that there is not.
+    """
     settings = state.current().settings
     if not f"{request.path}/".startswith(f"{settings.url_prefix}/"):
         return

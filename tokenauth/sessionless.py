@@ -13,7 +13,7 @@ from flask.sessions import SessionInterface, SessionMixin
 from flask.signals import request_tearing_down
 
 from . import login, state
-from .presented import is_token_request
+from .presented import carries_token
 
 
 def join(app: Flask) -> None:
@@ -29,7 +29,6 @@ def join(app: Flask) -> None:
         return make_context(environ)
 
     app.request_context = request_context  # type: ignore[method-assign]
-    request_tearing_down.connect(_forget_user, app)
 
 
 class TokenSession(dict[str, Any], SessionMixin):
@@ -47,21 +46,35 @@ class TokenSessionInterface:
 
     def open_session(self, app: Flask, request: Request) -> SessionMixin | None:
         """Return the session of a request, the first that Flask does for it."""
-        login.forget_user()
-        if is_token_request():
+        login.refuse_other_manager(app)
+        if login.forget_user():
+            _forget_at_the_end(app, request)
+        if carries_token(request, state.of(app).settings.query_param):
             return TokenSession()
         return self._inner.open_session(app, request)
+
+    def is_null_session(self, session: object) -> bool:
+        """Whether there is nothing to save: a token decided, or there is no key."""
+        return isinstance(session, TokenSession) or self._inner.is_null_session(session)
 
     def save_session(
         self, app: Flask, session: SessionMixin, response: Response
     ) -> None:
-        """Save a session, unless a token decided or the address is one of ours."""
-        if request.blueprint != state.KEY and not isinstance(session, TokenSession):
+        """Save a session that was opened, unless the address is one of ours."""
+        if request.blueprint != state.KEY:
+            app.login_manager.update_remember_cookie(response)  # type: ignore[attr-defined]
             self._inner.save_session(app, session, response)
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._inner, name)
 
 
-def _forget_user(_app: Flask, **_: object) -> None:
-    login.forget_user()
+def _forget_at_the_end(app: Flask, inner: Request) -> None:
+    """Drop a request's user when it ends, for the request around it goes on."""
+
+    def forget(_app: Flask, **_: object) -> None:
+        if request._get_current_object() is inner:  # type: ignore[attr-defined]
+            request_tearing_down.disconnect(forget, app)
+            login.forget_user()
+
+    request_tearing_down.connect(forget, app, weak=False)

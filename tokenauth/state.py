@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
-from flask import current_app
+import msgspec
+from flask import Flask, current_app
 
 from .authenticator import Authenticator
 from .authority import Authority
@@ -25,8 +25,7 @@ KEY = "tokenauth"
 """Name in `app.extensions`, and of the endpoints' blueprint."""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True, repr=False)
-class State(Secretive):
+class State(Secretive, msgspec.Struct, frozen=True, kw_only=True):
     """The rooms of one application.
 
     Attributes:
@@ -61,8 +60,17 @@ def current() -> State:
         RuntimeError: outside an application context, or the application has no
             `TokenAuth`.
     """
+    return of(current_app._get_current_object())  # type: ignore[attr-defined]
+
+
+def of(app: Flask) -> State:
+    """Return the state of an application.
+
+    Raises:
+        RuntimeError: it has no `TokenAuth`.
+    """
     try:
-        return cast(State, current_app.extensions[KEY])
+        return cast(State, app.extensions[KEY])
     except KeyError:
         pass
     raise RuntimeError(

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Generator, Iterable
 from contextlib import contextmanager
-from dataclasses import fields
 from typing import Any, Final
 
 from flask import Flask
@@ -54,7 +53,7 @@ def frozen_clock(app: Flask) -> Generator[Clock]:
     current = _state_of(app)
     running = current.authority.now
     clock = Clock(running())
-    rooms = [getattr(current, field.name) for field in fields(current)]
+    rooms = [getattr(current, name) for name in current.__struct_fields__]
     rooms = [room for room in rooms if hasattr(room, "now")]
     try:
         for room in rooms:

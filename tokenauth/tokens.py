@@ -93,12 +93,19 @@ class _KeptHMAC(SigningAlgorithm):
     """HMAC-SHA-256 for a closed set of keys, each key's blocks hashed only once."""
 
     def __init__(self, keys: Sequence[bytes]) -> None:
-        self._macs = {key: hmac.new(key, digestmod="sha256") for key in keys}
+        self._macs = {key: _kept_mac(key) for key in keys}
 
     def get_signature(self, key: bytes, value: bytes) -> bytes:
         mac = self._macs[key].copy()
         mac.update(value)
         return mac.digest()
+
+
+def _kept_mac(key: bytes) -> hmac.HMAC:
+    # OpenSSL's own object, where hmac has one: copied and fed through the class around
+    # it, it takes half as long again.
+    mac = hmac.new(key, digestmod="sha256")
+    return getattr(mac, "_hmac", None) or mac
 
 
 class TokenSigner(Secretive, Signer, Generic[ClaimsT]):
