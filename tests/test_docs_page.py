@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import AsyncGenerator, Iterator
+from contextlib import asynccontextmanager
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from flask.testing import FlaskClient
@@ -17,7 +19,7 @@ from tests.servers import AppServer, serve
 from tokenauth import docs_page
 
 if TYPE_CHECKING:
-    from playwright.sync_api import ConsoleMessage, Error, Page, Request, Response
+    from playwright.async_api import ConsoleMessage, Error, Page, Request
 
 ROOT = Path(__file__).parents[1]
 BROWSER = next(
@@ -83,16 +85,20 @@ def server() -> Iterator[AppServer]:
         yield running
 
 
-@pytest.fixture
-def page(server: AppServer) -> Iterator[Page]:
-    """A page of the system's browser; a fetch from elsewhere or a complaint fails."""
-    from playwright.sync_api import sync_playwright
+@asynccontextmanager
+async def browser_page(server: AppServer) -> AsyncGenerator[Page]:
+    """Open a page of the system's browser; a fetch from elsewhere or a complaint fails.
+
+    With playwright's asynchronous kit, since the other is made of greenlets: with
+    those, and coverage measured in many threads, Python 3.11 can spin for ever.
+    """
+    from playwright.async_api import async_playwright
 
     entries: list[ConsoleMessage] = []
     requests: list[Request] = []
     crashes: list[Error] = []
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(
+    async with async_playwright() as playwright:
+        browser = await playwright.chromium.launch(
             executable_path=BROWSER,
             args=[
                 "--no-sandbox",  # CI runs as root, which Chromium's sandbox refuses
@@ -102,13 +108,13 @@ def page(server: AppServer) -> Iterator[Page]:
                 "--disable-sync",
             ],
         )
-        page = browser.new_page(viewport={"width": 1200, "height": 1600})
+        page = await browser.new_page(viewport={"width": 1200, "height": 1600})
         # Playwright marks its handlers, which a method of a list does not bear.
         page.on("console", lambda entry: entries.append(entry))  # noqa: PLW0108
         page.on("pageerror", lambda error: crashes.append(error))  # noqa: PLW0108
         page.on("request", lambda sent: requests.append(sent))  # noqa: PLW0108
         yield page
-        browser.close()
+        await browser.close()
     assert crashes == []
     # A status that the story expects is no fault of the page's.
     complaints = [entry.text for entry in entries if entry.type == "error"]
@@ -117,52 +123,68 @@ def page(server: AppServer) -> Iterator[Page]:
     assert [sent.url for sent in requests if not sent.url.startswith(own)] == []
 
 
-def execute(page: Page, operation_id: str, **fields: str) -> Response:
-    """Fill an operation's fields, send it by its button, return what came back."""
-    from playwright.sync_api import expect
+async def execute(page: Page, operation_id: str, **fields: str) -> tuple[int, Any]:
+    """Fill an operation's fields, send it by its button, return what came back.
+
+    Returns:
+        The status, and the body where it is JSON.
+    """
+    from playwright.async_api import expect
 
     block = page.locator(f"[id$='-{operation_id}']")
-    if "is-open" not in (block.get_attribute("class") or ""):
-        block.locator(".opblock-summary-control").click()
-        block.get_by_role("button", name="Try it out").click()
+    if "is-open" not in (await block.get_attribute("class") or ""):
+        await block.locator(".opblock-summary-control").click()
+        await block.get_by_role("button", name="Try it out").click()
     for name, value in fields.items():
-        block.get_by_placeholder(name).fill(value)
-    with page.expect_response(lambda _: True) as caught:
-        block.get_by_role("button", name="Execute").click()
+        await block.get_by_placeholder(name).fill(value)
+    async with page.expect_response(lambda _: True) as caught:
+        await block.get_by_role("button", name="Execute").click()
+    response = await caught.value
     shown = block.locator(".live-responses-table .response-col_status").last
-    expect(shown).to_contain_text(str(caught.value.status))
-    return caught.value
+    await expect(shown).to_contain_text(str(response.status))
+    body = None if response.status == 204 else await response.json()
+    return response.status, body
 
 
 @needs_browser
 def test_a_person_logs_in_authorises_and_calls(
-    page: Page, server: AppServer, tmp_path: Path
+    server: AppServer, tmp_path: Path
 ) -> None:
     """From the login over `/auth/me` to the end of the session, all on the page."""
-    page.goto(f"{server.url}/auth/docs")
-    page.locator(".opblock").first.wait_for()
-    assert page.locator(".opblock").count() == 13
-    page.screenshot(path=tmp_path / "opened.png", full_page=True)
-    assert execute(page, "tokenauth_me").status == 401
+    asyncio.run(visit(server, tmp_path))
 
-    pair = execute(page, "tokenauth_log_in")
-    assert pair.status == 200
-    page.get_by_role("button", name="Authorize").first.click()
+
+async def visit(server: AppServer, pictures: Path) -> None:
+    async with browser_page(server) as page:
+        await page.goto(f"{server.url}/auth/docs")
+        await page.locator(".opblock").first.wait_for()
+        assert await page.locator(".opblock").count() == 13
+        await page.screenshot(path=pictures / "opened.png", full_page=True)
+        status, _ = await execute(page, "tokenauth_me")
+        assert status == 401
+
+        status, pair = await execute(page, "tokenauth_log_in")
+        assert status == 200
+        await authorise(page, pair["access_token"], pictures)
+
+        status, me = await execute(page, "tokenauth_me")
+        assert (status, me["username"]) == (200, "JohnDoe")
+        _, listed = await execute(page, "tokenauth_list_sessions")
+        assert [each["current"] for each in listed["sessions"]] == [True]
+        session_id = listed["sessions"][0]["id"]
+        status, _ = await execute(page, "tokenauth_end_session", session_id=session_id)
+        assert status == 204
+        status, refusal = await execute(page, "tokenauth_me")
+        assert (status, refusal["code"]) == (401, "token_revoked")
+        block = page.locator("[id$='-tokenauth_me']")
+        await block.get_by_text("token_revoked").first.wait_for()
+        await block.screenshot(path=pictures / "revoked.png")
+
+
+async def authorise(page: Page, token: str, pictures: Path) -> None:
+    await page.get_by_role("button", name="Authorize").first.click()
     dialog = page.locator(".dialog-ux")
-    dialog.get_by_label("auth-bearer-value").fill(pair.json()["access_token"])
-    page.screenshot(path=tmp_path / "authorising.png")
-    dialog.get_by_role("button", name="Apply credentials").click()
-    dialog.get_by_role("button", name="Close").first.click()
-
-    me = execute(page, "tokenauth_me")
-    assert (me.status, me.json()["username"]) == (200, "JohnDoe")
-    listed = execute(page, "tokenauth_list_sessions")
-    assert [each["current"] for each in listed.json()["sessions"]] == [True]
-    session_id = listed.json()["sessions"][0]["id"]
-    ended = execute(page, "tokenauth_end_session", session_id=session_id)
-    assert ended.status == 204
-    refused = execute(page, "tokenauth_me")
-    assert (refused.status, refused.json()["code"]) == (401, "token_revoked")
-    block = page.locator("[id$='-tokenauth_me']")
-    block.get_by_text("token_revoked").first.wait_for()
-    block.screenshot(path=tmp_path / "revoked.png")
+    await dialog.get_by_label("auth-bearer-value").fill(token)
+    await page.screenshot(path=pictures / "authorising.png")
+    await dialog.get_by_role("button", name="Apply credentials").click()
+    await dialog.get_by_role("button", name="Close").first.click()
