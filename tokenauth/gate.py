@@ -32,6 +32,7 @@ _MOST: Final = 10
 # has this patience again when it has been idle for a while; a flood never lets it.
 _BURST: Final = 20
 _QUIET_SECONDS: Final = 1.0
+_PATIENT: Final = 3
 
 _LONGEST_WAIT: Final = 10.0
 
@@ -103,8 +104,11 @@ class Gate:
         rank = 2 if in_hand else 1 - is_known
         if self._running < self._concurrency:
             self._start(called)
-        elif self._admits(rank, is_burst=len(in_hand) == len(holders)):
+        elif self._has_room(rank):
             heapq.heappush(self._waiting, (rank, next(self._number), called))
+        elif len(in_hand) == len(holders) and self._patience:
+            self._patience -= 1
+            heapq.heappush(self._waiting, (_PATIENT, next(self._number), called))
         else:
             raise OverloadedError
         self._held.update(holders)
@@ -115,11 +119,10 @@ class Gate:
         self._running += 1
         called.set()
 
-    def _admits(self, rank: int, *, is_burst: bool) -> bool:
-        if len(self._waiting) < (_MOST, _SOME, _FEW)[rank]:
-            return True
-        self._patience -= is_burst
-        return is_burst and self._patience >= 0
+    def _has_room(self, rank: int) -> bool:
+        # Those of a burst go last, and take nobody's room.
+        waiting = sum(each[0] < _PATIENT for each in self._waiting)
+        return waiting < (_MOST, _SOME, _FEW)[rank]
 
     def _leave(self, called: threading.Event, holders: tuple[str, ...]) -> None:
         self._held -= Counter(holders)
