@@ -4,7 +4,7 @@
 PYTHON ?= python3
 VENV ?= .venv
 PORT ?= 5000
-JOBS ?= 2
+JOBS ?= 3
 TIME ?= 60
 
 BIN := $(VENV)/bin

@@ -319,6 +319,7 @@ def test_a_missing_server_is_named(
         next(servers._shared(make))
 
 
+@pytest.mark.full
 def test_fixtures_with_xdist(tmp_path: Path) -> None:
     (tmp_path / "test_it.py").write_text(FIXTURES)
     options = ["-p", "tests.servers", "-n2", f"--rootdir={tmp_path}", str(tmp_path)]
