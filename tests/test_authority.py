@@ -184,6 +184,27 @@ def test_a_password_change_that_came_too_late_ends_nothing() -> None:
     assert is_alive(story.client, answers[0].get_json())
 
 
+def test_a_password_change_needs_its_session_to_stand() -> None:
+    """It was ended while the password was checked: nothing is changed any more."""
+    story = Story()
+    tokens = log_in(story.client)
+    session_id = story.sessions.of_user("u-alice", kind="login")[0].id
+    story.after("sessions.get", lambda: story.sessions.end(session_id))
+    assert_problem(change_password(story.client, tokens), 401, "token_revoked")
+    assert log_in(story.client)  # with the old password
+
+
+def test_a_refresh_that_another_overtook_has_the_same_successor() -> None:
+    """Both looked at the session before either rotated it."""
+    story = Story()
+    first = log_in(story.client)
+    answers: list[Any] = []
+    story.after("sessions.get", lambda: answers.append(refresh(story.client, first)))
+    second = refresh(story.client, first).get_json()
+    assert answers[0].get_json()["refresh_token"] == second["refresh_token"]
+    assert is_alive(story.client, second)
+
+
 def test_a_password_change_goes_on_with_an_upgraded_hash() -> None:
     """Another device logs in meanwhile, and its login stores a stronger hash."""
     story = Story()

@@ -480,6 +480,23 @@ def test_a_new_secret_needs_no_key_and_is_one() -> None:
     assert settings(SECRET_KEY=made.stdout.strip())
 
 
+@pytest.mark.parametrize(
+    ("sessions", "limits"),
+    [
+        ("redis://host/1", "redis://host/1"),
+        ("rediss://host/1", "rediss://host/1"),
+        ("unix:///run/redis.sock", "redis+unix:///run/redis.sock"),
+        ("sqlite:///file", "memory://"),
+        ("memory://", "memory://"),
+    ],
+)
+def test_attempts_are_counted_where_the_sessions_are(
+    sessions: str, limits: str
+) -> None:
+    """If that is a Redis; under the name that the limits library has for it."""
+    assert settings(TOKENAUTH_SESSION_URL=sessions).limits_url == limits
+
+
 def test_settings_show_and_give_away_nothing() -> None:
     """They hold the keys, and the URLs with their passwords."""
     found = settings(TOKENAUTH_LIMITS_URL="redis://:canary@host")

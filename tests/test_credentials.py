@@ -22,7 +22,8 @@ from tests.kit import (
     password_hash,
     token_of,
 )
-from tokenauth import DictUserStore, StoreUnavailableError, User
+from tokenauth import DictUserStore, OverloadedError, StoreUnavailableError, User
+from tokenauth.gate import Gate
 from tokenauth.passwords import Argon2Cost, hash_password
 
 # As a damaged, foreign or hostile table would hold them.
@@ -298,6 +299,28 @@ def test_a_failed_upgrade_does_not_fail_the_login() -> None:
     users.is_down = False
     log_in(make_app(users=users).test_client())
     assert user.password_hash.startswith("$argon2id")
+
+
+def test_a_busy_gate_puts_an_upgrade_off(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The password was right: its login does not wait for it, and it is no event."""
+    users = Users()
+    user = users.get("u-alice")
+    assert user is not None
+    user.password_hash = generate_password_hash(PASSWORDS["alice"], "scrypt:1024:8:1")
+    client = make_app(users=users).test_client()
+    turns = iter([Gate.run])
+
+    def run(gate: Gate, *args: Any, **kwargs: Any) -> Any:
+        if (turn := next(turns, None)) is None:
+            raise OverloadedError
+        return turn(gate, *args, **kwargs)
+
+    monkeypatch.setattr(Gate, "run", run)
+    log_in(client)
+    assert user.password_hash.startswith("scrypt")
+    assert "store_failed" not in caplog.text
 
 
 class ReadOnly(Users):

@@ -204,6 +204,9 @@ def test_contexts_in_each_other_keep_to_their_own_token(
         with app.test_request_context(headers=tokens["bob"]):
             assert current_user.username == "bob"
             assert current_claims.subject == "u-bob"
+            with app.test_request_context(headers=tokens["alice"]):
+                assert current_user.username == "alice"
+            assert current_user.username == "bob"
         with app.test_request_context():
             assert current_user.is_anonymous
             assert not current_claims

@@ -120,6 +120,15 @@ WAYS: dict[str, Callable[[Flask, Guard], None]] = {
 }
 
 
+def test_an_application_may_answer_itself(app: Flask) -> None:
+    """By Flask-Login's own handler, which is asked as for any other method."""
+    manager = app.login_manager  # type: ignore[attr-defined]
+    manager.unauthorized_handler(lambda: ("come in by the front door", 403))
+    function(app, login_required)
+    answer = app.test_client().options("/view", headers={"Accept": "text/html"})
+    assert (answer.status_code, answer.text) == (403, "come in by the front door")
+
+
 @pytest.mark.parametrize("way", WAYS.values(), ids=WAYS)
 @pytest.mark.parametrize("guard", GUARDS.values(), ids=GUARDS)
 def test_a_protected_view_s_own_answer_needs_a_login(

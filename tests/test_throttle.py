@@ -212,6 +212,8 @@ def test_a_url_of_no_store_stops_the_start() -> None:
     with pytest.raises(ConfigurationError, match="TOKENAUTH_LIMITS_URL") as caught:
         limited(TOKENAUTH_LIMITS_URL="nonsense://user:hunter2@host")
     assert "hunter2" not in str(caught.value)
+    with pytest.raises(ConfigurationError, match="it is asynchronous"):
+        limited(TOKENAUTH_LIMITS_URL="async+memory://")
 
 
 def test_a_counter_that_is_down_lets_nobody_guess() -> None:

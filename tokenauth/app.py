@@ -9,7 +9,8 @@ from typing import Any
 from flask import Flask
 
 from .extension import TokenAuth
-from .stores import TableStore, open_sessions, open_users
+from .provision import Stores
+from .stores import open_sessions, open_users
 from .users import UserStore
 
 
@@ -49,7 +50,6 @@ def _embedded(app: Flask) -> str:
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     url = f"sqlite:///{folder / 'tokenauth.sqlite3'}"
     users = open_users(url)
-    for store in (users, open_sessions(url, beside=users)):
-        if isinstance(store, TableStore):
-            store.create_tables()
+    for store in Stores(users, open_sessions(url, beside=users)).with_tables:
+        store.create_tables()
     return url
