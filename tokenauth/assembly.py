@@ -19,7 +19,7 @@ from .mint import Mint
 from .once import OneTimeTokens
 from .personal import PersonalTokens
 from .policy import PasswordPolicy
-from .provision import provide
+from .provision import provide, reader_of
 from .sessions import SessionStore
 from .state import State
 from .users import User, UserStore
@@ -63,10 +63,11 @@ def assemble(
         emit=emit,
     )
     mint = Mint(settings)
+    read = reader_of(stores.sessions, settings.session_check_lag, now=now)
     return State(
         settings=settings,
         stores=stores,
-        authenticator=Authenticator(mint, *stores, now=now),
+        authenticator=Authenticator(mint, *stores, read=read, now=now),
         authority=Authority(settings, mint, *stores, credentials, emit=emit, now=now),
         credentials=credentials,
         personal=PersonalTokens(mint, stores.sessions, emit=emit, now=now),

@@ -39,6 +39,7 @@ class Authenticator(Secretive):
         mint: The signers.
         users: Where users are kept.
         sessions: Where sessions are kept.
+        read: Reads the session of an access token; None: from the store, each time.
         now: Seconds since the epoch.
     """
 
@@ -48,11 +49,13 @@ class Authenticator(Secretive):
         users: UserStore,
         sessions: SessionStore,
         *,
+        read: Callable[[str], Session | None] | None = None,
         now: Callable[[], float] = time.time,
     ) -> None:
         self._mint = mint
         self._users = users
         self._sessions = sessions
+        self._read = read or sessions.get
         self.now = now
 
     def authenticate(self, token: str) -> Identity:
@@ -69,7 +72,7 @@ class Authenticator(Secretive):
         claims = signer.read(token)
         try:
             signer.check_times(claims, now)
-            return self._identify(claims, now)
+            return self._identify(claims, self._read(claims.session_id), now)
         except AuthError as error:
             error.about.update(user_id=claims.subject, session_id=claims.session_id)
             raise
@@ -86,7 +89,8 @@ class Authenticator(Secretive):
         now = self.now()
         try:
             signer.check_times(claims, now)
-            identity = self._identify(claims, now)
+            session = self._sessions.get(claims.session_id)
+            identity = self._identify(claims, session, now)
             if isinstance(claims, RefreshClaims):
                 _check_generation(claims, identity.session)
             claims = identity.claims
@@ -94,9 +98,10 @@ class Authenticator(Secretive):
             return Inspection(purpose, claims, error)
         return Inspection(purpose, claims, None)
 
-    def _identify(self, claims: Claims, now: float) -> Identity:
+    def _identify(
+        self, claims: Claims, session: Session | None, now: float
+    ) -> Identity:
         """Return who verified claims stand for, if session and user still stand."""
-        session = self._sessions.get(claims.session_id)
         if session is None or now >= session.ends_at:
             raise TokenRevokedError
         user = self._users.get(claims.subject)

@@ -18,6 +18,9 @@ from .passwords import MAX_COST, MAX_WORK, Argon2Cost, is_bearable, is_strong_en
 from .secrecy import Secretive
 from .values import Reader
 
+MAX_LAG: Final = 10
+"""Seconds; stores tell for far longer what has ended."""
+
 
 class Settings(Secretive, msgspec.Struct, frozen=True, kw_only=True):
     """All that one application decides, read once.
@@ -30,6 +33,7 @@ class Settings(Secretive, msgspec.Struct, frozen=True, kw_only=True):
         docs: Whether the API's description and its page are served.
         session_lifetime: Seconds after which a login ends whatever happens.
         session_idle_lifetime: Seconds after which a login ends unless refreshed.
+        session_check_lag: Seconds that an ended session may still be served; 0: none.
         session_limit: Logins that one user may have at a time.
         refresh_grace: Seconds in which the previous refresh token is still answered.
         clock_leeway: Seconds that hosts' clocks may differ.
@@ -52,6 +56,7 @@ class Settings(Secretive, msgspec.Struct, frozen=True, kw_only=True):
     access_lifetime: float
     session_lifetime: float
     session_idle_lifetime: float
+    session_check_lag: float
     session_limit: int
     refresh_grace: float
     clock_leeway: float
@@ -94,6 +99,7 @@ def load(config: Mapping[str, Any], app_name: str) -> Settings:
         access_lifetime=read.lifetime("ACCESS_LIFETIME", 15 * 60),
         session_lifetime=read.lifetime("SESSION_LIFETIME", 30 * 86400),
         session_idle_lifetime=read.lifetime("SESSION_IDLE_LIFETIME", 7 * 86400),
+        session_check_lag=_session_check_lag(read),
         session_limit=read.count("SESSION_LIMIT", 100),
         refresh_grace=read.duration("REFRESH_GRACE", 10),
         clock_leeway=read.duration("CLOCK_LEEWAY", 30),
@@ -121,6 +127,7 @@ KNOWN: Final = frozenset(
         "ACCESS_LIFETIME",
         "SESSION_LIFETIME",
         "SESSION_IDLE_LIFETIME",
+        "SESSION_CHECK_LAG",
         "SESSION_LIMIT",
         "REFRESH_GRACE",
         "CLOCK_LEEWAY",
@@ -153,6 +160,16 @@ def _limits_url(read: Reader) -> str:
     if url.startswith("unix://"):  # the limits library has its own name for it
         return f"redis+{url}"
     return url if url.startswith(("redis://", "rediss://")) else "memory://"
+
+
+def _session_check_lag(read: Reader) -> float:
+    lag = read.duration("SESSION_CHECK_LAG", 0)
+    if lag > MAX_LAG:
+        raise ConfigurationError(
+            f"TOKENAUTH_SESSION_CHECK_LAG may be at most {MAX_LAG} seconds: for so "
+            "long a session that was ended is still served."
+        )
+    return lag
 
 
 def _argon2_cost(read: Reader, *, testing: bool) -> Argon2Cost:

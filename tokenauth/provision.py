@@ -11,7 +11,8 @@ from flask import Flask
 from .config import Settings
 from .errors import ConfigurationError, StoreUnavailableError
 from .events import LOGGER
-from .sessions import SessionStore
+from .lagging import LaggingSessions
+from .sessions import EndingFeed, Session, SessionStore
 from .stores import TableStore, open_sessions, open_users
 from .stores.memory import MemorySessionStore
 from .users import DictUserStore, User, UserStore
@@ -60,6 +61,29 @@ def provide(
     stores = Stores(user_store, session_store)
     _check_tables(stores)
     return stores
+
+
+def reader_of(
+    sessions: SessionStore, lag: float, *, now: Callable[[], float]
+) -> Callable[[str], Session | None]:
+    """Return what reads a session for the check of an access token.
+
+    Args:
+        sessions: Where sessions are kept.
+        lag: Seconds that the check may be behind; in memory it never is.
+        now: Seconds since the epoch.
+
+    Raises:
+        ConfigurationError: a lag is allowed, and the store cannot tell what ended.
+    """
+    if not lag or isinstance(sessions, MemorySessionStore):
+        return sessions.get
+    if not isinstance(sessions, EndingFeed):
+        raise ConfigurationError(
+            "TOKENAUTH_SESSION_CHECK_LAG needs a session store with the method "
+            "'ended_since' (see EndingFeed): set it to 0, or add that method."
+        )
+    return LaggingSessions(sessions, sessions, lag, now=now).get
 
 
 def watch_processes(app: Flask, stores: Stores) -> None:

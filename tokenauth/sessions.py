@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import secrets
-from typing import Final, Protocol, runtime_checkable
+from typing import Final, NamedTuple, Protocol, runtime_checkable
 
 import msgspec
 
@@ -73,6 +73,41 @@ def is_session_id(text: str) -> bool:
 
 
 _ID: Final = re.compile(r"[A-Za-z0-9_-]{22}")
+
+
+class Endings(NamedTuple):
+    """What a store tells of sessions that ended.
+
+    Attributes:
+        session_ids: Which ones; None: too many to tell.
+        mark: What to ask with for what ends next.
+    """
+
+    session_ids: list[str] | None
+    mark: str
+
+
+MOST_ENDINGS: Final = 10_000
+"""More are not told at once, but that they were too many."""
+
+
+@runtime_checkable
+class EndingFeed(Protocol):
+    """A store that tells which sessions ended, to those who trust what they saw."""
+
+    def ended_since(self, mark: str | None) -> Endings:
+        """Return which sessions ended since a mark, in whatever way.
+
+        None is missed, however late its end becomes visible; one may be told twice.
+
+        Args:
+            mark: The mark of the last answer, some minutes old at most; None: the
+                first question, whose answer only begins.
+
+        Raises:
+            StoreUnavailableError: it cannot be told.
+        """
+        ...
 
 
 @runtime_checkable

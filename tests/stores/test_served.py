@@ -9,7 +9,7 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any, Protocol
@@ -59,10 +59,14 @@ def obtain(server: AppServer, path: str, token: str = "", **body: str) -> Any:
 
 @contextmanager
 def serving(
-    place: Place, count: int = 1, workers: int = 1
+    place: Place,
+    count: int = 1,
+    workers: int = 1,
+    env: Mapping[str, str] | None = None,
 ) -> Iterator[list[AppServer]]:
     """Start servers of the stand-alone API, each on a port of its own."""
     env = {
+        **(env or {}),
         "FLASK_SECRET_KEY": SECRET,
         "FLASK_TOKENAUTH_USERS_URL": place.users_url,
         "FLASK_TOKENAUTH_SESSION_URL": place.sessions_url,

@@ -19,7 +19,7 @@ from redis.retry import Retry
 
 from ..errors import ConfigurationError, StoreUnavailableError
 from ..secrecy import Secretive
-from ..sessions import Session
+from ..sessions import MOST_ENDINGS, Endings, Session
 
 DEFAULTS: Final[Mapping[str, Any]] = {
     "socket_connect_timeout": 2,
@@ -31,6 +31,7 @@ DEFAULTS: Final[Mapping[str, Any]] = {
 
 _SESSION: Final = "tokenauth:session:"
 _USER: Final = "tokenauth:user:"
+_ENDINGS: Final = "tokenauth:endings"
 
 # What is read of a hash: the session as it began, and what has changed since. Times
 # are passed and kept as text, since Lua would round them.
@@ -38,8 +39,19 @@ _FIELDS: Final = ("began", "generation", "refreshed_at", "idle_expires_at")
 _READ: Final = f"""
 local function read(key) return redis.call('HMGET', key, '{"', '".join(_FIELDS)}') end
 """
+# Told for at least the last so many; the stream goes an hour after the last end.
+_NOTE_END: Final = f"""
+local function drop(key, id, endings)
+  local dropped = redis.call('DEL', key)
+  if dropped == 1 then
+    redis.call('XADD', endings, 'MAXLEN', '~', {MOST_ENDINGS}, '*', 'id', id)
+    redis.call('EXPIRE', endings, 3600)
+  end
+  return dropped
+end
+"""
 # A place in the set that is one after the last: clocks may stand still or differ.
-_ADD: Final = """
+_ADD: Final = f"""{_NOTE_END}
 local id, kind, limit, prefix = ARGV[1], ARGV[2], tonumber(ARGV[3]), ARGV[4]
 local ttl, longest_ttl = tonumber(ARGV[5]), tonumber(ARGV[6])
 redis.call('HSET', KEYS[1], 'user', KEYS[2], 'kind', kind, unpack(ARGV, 7))
@@ -54,7 +66,7 @@ for _, other in ipairs(redis.call('ZREVRANGE', KEYS[2], 0, -1)) do
   local its_kind = redis.call('HGET', prefix .. other, 'kind')
   if its_kind == kind then kept = kept + 1 end
   if not its_kind or (its_kind == kind and kept > limit) then
-    redis.call('DEL', prefix .. other)
+    drop(prefix .. other, other, KEYS[3])
     redis.call('ZREM', KEYS[2], other)
   end
 end
@@ -75,19 +87,19 @@ if redis.call('EXISTS', KEYS[1]) == 1 then
   redis.call('HSET', KEYS[1], 'refreshed_at', ARGV[1])
 end
 """
-_END: Final = """
+_END: Final = f"""{_NOTE_END}
 local user = redis.call('HGET', KEYS[1], 'user')
 if user then redis.call('ZREM', user, ARGV[1]) end
-return redis.call('DEL', KEYS[1])
+return drop(KEYS[1], ARGV[1], KEYS[2])
 """
-_END_ALL: Final = """
+_END_ALL: Final = f"""{_NOTE_END}
 local kind, keep, prefix = unpack(ARGV)
 local ended = 0
 for _, id in ipairs(redis.call('ZRANGE', KEYS[1], 0, -1)) do
   local its_kind = redis.call('HGET', prefix .. id, 'kind')
   local is_meant = kind == '' or its_kind == kind
   if is_meant and id ~= keep then
-    ended = ended + redis.call('DEL', prefix .. id)
+    ended = ended + drop(prefix .. id, id, KEYS[2])
     redis.call('ZREM', KEYS[1], id)
   end
 end
@@ -149,7 +161,7 @@ class RedisSessionStore(Secretive):
         changing = [(name, getattr(session, name)) for name in _FIELDS[1:]]
         with _unavailable():
             self._add(
-                keys=[_SESSION + session.id, _USER + session.user_id],
+                keys=[_SESSION + session.id, _USER + session.user_id, _ENDINGS],
                 args=[
                     session.id,
                     session.kind,
@@ -186,7 +198,8 @@ class RedisSessionStore(Secretive):
     def end(self, session_id: str) -> bool:
         """End a session; true for one of many callers at most."""
         with _unavailable():
-            return bool(self._end(keys=[_SESSION + session_id], args=[session_id]))
+            ended = self._end(keys=[_SESSION + session_id, _ENDINGS], args=[session_id])
+        return bool(ended)
 
     def end_all(
         self,
@@ -198,7 +211,7 @@ class RedisSessionStore(Secretive):
         """End a user's sessions, of one kind or all, but for one to keep."""
         with _unavailable():
             ended = self._end_all(
-                keys=[_USER + user_id],
+                keys=[_USER + user_id, _ENDINGS],
                 args=[kind or "", keep or "", _SESSION],
             )
         return int(ended)
@@ -213,6 +226,18 @@ class RedisSessionStore(Secretive):
         """Drop nothing: Redis itself drops what is over."""
         return 0
 
+    def ended_since(self, mark: str | None) -> Endings:
+        """Return which sessions ended since a mark, but for what Redis itself drops."""
+        found: Any
+        with _unavailable():
+            if mark is None:
+                found = self._redis.xrevrange(_ENDINGS, count=1)
+                return Endings([], _last(found) or "0-0")
+            found = self._redis.xrange(_ENDINGS, f"({mark}", count=MOST_ENDINGS)
+        session_ids = [fields[b"id"].decode() for _, fields in found]
+        is_all = len(found) < MOST_ENDINGS
+        return Endings(session_ids if is_all else None, _last(found) or mark)
+
 
 @contextmanager
 def _unavailable() -> Generator[None]:
@@ -221,6 +246,11 @@ def _unavailable() -> Generator[None]:
         yield
     except (redis.RedisError, OSError) as error:  # its text may hold what was sent
         raise StoreUnavailableError(reason=type(error).__name__) from None
+
+
+def _last(entries: list[Any]) -> str | None:
+    """Return the id of the last entry of a stream that was read, if there is one."""
+    return entries[-1][0].decode() if entries else None
 
 
 def _milliseconds(seconds: float) -> int:

@@ -16,10 +16,11 @@ from sqlalchemy import (
     update,
 )
 
-from ...sessions import PURGE_STEP, Session
+from ...sessions import PURGE_STEP, Endings, Session
 from . import tables
 from .database import Database, Statement, is_text
-from .tables import SESSIONS
+from .endings import EndingReader
+from .tables import ENDINGS, SESSIONS
 
 _C: Final = SESSIONS.c
 _FIELDS: Final = [_C[name] for name in Session.__struct_fields__]
@@ -109,14 +110,17 @@ class SQLSessionStore:
         self._of_user = database.prepare(_OF_USER)
         self._trim = database.prepare(_TRIM)
         self._purge = database.prepare(_PURGE)
+        self._endings = EndingReader(database)
 
     def create_tables(self) -> None:
-        """Create the table if there is none; see `tables.create`."""
-        tables.create(self.database, SESSIONS)
+        """Create the tables that are missing; see `tables.create`."""
+        for table in (SESSIONS, ENDINGS):
+            tables.create(self.database, table)
 
     def check_tables(self) -> None:
-        """Return if the table is as this release knows it; see `tables.check`."""
-        tables.check(self.database, SESSIONS)
+        """Return if the tables are as this release knows them; see `tables.check`."""
+        for table in (SESSIONS, ENDINGS):
+            tables.check(self.database, table)
 
     def add(self, session: Session, *, limit: int) -> None:
         """Keep a new session; end its user's oldest of that kind beyond a limit."""
@@ -191,6 +195,10 @@ class SQLSessionStore:
         with self.database.cursor() as cursor:
             self._purge.execute(cursor, now=now, limit=limit)
             return len(cursor.fetchall())
+
+    def ended_since(self, mark: str | None) -> Endings:
+        """Return which sessions ended since a mark, in whatever way."""
+        return self._endings.since(mark)
 
     def _one(
         self, statement: Statement, session_id: str, **values: Any

@@ -20,6 +20,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.schema import CreateIndex, CreateTable
 
 from ...errors import ConfigurationError
+from . import triggers
 from .database import Database
 
 VERSION: Final = 1
@@ -84,6 +85,19 @@ Index(
 )
 Index("tokenauth_sessions_ends_at", SESSIONS.c.ends_at)
 
+# What has ended, for workers that trust what they saw alive (see `lagging`).
+ENDINGS: Final = Table(
+    "tokenauth_endings",
+    _METADATA,
+    _number(),
+    _text("session_id"),
+    _time("at"),  # by the clock of the database
+    Column("txid", BigInteger, nullable=False),
+    sqlite_autoincrement=True,  # no number is given twice
+)
+Index("tokenauth_endings_at", ENDINGS.c.at)
+Index("tokenauth_endings_txid", ENDINGS.c.txid)
+
 
 def create(database: Database, table: Table) -> None:
     """Create a table if there is none.
@@ -98,6 +112,7 @@ def create(database: Database, table: Table) -> None:
         CreateTable(VERSIONS, if_not_exists=True),
         CreateTable(table, if_not_exists=True),
         *(CreateIndex(index, if_not_exists=True) for index in table.indexes),
+        *(triggers.on_endings(database) if table is ENDINGS else ()),
         insert_new(database, VERSIONS).values(name=table.name, version=VERSION),
     ]
     with database.transaction("tables") as cursor:

@@ -1,0 +1,470 @@
+"""Stores tell what ended, and workers that trust what they saw act on it in time."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+from typing import Any
+
+import psycopg
+import pytest
+import redis
+
+from tests.kit import assert_problem, bearer, log_in, make_app
+from tests.stores.contract import kept
+from tests.stores.engines import NOW, SHARED, make_session, sessions_at, url_of
+from tests.stores.proxy import proxied
+from tests.stores.shared import Place, Service, place_on
+from tests.stores.test_served import FIRST, ask, new_user, obtain, serving
+from tokenauth import (
+    MemorySessionStore,
+    SessionStore,
+    StoreUnavailableError,
+)
+from tokenauth import lagging as room
+from tokenauth.errors import ConfigurationError
+from tokenauth.lagging import LaggingSessions
+from tokenauth.sessions import MOST_ENDINGS, EndingFeed, Endings
+
+
+@pytest.fixture(params=SHARED)
+def url(request: pytest.FixtureRequest) -> str:
+    return url_of(request.param, request)
+
+
+@pytest.fixture
+def store(url: str) -> Any:
+    """A store that tells what ended, of each engine that has one."""
+    found = sessions_at(url)
+    assert isinstance(found, EndingFeed)
+    return found
+
+
+def told(store: EndingFeed, mark: str | None) -> set[str]:
+    return set(store.ended_since(mark).session_ids or ())
+
+
+# -- what is told ----------------------------------------------------------------------
+
+
+def test_what_ended_is_told_however_it_ended(store: Any) -> None:
+    """One by one, with all of its user's, or by its user's limit; no other."""
+    one, two, three = kept(store, 3)
+    standing = kept(store, 1, user_id="u-2")
+    mark = store.ended_since(None).mark
+    assert told(store, mark) == set()
+    assert store.end(one.id)
+    assert told(store, mark) == {one.id}
+    store.add(make_session(), limit=2)
+    assert told(store, mark) == {one.id, two.id}
+    store.end_all("u-1")
+    found = store.ended_since(mark)
+    assert {one.id, two.id, three.id} < set(found.session_ids)
+    assert standing[0].id not in found.session_ids
+    store.end(standing[0].id)
+    assert standing[0].id in told(store, found.mark)
+
+
+def test_the_first_answer_only_begins(store: Any) -> None:
+    """Who asks first trusts nobody yet."""
+    (session,) = kept(store, 1)
+    store.end(session.id)
+    found = store.ended_since(None)
+    assert found.session_ids == []
+    assert session.id not in told(store, found.mark)
+
+
+def test_what_ended_twice_or_never_was_is_not_told(store: Any) -> None:
+    mark = store.ended_since(None).mark
+    assert not store.end("x" * 22)
+    assert told(store, mark) == set()
+
+
+def test_a_table_that_was_emptied_gives_no_number_twice(
+    request: pytest.FixtureRequest,
+) -> None:
+    """SQLite would, and what ended next would be taken for known."""
+    store: Any = sessions_at(url_of("sqlite", request))
+    first, second = kept(store, 2)
+    store.end(first.id)
+    mark = store.ended_since(store.ended_since(None).mark).mark
+    with store.database.cursor() as cursor:
+        cursor.execute("DELETE FROM tokenauth_endings")
+    store.end(second.id)
+    assert told(store, mark) == {second.id}
+
+
+@pytest.mark.parametrize("engine", ["sqlite", "postgresql"])
+def test_a_database_tells_for_ten_minutes(
+    engine: str, request: pytest.FixtureRequest
+) -> None:
+    """Nobody asks less often."""
+    store: Any = sessions_at(url_of(engine, request))
+    old, new, last = kept(store, 3)
+    store.end(old.id)
+    with store.database.cursor() as cursor:
+        cursor.execute("UPDATE tokenauth_endings SET at = at - 590")
+    store.end(new.id)
+    with store.database.cursor() as cursor:
+        cursor.execute("UPDATE tokenauth_endings SET at = at - 20")
+    store.end(last.id)
+    with store.database.cursor() as cursor:
+        cursor.execute("SELECT session_id FROM tokenauth_endings")
+        assert {row[0] for row in cursor.fetchall()} == {new.id, last.id}
+
+
+def test_what_commits_late_is_told_all_the_same(postgres_url: str) -> None:
+    """An older transaction may become visible after a younger one."""
+    store: Any = sessions_at(postgres_url)
+    early, late, last = kept(store, 3)
+    mark = store.ended_since(None).mark
+    delete = "DELETE FROM tokenauth_sessions WHERE id = %s"
+    with psycopg.connect(postgres_url.replace("+psycopg", "")) as slow:
+        slow.execute(delete, [late.id])  # by hand: the database itself notes it
+        store.end(early.id)
+        found = store.ended_since(mark)
+        assert set(found.session_ids) == {early.id}
+    found = store.ended_since(found.mark)
+    assert late.id in found.session_ids
+    store.end(last.id)
+    assert last.id in told(store, found.mark)
+
+
+def test_too_many_are_not_told_one_by_one(url: str, store: Any) -> None:
+    """Whoever trusted what they saw looks at everything anew; then it goes on."""
+    mark = store.ended_since(None).mark
+    fill(url, store)
+    found: Endings = store.ended_since(mark)
+    assert found.session_ids is None
+    found = store.ended_since(found.mark)
+    found = store.ended_since(found.mark)
+    (session,) = kept(store, 1)
+    store.end(session.id)
+    assert session.id in told(store, found.mark)
+
+
+def fill(url: str, store: Any) -> None:
+    """Let more end than are told at once."""
+    names = [f"{i:022}" for i in range(MOST_ENDINGS + 200)]
+    if url.startswith("redis"):
+        with redis.Redis.from_url(url) as client, client.pipeline() as pipeline:
+            for name in names:
+                pipeline.xadd("tokenauth:endings", {"id": name})
+            pipeline.execute()
+        return
+    insert = "INSERT INTO tokenauth_endings (session_id, at, txid) VALUES "
+    if url.startswith("sqlite"):
+        insert += "(?, 1e12, 0)"
+    else:
+        insert += "(%s, 1e12, pg_current_xact_id()::text::bigint)"
+    with store.database.transaction("fill") as cursor:
+        cursor.executemany(insert, [[name] for name in names])
+
+
+def test_redis_keeps_the_last_endings_and_drops_the_rest(redis_url: str) -> None:
+    """No key grows without bound, and this one goes by itself."""
+    store: Any = sessions_at(redis_url)
+    fill(redis_url, store)
+    (session,) = kept(store, 1)
+    store.end(session.id)
+    with redis.Redis.from_url(redis_url) as client:
+        assert client.xlen("tokenauth:endings") < MOST_ENDINGS + 200
+        assert 0 < client.ttl("tokenauth:endings") <= 3600
+
+
+def test_a_store_that_is_down_tells_nothing(request: pytest.FixtureRequest) -> None:
+    store: Any = sessions_at(url_of("sqlite", request))
+    with store.database.cursor() as cursor:
+        cursor.execute("DROP TABLE tokenauth_endings")
+    for mark in (None, "0"):
+        with pytest.raises(StoreUnavailableError):
+            store.ended_since(mark)
+
+
+# -- who trusts what it saw ------------------------------------------------------------
+
+
+class Watch:
+    """A worker's trust, a clock to turn, and the calls that reach the store."""
+
+    def __init__(self, store: Any, lag: float = 1.0) -> None:
+        self.calls: list[str] = []
+        self.at = 0.0
+        watched = proxied(store, self._around)
+        self.sessions = LaggingSessions(
+            watched, watched, lag, now=lambda: NOW, monotonic=lambda: self.at
+        )
+        self.meanwhile: Any = None
+
+    def _around(self, name: str, call: Any) -> Any:
+        self.calls.append(name)
+        answer = call()
+        if name == "get" and self.meanwhile is not None:
+            meanwhile, self.meanwhile = self.meanwhile, None
+            meanwhile()
+        return answer
+
+    def asked(self, *session_ids: str) -> list[str]:
+        """Read sessions; return what the store was asked for it."""
+        self.calls.clear()
+        for session_id in session_ids:
+            self.sessions.get(session_id)
+        return list(self.calls)
+
+
+@pytest.fixture
+def watch(store: Any) -> Watch:
+    return Watch(store)
+
+
+def test_what_was_seen_is_not_read_again(store: Any, watch: Watch) -> None:
+    """The store is asked what ended, once in half a lag; that is all."""
+    one, two = kept(store, 2)
+    assert watch.asked(one.id, two.id) == ["ended_since", "get", "get"]
+    assert watch.sessions.get(one.id) == one
+    assert watch.asked(*[one.id, two.id] * 50) == []
+    watch.at = 0.49
+    assert watch.asked(one.id) == []
+    watch.at = 0.5
+    assert watch.asked(*[one.id, two.id] * 50) == ["ended_since"]
+
+
+def test_what_ended_is_served_for_a_lag_at_most(store: Any, watch: Watch) -> None:
+    one, two = kept(store, 2)
+    watch.asked(one.id, two.id)
+    store.end(one.id)
+    watch.at = 0.5
+    assert watch.sessions.get(one.id) is None
+    assert watch.asked(two.id) == []
+
+
+def test_what_ends_while_it_is_read_is_not_trusted(store: Any, watch: Watch) -> None:
+    """It was told before it was kept: nobody would drop it."""
+    one, two = kept(store, 2)
+    watch.asked(two.id)
+
+    def end_and_be_told() -> None:
+        store.end(one.id)
+        watch.at = 0.5
+        watch.sessions.get(two.id)
+
+    watch.meanwhile = end_and_be_told
+    assert watch.sessions.get(one.id) == one  # it stood when it was read
+    assert watch.sessions.get(one.id) is None
+
+
+def test_after_too_many_endings_everything_is_read_anew(
+    url: str, store: Any, watch: Watch
+) -> None:
+    (session,) = kept(store, 1)
+    watch.asked(session.id)
+    fill(url, store)
+    watch.at = 0.5
+    assert watch.asked(session.id) == ["ended_since", "get"]
+
+
+def test_each_is_read_anew_in_a_minute(store: Any, watch: Watch) -> None:
+    """Redis drops by itself what is over, and may forget what it was told."""
+    (session,) = kept(store, 1)
+    watch.asked(session.id)
+    watch.at = 59.9
+    assert watch.asked(session.id) == ["ended_since"]
+    watch.at = 60.0
+    assert watch.asked(session.id) == ["get"]
+
+
+def test_the_end_of_its_time_is_not_trusted_away(store: Any, watch: Watch) -> None:
+    """A refresh elsewhere may have moved it: the store knows."""
+    (session,) = kept(store, 1, idle=5)
+    watch.asked(session.id)
+    watch.at = 4.9
+    assert watch.asked(session.id) == ["ended_since"]
+    watch.at = 5.0
+    assert watch.asked(session.id) == ["get"]
+
+
+def test_a_personal_token_is_read_each_time(store: Any, watch: Watch) -> None:
+    """Its last use is noted by what the store says of it."""
+    (session,) = kept(store, 1, kind="personal")
+    assert watch.asked(session.id, session.id) == ["ended_since", "get", "get"]
+
+
+def test_trust_is_bounded(
+    store: Any, watch: Watch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The oldest gives way; that costs a read, and nothing else."""
+    monkeypatch.setattr(room, "_MOST", 2)
+    one, two, three = kept(store, 3)
+    watch.asked(one.id, two.id, three.id)
+    assert watch.asked(two.id, three.id) == []
+    assert watch.asked(one.id) == ["get"]
+    assert len(watch.sessions._seen) == 2
+
+
+def test_while_one_asks_the_others_go_on_until_it_is_late() -> None:
+    """Nobody waits for a slow answer that is not needed yet."""
+    store, asked, door = MemorySessionStore(), threading.Event(), threading.Event()
+    slow = SlowFeed(asked, door)
+    sessions = LaggingSessions(store, slow, 1.0, now=lambda: NOW, monotonic=lambda: at)
+    at = 0.0
+    (session,) = kept(store, 1)
+    door.set()
+    assert sessions.get(session.id)
+    door.clear()
+    asked.clear()
+    at = 0.5
+    asker = threading.Thread(target=sessions.get, args=[session.id])
+    asker.start()
+    assert asked.wait(10)
+    assert sessions.get(session.id) == session
+    at = 1.0
+    late = threading.Thread(target=sessions.get, args=[session.id])
+    late.start()
+    late.join(0.05)
+    assert late.is_alive()
+    door.set()
+    for thread in (asker, late):
+        thread.join(10)
+        assert not thread.is_alive()
+    assert slow.count == 3  # the late one asked for itself: the answer was old
+
+
+class SlowFeed:
+    """Tells nothing, when it is let."""
+
+    def __init__(self, asked: threading.Event, door: threading.Event) -> None:
+        self.asked, self.door, self.count = asked, door, 0
+
+    def ended_since(self, mark: str | None) -> Endings:
+        self.count += 1
+        self.asked.set()
+        assert self.door.wait(10)
+        return Endings([], "0")
+
+
+def test_who_waited_for_an_answer_does_not_ask_again() -> None:
+    store, asked, door = MemorySessionStore(), threading.Event(), threading.Event()
+    slow = SlowFeed(asked, door)
+    sessions = LaggingSessions(store, slow, 1.0, now=lambda: NOW)
+    (session,) = kept(store, 1)
+    threads = [
+        threading.Thread(target=sessions.get, args=[session.id]) for _ in range(8)
+    ]
+    for thread in threads:
+        thread.start()
+    assert asked.wait(10)
+    door.set()
+    for thread in threads:
+        thread.join(10)
+    assert slow.count == 1
+
+
+# -- in an application -----------------------------------------------------------------
+
+
+def test_an_application_may_lag(store: Any) -> None:
+    """Only the check of access tokens: a refresh looks at the session itself."""
+    at = time.monotonic()
+    app = make_app(
+        sessions=store, clock=None, config={"TOKENAUTH_SESSION_CHECK_LAG": 10}
+    )
+    client = app.test_client()
+    pair = log_in(client)
+    headers = bearer(pair["access_token"])
+    assert client.get("/protected", headers=headers).status_code == 200
+    store.end_all("u-alice")
+    again = client.get("/protected", headers=headers)
+    if time.monotonic() < at + 5:
+        assert again.status_code == 200
+    body = {"refresh_token": pair["refresh_token"]}
+    refused = client.post("/auth/refresh", json=body)
+    assert_problem(refused, 400, "invalid_grant")
+
+
+def test_without_a_lag_nothing_lags(store: Any) -> None:
+    """The default."""
+    app = make_app(sessions=store, clock=None)
+    client = app.test_client()
+    headers = bearer(log_in(client)["access_token"])
+    store.end_all("u-alice")
+    assert client.get("/protected", headers=headers).status_code == 401
+
+
+def test_in_memory_nothing_lags() -> None:
+    """There is nothing to be won."""
+    sessions = MemorySessionStore()
+    app = make_app(sessions=sessions, config={"TOKENAUTH_SESSION_CHECK_LAG": 10})
+    client = app.test_client()
+    headers = bearer(log_in(client)["access_token"])
+    sessions.end_all("u-alice")
+    assert client.get("/protected", headers=headers).status_code == 401
+
+
+def test_a_store_that_cannot_tell_is_refused() -> None:
+    """By the name of the setting, and of what is missing."""
+    silent: SessionStore = proxied(MemorySessionStore(), lambda _, call: call())
+    with pytest.raises(ConfigurationError, match="ended_since"):
+        make_app(sessions=silent, config={"TOKENAUTH_SESSION_CHECK_LAG": 1})
+
+
+# -- on two servers --------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "place",
+    ["redis", *(pytest.param(e, marks=pytest.mark.full) for e in SHARED[:2])],
+    indirect=True,
+)
+def test_no_server_serves_what_ended_a_lag_ago(
+    place: Place, service: Service, is_full: bool
+) -> None:
+    """Each session that one server ends is asked for on the other all the time."""
+    lag, rounds = 1.0, 40 if is_full else 4
+    name = new_user(service)
+    env = {"FLASK_TOKENAUTH_SESSION_CHECK_LAG": str(lag)}
+    with serving(place, count=2, env=env) as (one, other):
+        for number in range(rounds):
+            pair = obtain(one, "/login", username=name, password=FIRST)
+            token = pair["access_token"]
+            with watching(partial(ask, other, "GET", "/me", token)) as seen:
+                time.sleep(0.1 + number % 10 / 10)
+                assert ask(one, "POST", "/logout", token)[0] == 204
+                acknowledged = time.monotonic()
+                time.sleep(lag + 0.3)
+            assert [s for at, s in seen if at < acknowledged - 0.05] != []
+            last = max((at for at, s in seen if s == 200), default=0.0)
+            assert last - acknowledged < lag + 0.1
+            assert seen[-1][1] == 401
+
+
+@contextmanager
+def watching(request: Any) -> Iterator[list[tuple[float, int]]]:
+    """Ask all the time; yield when each was asked, and its status."""
+    seen: list[tuple[float, int]] = []
+    is_over = threading.Event()
+
+    def watch() -> None:
+        while not is_over.is_set():
+            at = time.monotonic()
+            seen.append((at, request()[0]))
+
+    watcher = threading.Thread(target=watch)
+    watcher.start()
+    try:
+        yield seen
+    finally:
+        is_over.set()
+        watcher.join()
+
+
+@pytest.fixture
+def place(request: pytest.FixtureRequest) -> Place:
+    return place_on(request.param, request)
+
+
+@pytest.fixture
+def service(place: Place) -> Service:
+    return Service(place.open)

@@ -1,0 +1,57 @@
+"""Which sessions ended is written down by the database itself.
+
+So it holds, and in the same transaction, what ends by a hand-written DELETE, too.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from sqlalchemy import DDL, ClauseElement
+
+from .database import Database
+
+# It is told for ten minutes: nobody asks less often.
+_SQLITE_CLOCK: Final = "(julianday('now') - 2440587.5) * 86400.0"
+_SQLITE_TRIGGER: Final = f"""
+CREATE TRIGGER IF NOT EXISTS tokenauth_note_ending
+AFTER DELETE ON tokenauth_sessions
+BEGIN
+  INSERT INTO tokenauth_endings (session_id, at, txid)
+  VALUES (OLD.id, {_SQLITE_CLOCK}, 0);
+  DELETE FROM tokenauth_endings WHERE at < {_SQLITE_CLOCK} - 600;
+END
+"""  # noqa: S608 # put together of constants
+_POSTGRESQL_CLOCK: Final = "extract(epoch FROM clock_timestamp())"
+_POSTGRESQL_FUNCTION: Final = f"""
+CREATE OR REPLACE FUNCTION tokenauth_note_ending() RETURNS trigger
+LANGUAGE plpgsql AS $body$
+BEGIN
+  INSERT INTO tokenauth_endings (session_id, at, txid)
+  VALUES (OLD.id, {_POSTGRESQL_CLOCK}, pg_current_xact_id()::text::bigint);
+  DELETE FROM tokenauth_endings WHERE number IN (
+    SELECT number FROM tokenauth_endings WHERE at < {_POSTGRESQL_CLOCK} - 600
+    ORDER BY at LIMIT 10 FOR UPDATE SKIP LOCKED
+  );
+  RETURN NULL;
+END
+$body$
+"""  # noqa: S608
+_POSTGRESQL_TRIGGER: Final = """
+CREATE TRIGGER tokenauth_note_ending
+AFTER DELETE ON tokenauth_sessions
+FOR EACH ROW
+EXECUTE FUNCTION tokenauth_note_ending()
+"""
+_NO_TRIGGER: Final = (
+    "DROP TRIGGER IF EXISTS tokenauth_note_ending ON tokenauth_sessions"
+)
+
+
+def on_endings(database: Database) -> list[ClauseElement]:
+    """Return what creates the triggers, or replaces them."""
+    texts = [_SQLITE_TRIGGER]
+    if not database.is_sqlite:
+        texts = [_POSTGRESQL_FUNCTION, _NO_TRIGGER, _POSTGRESQL_TRIGGER]
+    ddl: Any = DDL  # SQLAlchemy gives it no types
+    return [ddl(text) for text in texts]
