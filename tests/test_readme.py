@@ -109,3 +109,16 @@ def test_every_route_is_documented() -> None:
         shown = re.sub(r"<\w+>", "<id>", f"/auth{route.path}")
         pattern = rf"`[A-Z/]*{route.method}[A-Z/]* [^|]*{re.escape(shown)}"
         assert re.search(pattern, README), route
+
+
+def test_every_promise_names_tests_that_exist() -> None:
+    """Each promise is held by tests, and they are there."""
+    promises = re.findall(
+        r"^\d+\. \*\*.*?(?=^\d+\. |^## )", README, re.DOTALL | re.MULTILINE
+    )
+    assert len(promises) == 10
+    for promise in promises:
+        names = re.findall(r"`(tests/[\w/]+\.py)(?:::(\w+))?`", promise)
+        assert names, promise
+        for path, test in names:
+            assert f"def {test}" * bool(test) in (ROOT / path).read_text(), (path, test)

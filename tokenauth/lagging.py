@@ -15,7 +15,8 @@ from typing import Final, NamedTuple
 
 from .sessions import LOGIN, EndingFeed, Session, SessionStore
 
-_TRUSTED_SECONDS: Final = 60.0  # what a store forgot to tell is found out by then
+_TRUSTED_SECONDS: Final = 300.0  # what a store forgot to tell is found out by then
+_LONGEST_SILENCE: Final = 60.0  # stores tell for far longer what has ended
 _MOST: Final = 200_000  # sessions of some 500 bytes each
 
 
@@ -78,7 +79,8 @@ class LaggingSessions:
             if started - self._told_at < self._lag / 2:
                 return  # it has been asked while this one waited
             told = self._feed.ended_since(self._mark)
-            if told.session_ids is None or self._mark is None:
+            is_silence = started - self._told_at > _LONGEST_SILENCE
+            if told.session_ids is None or is_silence:
                 self._seen = {}
             else:
                 for session_id in told.session_ids:

@@ -12,7 +12,16 @@ import logging
 import sys
 from collections.abc import Callable
 
-from tests.benchmarks import footprint, micro, plot, report, request, served, stores
+from tests.benchmarks import (
+    footprint,
+    lag,
+    micro,
+    plot,
+    report,
+    request,
+    served,
+    stores,
+)
 from tests.benchmarks.measure import Bar, Group
 
 Measure = Callable[[int], tuple[list[Group], list[Bar]]]
@@ -22,6 +31,7 @@ PARTS: dict[str, tuple[Measure, int]] = {
     "micro": (micro.measure, 200),
     "request": (request.measure, 300),
     "stores": (stores.measure, 200),
+    "lag": (lag.measure, 100),
     "served": (served.measure, 5),
     "footprint": (footprint.measure, 15),
 }

@@ -32,6 +32,7 @@ DEFAULTS: Final[Mapping[str, Any]] = {
 _SESSION: Final = "tokenauth:session:"
 _USER: Final = "tokenauth:user:"
 _ENDINGS: Final = "tokenauth:endings"
+_NOTHING: Final = "0-0"  # before the first entry of a stream
 
 # What is read of a hash: the session as it began, and what has changed since. Times
 # are passed and kept as text, since Lua would round them.
@@ -39,13 +40,12 @@ _FIELDS: Final = ("began", "generation", "refreshed_at", "idle_expires_at")
 _READ: Final = f"""
 local function read(key) return redis.call('HMGET', key, '{"', '".join(_FIELDS)}') end
 """
-# Told for at least the last so many; the stream goes an hour after the last end.
+# The last so many at least are told.
 _NOTE_END: Final = f"""
 local function drop(key, id, endings)
   local dropped = redis.call('DEL', key)
   if dropped == 1 then
     redis.call('XADD', endings, 'MAXLEN', '~', {MOST_ENDINGS}, '*', 'id', id)
-    redis.call('EXPIRE', endings, 3600)
   end
   return dropped
 end
@@ -228,15 +228,20 @@ class RedisSessionStore(Secretive):
 
     def ended_since(self, mark: str | None) -> Endings:
         """Return which sessions ended since a mark, but for what Redis itself drops."""
-        found: Any
-        with _unavailable():
-            if mark is None:
-                found = self._redis.xrevrange(_ENDINGS, count=1)
-                return Endings([], _last(found) or "0-0")
-            found = self._redis.xrange(_ENDINGS, f"({mark}", count=MOST_ENDINGS)
-        session_ids = [fields[b"id"].decode() for _, fields in found]
-        is_all = len(found) < MOST_ENDINGS
-        return Endings(session_ids if is_all else None, _last(found) or mark)
+        after = mark or _NOTHING
+        with _unavailable(), self._redis.pipeline(transaction=False) as pipeline:
+            pipeline.xrevrange(_ENDINGS, count=1)
+            pipeline.xrange(_ENDINGS, f"({after}", count=MOST_ENDINGS)
+            newest, found = pipeline.execute()
+        last = newest[0][0].decode() if newest else _NOTHING
+        if mark is None:
+            return Endings([], last)
+        # A server that lost what it had, or was replaced by one that is behind.
+        is_lost = _order(last) < _order(mark)
+        if is_lost or len(found) >= MOST_ENDINGS:
+            return Endings(None, last)
+        ended = [fields[b"id"].decode() for _, fields in found]
+        return Endings(ended, found[-1][0].decode() if found else mark)
 
 
 @contextmanager
@@ -248,9 +253,10 @@ def _unavailable() -> Generator[None]:
         raise StoreUnavailableError(reason=type(error).__name__) from None
 
 
-def _last(entries: list[Any]) -> str | None:
-    """Return the id of the last entry of a stream that was read, if there is one."""
-    return entries[-1][0].decode() if entries else None
+def _order(entry_id: str) -> tuple[int, int]:
+    """Return what the id of a stream's entry is ordered by."""
+    milliseconds, _, number = entry_id.partition("-")
+    return int(milliseconds), int(number)
 
 
 def _milliseconds(seconds: float) -> int:
