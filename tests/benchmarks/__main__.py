@@ -13,6 +13,17 @@ import sys
 from collections.abc import Callable
 
 from tests.benchmarks import (
+    flood,
+    footprint,
+    growth,
+    lag,
+    micro,
+    plot,
+    report,
+    request,
+    served,
+    stores,
+)
     footprint,
     lag,
     micro,
@@ -26,7 +37,7 @@ from tests.benchmarks.measure import Bar, Group
 
 Measure = Callable[[int], tuple[list[Group], list[Bar]]]
 
-# Each with the rounds that make its figures steady.
+# Each with the rounds, or for the flood the seconds, that make its figures steady.
 PARTS: dict[str, tuple[Measure, int]] = {
     "micro": (micro.measure, 200),
     "request": (request.measure, 300),
@@ -34,6 +45,8 @@ PARTS: dict[str, tuple[Measure, int]] = {
     "lag": (lag.measure, 100),
     "served": (served.measure, 5),
     "footprint": (footprint.measure, 15),
+    "flood": (flood.measure_all, 20),
+    "growth": (growth.measure, 1000),
 }
 
 

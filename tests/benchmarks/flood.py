@@ -24,7 +24,6 @@ from collections.abc import Generator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -248,64 +247,78 @@ def measure(
     return calm, flooded
 
 
-def row(name: str, calm: Period, flooded: Period) -> str:
-    """Return a line of the table."""
-    p99s = [period.pages.quantile(0.99) for period in (calm, flooded)]
-    logins = [period.logins.median for period in (calm, flooded)]
-    done = flooded.logins.statuses[200], len(flooded.logins.milliseconds)
-    cells = (
-        name,
-        f"{calm.pages.median:.1f} / {p99s[0]:.1f}",
-        f"{flooded.pages.median:.1f} / {p99s[1]:.1f}",
-        f"{p99s[1] / p99s[0]:.1f}",
-        f"{done[0]}/{done[1]}, {logins[1]:.0f} ({logins[0]:.0f})",
-        f"{logins[1] / logins[0]:.1f}",
-        f"{flooded.idle_mib:.0f} -> {flooded.peak_mib:.0f}",
-        " ".join(f"{status}:{n}" for status, n in sorted(flooded.flood.items())),
+def measure_all(seconds: int) -> tuple[list[Group], list[Bar]]:
+    """Return what each application does in the flood, and what is promised of ours."""
+    groups, bars = [], []
+    with RedisServer() as redis:
+        for scenario in SCENARIOS:
+            print(f"flood: {scenario.name} ...", file=sys.stderr)
+            redis.flush()
+            calm, flooded = measure(scenario, seconds, redis.url)
+            groups.append(group(scenario.name, calm, flooded))
+            if scenario.app == OURS:
+                bars += bars_of(scenario.name, calm, flooded)
+    return groups, bars
+
+
+def group(name: str, calm: Period, flooded: Period) -> Group:
+    """Return a page's and a login's times, calm and in the flood."""
+    samples = {
+        "page, p50, calm": calm.pages.median,
+        "page, p50, flood": flooded.pages.median,
+        "page, p99, calm": calm.pages.quantile(0.99),
+        "page, p99, flood": flooded.pages.quantile(0.99),
+        "login, p50, calm": calm.logins.median,
+        "login, p50, flood": flooded.logins.median,
+    }
+    answers = " ".join(f"{status}:{n}" for status, n in sorted(flooded.flood.items()))
+    done = f"{flooded.logins.statuses[200]} of {len(flooded.logins.milliseconds)}"
+    return Group(
+        title=f"flood of logins: {name}",
+        unit="ms",
+        base="page, p99, calm",
+        samples={row: [value, value] for row, value in samples.items()},
+        notes={
+            "login, p50, flood": f"{done} logged in",
+            "page, p99, flood": f"answers to the flood: {answers}; memory "
+            f"{flooded.idle_mib:.0f} -> {flooded.peak_mib:.0f} MiB",
+        },
     )
-    return "| " + " | ".join(cells) + " |"
 
 
-HEAD = (
-    "page p50 / p99 ms, calm",
-    "in the flood",
-    "x",
-    "owner's logins: done, p50 ms (calm)",
-    "x",
-    "memory, MiB",
-    "answers to the flood",
-)
+def bars_of(name: str, calm: Period, flooded: Period) -> list[Bar]:
+    """Return the bars of a flood that ours is in."""
+    p99s = [period.pages.quantile(0.99) for period in (calm, flooded)]
+    failed = len(flooded.logins.milliseconds) - flooded.logins.statuses[200]
+    errors = sum(n for s, n in flooded.flood.items() if int(s) >= 500 and int(s) != 503)
+    grown = flooded.peak_mib - flooded.idle_mib
+    values = {
+        "page's p99 over its calm p99": (p99s[1] / p99s[0], 8),
+        "page's p50, ms": (flooded.pages.median, 10),
+        "login's p50 over its calm p50": (
+            flooded.logins.median / calm.logins.median,
+            4,
+        ),
+        "the owner's failed logins": (failed, 0),
+        "MiB that memory grows": (grown, round(1.1 * WORKERS * 19, 1)),
+        "answers of 5xx but 503": (errors, 0),
+    }
+    return [
+        Bar(what=f"{name}: {what}", value=value, at_most=at_most)
+        for what, (value, at_most) in values.items()
+    ]
 
 
 def main() -> None:
-    """Measure, or attack for another process that measures."""
+    """Attack for another process that measures."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--seconds", type=float, default=20)
-    parser.add_argument("--only", help="part of a scenario's name")
-    parser.add_argument("--json", type=Path)
-    parser.add_argument("--attack", help=argparse.SUPPRESS)
-    parser.add_argument("--networks", type=int, help=argparse.SUPPRESS)
-    parser.add_argument("--pause", type=float, help=argparse.SUPPRESS)
+    parser.add_argument("--attack", required=True)
+    parser.add_argument("--seconds", type=float, required=True)
+    parser.add_argument("--networks", type=int, required=True)
+    parser.add_argument("--pause", type=float, required=True)
     options = parser.parse_args()
-    if options.attack:
-        answers = flood(
-            options.attack, options.seconds, options.networks, options.pause
-        )
-        json.dump(answers, sys.stdout)
-        return
-    print("| application | " + " | ".join(HEAD) + " |")
-    print("|---" * (len(HEAD) + 1) + "|")
-    results = {}
-    with RedisServer() as redis:
-        for scenario in SCENARIOS:
-            if options.only and options.only not in scenario.name:
-                continue
-            redis.flush()
-            calm, flooded = measure(scenario, options.seconds, redis.url)
-            print(row(scenario.name, calm, flooded), flush=True)
-            results[scenario.name] = {"calm": calm, "flood": flooded}
-    if options.json:
-        options.json.write_text(json.dumps(results, indent=1, default=vars))
+    answers = flood(options.attack, options.seconds, options.networks, options.pause)
+    json.dump(answers, sys.stdout)
 
 
 if __name__ == "__main__":

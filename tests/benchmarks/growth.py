@@ -2,10 +2,7 @@
 
 For each engine there is one application a size, whose store holds so many sessions.
 Requests go in turn to each of them, each with the token of another session, so what
-else the machine does hits all sizes alike. The median is the cost, and the last column
-is the cost at the largest size over that at the smallest:
-
-    python -m tests.benchmarks.growth [--sizes 1000 1000000] [--calls 1000]
+else the machine does hits all sizes alike.
 
 SQLite waits for its disk with each write; PostgreSQL and Redis do not here, since that
 would hide what is looked for.
@@ -13,11 +10,9 @@ would hide what is looked for.
 
 from __future__ import annotations
 
-import argparse
 import contextlib
 import heapq
 import random
-import statistics
 import sys
 import tempfile
 import time
@@ -29,6 +24,7 @@ from flask import Flask
 from flask_login import current_user, login_required
 from werkzeug.test import run_wsgi_app
 
+from tests.benchmarks.measure import Bar, Group, take_turns
 from tests.kit import SECRET
 from tests.servers import PostgresServer, RedisServer
 from tests.stores.engines import NOW, make_session, sessions_at
@@ -39,12 +35,9 @@ from tokenauth.stores.redis import RedisSessionStore
 from tokenauth.stores.sql import SQLSessionStore
 
 SIZES: Final = (1_000, 1_000_000)
-CALLS: Final = 1_000  # each of another session: none is refreshed twice
-ENGINES: Final = ("memory", "sqlite", "postgresql", "redis")
+CALLS: Final = ("request", "refresh", "login", "purge")
 BAR: Final = 1.5
 _BATCH: Final = 10_000
-
-Costs = dict[str, list[float]]
 
 
 class AnyUsers:
@@ -191,59 +184,34 @@ def _fill_redis(store: RedisSessionStore, batch: Sequence[Session]) -> None:
     store._redis, store._add = client, run
 
 
-def measure(services: list[Service], calls: int) -> Costs:
-    """Return the median microseconds of each kind of call, for each service."""
-    costs: Costs = {}
-    for name in ("request", "refresh", "login", "purge"):
-        steps = [getattr(service, name) for service in services]
-        times: list[list[int]] = [[] for _ in steps]
-        for _ in range(calls):
-            for step, taken in zip(steps, times, strict=True):
-                start = time.perf_counter_ns()
-                step()
-                taken.append(time.perf_counter_ns() - start)
-        costs[name] = [statistics.median(taken) / 1000 for taken in times]
-    return costs
-
-
-def growth(
-    sizes: Sequence[int] = SIZES,
-    calls: int = CALLS,
-    names: Sequence[str] = ENGINES,
-) -> dict[str, Costs]:
-    """Return, for each engine and kind of call, the cost at each size."""
-    results = {}
+def measure(rounds: int) -> tuple[list[Group], list[Bar]]:
+    """Return a group for each engine and kind of call, and what is promised of it."""
+    groups = []
     with engines() as makers:
-        for engine in names:
-            make = makers[engine]
-            services = []
-            for size in sizes:
-                print(f"{engine}: {size} sessions ...", file=sys.stderr, flush=True)
-                services.append(Service(make(), size, calls))
-            results[engine] = measure(services, calls)
-    return results
-
-
-def main() -> None:
-    """Print the table; exit with 1 if a cost grows by more than the bar."""
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--sizes", type=int, nargs="+", default=SIZES)
-    parser.add_argument("--calls", type=int, default=CALLS)
-    parser.add_argument("--engines", nargs="+", choices=ENGINES, default=ENGINES)
-    options = parser.parse_args()
-    titles = [f"{size:,}, us" for size in options.sizes]
-    print("|", " | ".join(["engine", "call", *titles, "ratio"]), "|")
-    print("|", " | ".join(["---"] * (len(titles) + 3)), "|")
-    worst = 0.0
-    results = growth(options.sizes, options.calls, options.engines)
-    for engine, costs in results.items():
-        for call, each in costs.items():
-            ratio = each[-1] / each[0]
-            worst = max(worst, ratio)
-            cells = [engine, call, *(f"{cost:.1f}" for cost in each), f"{ratio:.2f}"]
-            print("|", " | ".join(cells), "|")
-    sys.exit(worst > BAR)
-
-
-if __name__ == "__main__":
-    main()
+        for engine, make in makers.items():
+            services = {}
+            for size in SIZES:
+                print(f"growth: {size:,} sessions on {engine} ...", file=sys.stderr)
+                services[f"{size:,} sessions"] = Service(make(), size, rounds)
+            groups += [
+                Group(
+                    title=f"growth, {engine}: {call}",
+                    unit="us",
+                    base=f"{SIZES[0]:,} sessions",
+                    samples=take_turns(
+                        f"growth, {engine}: {call}",
+                        {name: getattr(each, call) for name, each in services.items()},
+                        rounds=rounds - 1,  # one warms up
+                        number=1,
+                        clock=time.perf_counter,
+                    ),
+                )
+                for call in CALLS
+            ]
+    most = f"{SIZES[-1]:,} sessions"
+    return groups, [
+        Bar(
+            what=f"{each.title}, {most}", value=each.ratio_of_medians(most), at_most=BAR
+        )
+        for each in groups
+    ]

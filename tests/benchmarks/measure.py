@@ -56,6 +56,11 @@ class Group:
     def ratio(self, name: str, base: str | None = None) -> float:
         return statistics.median(self.ratios(name, base))
 
+    def ratio_of_medians(self, name: str) -> float:
+        """Return a ratio that single slow calls do not move."""
+        base = statistics.median(self.samples[self.base])
+        return statistics.median(self.samples[name]) / base
+
     def added_ratio(self, name: str, other: str) -> float:
         """Return what one adds to the base over what another adds."""
         three = [self.samples[each] for each in (name, other, self.base)]
