@@ -24,15 +24,6 @@ from tests.benchmarks import (
     served,
     stores,
 )
-    footprint,
-    lag,
-    micro,
-    plot,
-    report,
-    request,
-    served,
-    stores,
-)
 from tests.benchmarks.measure import Bar, Group
 
 Measure = Callable[[int], tuple[list[Group], list[Bar]]]

@@ -4,9 +4,7 @@
 as soon as one was checked, and a fifth of a second after one was refused unchecked (in
 the last scenario at once). Beside them one client reads a protected page 25 times a
 second, and an owner logs in once a second. The same without the flood comes first, and
-the naive application is measured in the same run. Run it on a machine that is quiet:
-
-    python -m tests.benchmarks.flood [--seconds 20] [--json FILE]
+the naive application is measured in the same run.
 """
 
 from __future__ import annotations
@@ -30,6 +28,7 @@ from urllib.parse import urlsplit
 import psutil
 
 from tests.benchmarks.flood_apps import ATTACKED, HONEST, PASSWORD
+from tests.benchmarks.measure import Bar, Group
 from tests.servers import AppServer, RedisServer, serve
 
 WORKERS, THREADS = 2, 16
@@ -256,7 +255,7 @@ def measure_all(seconds: int) -> tuple[list[Group], list[Bar]]:
             redis.flush()
             calm, flooded = measure(scenario, seconds, redis.url)
             groups.append(group(scenario.name, calm, flooded))
-            if scenario.app == OURS:
+            if scenario.app == "ours":
                 bars += bars_of(scenario.name, calm, flooded)
     return groups, bars
 

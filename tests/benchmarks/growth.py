@@ -210,8 +210,6 @@ def measure(rounds: int) -> tuple[list[Group], list[Bar]]:
             ]
     most = f"{SIZES[-1]:,} sessions"
     return groups, [
-        Bar(
-            what=f"{each.title}, {most}", value=each.ratio_of_medians(most), at_most=BAR
-        )
+        Bar(what=each.title, value=each.ratio_of_medians(most), at_most=BAR)
         for each in groups
     ]
