@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import re
 import warnings
-from pathlib import Path
 from typing import Any
 
 import jwt
@@ -13,26 +11,16 @@ from flask import Flask
 from flask.testing import FlaskClient
 from flask_jwt_extended import JWTManager, create_access_token, create_refresh_token
 
-import tokenauth
+from tests.guides import app_of
 from tests.kit import PASSWORDS, SECRET, assert_problem, bearer, log_in, make_users
 
-PAGE = (Path(tokenauth.__file__).parent / "docs" / "guides.md").read_text()
 OLD_KEY = "old-jwt-key-" + "0123456789abcdef" * 2
 
 
 def run(name: str, monkeypatch: pytest.MonkeyPatch, **given: Any) -> FlaskClient:
-    """Run a guide's snippet as a new application's module; return its client."""
-    found = re.search(rf"^```python {name}\n(.*?)^```$", PAGE, re.DOTALL | re.MULTILINE)
-    assert found is not None
+    """Run a guide's snippet; return a client of its application."""
     monkeypatch.setenv("FLASK_SECRET_KEY", SECRET)
-    names: dict[str, Any] = {
-        "__name__": f"guide_{name}",
-        "users": make_users(),
-        **given,
-    }
-    exec(found[1], names)  # noqa: S102 # our own page
-    app: Flask = names["app"]
-    return app.test_client()
+    return app_of(name, **given).test_client()
 
 
 def test_cookie_logins_work_beside_tokens(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -160,11 +148,3 @@ def test_a_request_loader_of_your_own_still_works(
     token = log_in(client)["access_token"]
     assert client.get("/protected", headers=bearer(token)).json == {"user": "alice"}
     assert_problem(client.get("/protected"), 401, "token_missing")
-
-
-def test_the_fetch_wrapper_is_short() -> None:
-    """Promised in about thirty lines (it runs in tests/test_docs_page.py)."""
-    found = re.search(r"^```js fetch\n(.*?)^```$", PAGE, re.DOTALL | re.MULTILINE)
-    assert found is not None
-    lines = [line for line in found[1].splitlines() if line.strip()]
-    assert len(lines) <= 40
