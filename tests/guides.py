@@ -35,6 +35,11 @@ def app_of(name: str, **given: Any) -> Flask:
     return app
 
 
+def behind_nginx() -> Flask:
+    """Return the application of the guide to nginx, for a server."""
+    return app_of("nginx")
+
+
 def fetching() -> Flask:
     """Return an application whose page has the fetch wrapper; only `/tick` ends tokens.
 

@@ -5,18 +5,135 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from contextlib import closing
+from http.client import HTTPConnection
+from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.request import urlopen
 
 import pytest
 
 from tests.browser import needs_browser, open_browser
 from tests.guides import block
-from tests.kit import PASSWORDS
-from tests.servers import AppServer, serve
+from tests.kit import PASSWORDS, SECRET, bearer
+from tests.servers import HOST, AppServer, NginxServer, nginx_binaries, serve
 
 if TYPE_CHECKING:
     from playwright.async_api import BrowserContext, Page
+
+
+class Answer(NamedTuple):
+    status: int
+    headers: dict[str, str]
+    json: Any
+
+
+def ask(
+    server: AppServer | NginxServer,
+    method: str,
+    path: str,
+    token: str = "",
+    *,
+    source: str = HOST,
+    forwarded_for: str = "",
+    body: object = None,
+) -> Answer:
+    """Send one request, with a body in JSON, from an address of this machine's."""
+    headers = {"Content-Type": "application/json", **(bearer(token) if token else {})}
+    if forwarded_for:
+        headers["X-Forwarded-For"] = forwarded_for
+    connection = HTTPConnection(HOST, server.port, 30, source_address=(source, 0))
+    with closing(connection) as client:
+        client.request(method, path, json.dumps(body), headers)
+        answer = client.getresponse()
+        sent = {name.lower(): value for name, value in answer.getheaders()}
+        is_json = "json" in sent.get("content-type", "")
+        text = answer.read()
+    return Answer(answer.status, sent, json.loads(text) if is_json else None)
+
+
+def log_in(server: AppServer | NginxServer, username: str, password: str) -> str:
+    """Log in; return the access token."""
+    body = {"username": username, "password": password}
+    answer = ask(server, "POST", "/auth/login", body=body)
+    assert answer.status == 200, answer
+    token: str = answer.json["access_token"]
+    return token
+
+
+# -- behind nginx ----------------------------------------------------------------------
+
+needs_nginx = pytest.mark.skipif(
+    not nginx_binaries(),
+    reason="NOT RUN: no nginx. Install it (Debian: apt-get install nginx).",
+)
+
+
+class Site(NamedTuple):
+    """The guide's application, and its nginx in front of it."""
+
+    app: AppServer
+    nginx: NginxServer
+
+
+@pytest.fixture
+def site() -> Iterator[Site]:
+    env = {"FLASK_SECRET_KEY": SECRET, "FLASK_TOKENAUTH_LOGIN_LIMITS": "3 per hour"}
+    location = block("nginx", "proxy")
+    assert "http://127.0.0.1:8000" in location
+    with (
+        serve("tests.guides:behind_nginx()", env=env) as app,
+        NginxServer(location.replace("http://127.0.0.1:8000", app.url)) as nginx,
+    ):
+        yield Site(app, nginx)
+
+
+@needs_nginx
+def test_nginx_passes_tokens_and_challenges_on(site: Site) -> None:
+    """What the application is sent and what it answers is the same without nginx."""
+    token = log_in(site.nginx, "alice", PASSWORDS["alice"])
+    assert ask(site.nginx, "GET", "/auth/me", token).json["username"] == "alice"
+    for bad in ("", token + "A"):
+        through, direct = (ask(server, "GET", "/auth/me", bad) for server in site)
+        assert through.status == 401
+        assert through.json == direct.json
+        for header in ("www-authenticate", "content-type", "cache-control"):
+            assert through.headers[header] == direct.headers[header]
+
+
+@needs_nginx
+def test_a_client_behind_nginx_cannot_choose_the_address_it_is_counted_by(
+    site: Site,
+) -> None:
+    """Whatever it says, one client has one budget, and the next one has its own."""
+
+    def guess(number: int, source: str) -> int:
+        answer = ask(
+            site.nginx,
+            "POST",
+            "/auth/login",
+            source=source,
+            forwarded_for=f"192.0.2.{number}, 198.51.100.{number}",
+            body={"username": f"user-{number}", "password": "a guess"},
+        )
+        return answer.status
+
+    one, another = "127.0.0.1", "127.0.0.2"
+    assert [guess(n, one) for n in range(5)] == [401, 401, 401, 429, 429]
+    assert guess(5, another) == 401
+    seen = ask(site.nginx, "GET", "/address", source=another, forwarded_for="192.0.2.1")
+    assert seen.json == {"address": another}
+
+
+@needs_nginx
+@pytest.mark.parametrize("size", [5_000, 20_000, 500_000])
+def test_nginx_refuses_what_is_too_long(site: Site, size: int) -> None:
+    """With a 4xx and no 502, for a body that the application leaves unread, too."""
+    assert ask(site.nginx, "GET", "/auth/me", "a" * size).status in {400, 401}
+    body = {"username": "alice", "password": "x" * size}
+    refused = {ask(site.nginx, "POST", "/auth/login", body=body).status for _ in "abc"}
+    assert refused == {413 if size > 16_384 else 401}
+    missing = {ask(site.nginx, "POST", "/nothing", body=body).status for _ in "abc"}
+    assert missing == {413 if size > 16_384 else 404}
 
 
 # -- a fetch wrapper for browsers ------------------------------------------------------
