@@ -4,9 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Iterator
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
+from dataclasses import dataclass
 from http.client import HTTPConnection
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.request import urlopen
 
@@ -15,7 +21,14 @@ import pytest
 from tests.browser import needs_browser, open_browser
 from tests.guides import block
 from tests.kit import PASSWORDS, SECRET, bearer
-from tests.servers import HOST, AppServer, NginxServer, nginx_binaries, serve
+from tests.servers import (
+    HOST,
+    AppServer,
+    NginxServer,
+    RedisServer,
+    nginx_binaries,
+    serve,
+)
 
 if TYPE_CHECKING:
     from playwright.async_api import BrowserContext, Page
@@ -134,6 +147,114 @@ def test_nginx_refuses_what_is_too_long(site: Site, size: int) -> None:
     assert refused == {413 if size > 16_384 else 401}
     missing = {ask(site.nginx, "POST", "/nothing", body=body).status for _ in "abc"}
     assert missing == {413 if size > 16_384 else 404}
+
+
+# -- two hosts on Redis ----------------------------------------------------------------
+
+HOSTS_ENVIRONMENT = {
+    "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+    "PIP_NO_INDEX": "1",  # what is to be installed is
+    "FLASK_TOKENAUTH_LOGIN_LIMITS": "4 per hour",
+}
+
+
+class GuideRedis(RedisServer):
+    """Redis as the guide sets it up."""
+
+    def _command(self) -> Sequence[str | Path]:
+        config = self.folder / "redis.conf"
+        config.write_text(block("conf", "redis"))
+        own = ["--bind", HOST, "--port", str(self.port), "--dir", str(self.folder)]
+        return [self.binary, config, *own]
+
+
+@dataclass(eq=False, kw_only=True)
+class GuideHost(AppServer):
+    """A host with a folder of its own, on which the guide's commands are given."""
+
+    places: Mapping[str, str]  # the guide's addresses, and the real ones
+
+    def run(self, *names: str, typed: str = "") -> None:
+        subprocess.run(
+            self._shell(*names),
+            cwd=self.cwd,
+            env={**os.environ, **self.env},
+            input=typed,
+            text=True,
+            check=True,
+            timeout=60,
+        )
+
+    def _command(self) -> Sequence[str | Path]:
+        return self._shell("settings", "serve")
+
+    def _shell(self, *names: str) -> list[str]:
+        script = "".join(block("sh", name) for name in names)
+        for shown, real in self.places.items():
+            script = script.replace(shown, real)
+        assert ".internal" not in script
+        script = script.replace("127.0.0.1:8000", f"{HOST}:{self.port}")
+        return ["sh", "-ec", script.replace("gunicorn --bind", "exec gunicorn --bind")]
+
+
+@pytest.fixture
+def guide_redis() -> Iterator[GuideRedis]:
+    with GuideRedis() as server:
+        yield server
+
+
+@pytest.fixture
+def hosts(
+    tmp_path: Path, postgres_url: str, guide_redis: GuideRedis
+) -> Iterator[tuple[GuideHost, GuideHost]]:
+    """Two hosts after all of the guide's commands; alice's password is typed on one."""
+    places = {
+        "postgresql+psycopg://tokenauth@users.internal/tokenauth": postgres_url,
+        "redis://sessions.internal:6379/0": guide_redis.url,
+        "JohnDoe": "alice",
+    }
+    folders = tmp_path / "one", tmp_path / "other"
+    one, other = (
+        GuideHost("", cwd=folder, env=HOSTS_ENVIRONMENT, workers=2, places=places)
+        for folder in folders
+    )
+    for folder in folders:
+        folder.mkdir()
+    one.run("key")
+    shutil.copy(folders[0] / "secret-key", folders[1])
+    one.run("settings", "once", typed=PASSWORDS["alice"] + "\n")
+    with one, other:
+        assert "does not provide the extra" not in one.log + other.log
+        yield one, other
+
+
+def test_two_hosts_on_redis_are_one(
+    hosts: tuple[GuideHost, GuideHost], guide_redis: GuideRedis
+) -> None:
+    """Logged out on one is so on the other; guesses at both are counted together."""
+    one, other = hosts
+    ended, standing = (log_in(one, "alice", PASSWORDS["alice"]) for _ in "ab")
+    assert ask(other, "GET", "/auth/me", ended).json["username"] == "alice"
+    assert ask(one, "POST", "/auth/logout", ended).status == 204
+
+    def check_sessions() -> None:
+        refused = ask(other, "GET", "/auth/me", ended)
+        assert (refused.status, refused.json["code"]) == (401, "token_revoked")
+        assert ask(other, "GET", "/auth/me", standing).status == 200
+
+    check_sessions()
+    guess = {"username": "alice", "password": "a guess"}
+    guesses = [
+        ask(host, "POST", "/auth/login", body=guess) for host in (*hosts, *hosts)
+    ]
+    assert [answer.status for answer in guesses] == [401] * 4
+    for host in hosts:
+        refused = ask(host, "POST", "/auth/login", body=guess)
+        assert (refused.status, refused.json["code"]) == (429, "too_many_attempts")
+
+    guide_redis.kill9()
+    guide_redis.restart()
+    check_sessions()
 
 
 # -- a fetch wrapper for browsers ------------------------------------------------------
