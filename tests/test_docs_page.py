@@ -4,33 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import re
-import shutil
-from collections.abc import AsyncGenerator, Iterator
-from contextlib import asynccontextmanager
-from importlib.util import find_spec
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from flask.testing import FlaskClient
 
+from tests.browser import needs_browser, open_browser
 from tests.kit import SECRET, assert_problem
 from tests.servers import AppServer, serve
 from tokenauth import docs_page
 
 if TYPE_CHECKING:
-    from playwright.async_api import ConsoleMessage, Error, Page, Request
+    from playwright.async_api import Page
 
 ROOT = Path(__file__).parents[1]
-BROWSER = next(
-    filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))),
-    None,
-)
-needs_browser = pytest.mark.skipif(
-    BROWSER is None or find_spec("playwright") is None,
-    reason="NOT RUN: no browser. Install Chromium (Debian: apt-get install chromium) "
-    "and the dependency group 'browser'.",
-)
 
 
 def test_the_page_loads_nothing_from_elsewhere(client: FlaskClient) -> None:
@@ -85,44 +74,6 @@ def server() -> Iterator[AppServer]:
         yield running
 
 
-@asynccontextmanager
-async def browser_page(server: AppServer) -> AsyncGenerator[Page]:
-    """Open a page of the system's browser; a fetch from elsewhere or a complaint fails.
-
-    With playwright's asynchronous kit, since the other is made of greenlets: with
-    those, and coverage measured in many threads, Python 3.11 can spin for ever.
-    """
-    from playwright.async_api import async_playwright
-
-    entries: list[ConsoleMessage] = []
-    requests: list[Request] = []
-    crashes: list[Error] = []
-    async with async_playwright() as playwright:
-        browser = await playwright.chromium.launch(
-            executable_path=BROWSER,
-            args=[
-                "--no-sandbox",  # CI runs as root, which Chromium's sandbox refuses
-                "--disable-gpu",
-                "--disable-background-networking",
-                "--disable-component-update",
-                "--disable-sync",
-            ],
-        )
-        page = await browser.new_page(viewport={"width": 1200, "height": 1600})
-        # Playwright marks its handlers, which a method of a list does not bear.
-        page.on("console", lambda entry: entries.append(entry))  # noqa: PLW0108
-        page.on("pageerror", lambda error: crashes.append(error))  # noqa: PLW0108
-        page.on("request", lambda sent: requests.append(sent))  # noqa: PLW0108
-        yield page
-        await browser.close()
-    assert crashes == []
-    # A status that the story expects is no fault of the page's.
-    complaints = [entry.text for entry in entries if entry.type == "error"]
-    assert [text for text in complaints if "Failed to load resource" not in text] == []
-    own = (f"{server.url}/", "data:", "blob:")
-    assert [sent.url for sent in requests if not sent.url.startswith(own)] == []
-
-
 async def execute(page: Page, operation_id: str, **fields: str) -> tuple[int, Any]:
     """Fill an operation's fields, send it by its button, return what came back.
 
@@ -155,7 +106,8 @@ def test_a_person_logs_in_authorises_and_calls(
 
 
 async def visit(server: AppServer, pictures: Path) -> None:
-    async with browser_page(server) as page:
+    async with open_browser(server) as browser:
+        page = await browser.new_page()
         await page.goto(f"{server.url}/auth/docs")
         await page.locator(".opblock").first.wait_for()
         assert await page.locator(".opblock").count() == 13

@@ -2,37 +2,34 @@
 
 from __future__ import annotations
 
-import re
 import warnings
-from pathlib import Path
-from typing import Any
+from datetime import date, datetime, timedelta
+from typing import Any, NamedTuple, TypeAlias
 
 import jwt
 import pytest
-from flask import Flask
+from flask import Flask, Request
 from flask.testing import FlaskClient
-from flask_jwt_extended import JWTManager, create_access_token, create_refresh_token
+from flask_jwt_extended import (
+    JWTManager,
+    create_access_token,
+    create_refresh_token,
+    get_jwt_identity,
+    jwt_required,
+)
+from flask_login import LoginManager, current_user, login_required
 
-import tokenauth
+from tests.guides import app_of
 from tests.kit import PASSWORDS, SECRET, assert_problem, bearer, log_in, make_users
+from tokenauth import DictUserStore
 
-PAGE = (Path(tokenauth.__file__).parent / "docs" / "guides.md").read_text()
 OLD_KEY = "old-jwt-key-" + "0123456789abcdef" * 2
 
 
 def run(name: str, monkeypatch: pytest.MonkeyPatch, **given: Any) -> FlaskClient:
-    """Run a guide's snippet as a new application's module; return its client."""
-    found = re.search(rf"^```python {name}\n(.*?)^```$", PAGE, re.DOTALL | re.MULTILINE)
-    assert found is not None
+    """Run a guide's snippet; return a client of its application."""
     monkeypatch.setenv("FLASK_SECRET_KEY", SECRET)
-    names: dict[str, Any] = {
-        "__name__": f"guide_{name}",
-        "users": make_users(),
-        **given,
-    }
-    exec(found[1], names)  # noqa: S102 # our own page
-    app: Flask = names["app"]
-    return app.test_client()
+    return app_of(name, **given).test_client()
 
 
 def test_cookie_logins_work_beside_tokens(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -104,67 +101,113 @@ def test_an_address_counts_only_through_the_proxy(
     assert client.get("/address", headers=header).json == {"address": "192.0.2.7"}
 
 
-def test_old_jwts_are_accepted_for_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Tokens made by the real Flask-JWT-Extended, beside ours; refresh tokens not."""
+# -- from other tokens -----------------------------------------------------------------
+
+Header: TypeAlias = dict[str, str]
+
+
+class Change(NamedTuple):
+    """A guide's application on a day of the period, and on a day after it."""
+
+    during: FlaskClient
+    after: FlaskClient
+    users: DictUserStore
+
+    def check(self, old: Header, *bad: Header, refusal: str) -> None:
+        """Bob's old token and new ones open the view; later new ones only."""
+        new = bearer(log_in(self.during)["access_token"])
+        assert self.during.get("/protected", headers=old).json == {"user": "bob"}
+        assert self.during.get("/protected", headers=new).json == {"user": "alice"}
+        for header in bad:
+            answer = self.during.get("/protected", headers=header)
+            assert_problem(answer, 401, refusal)
+        self._check_that_he_can_be_disabled(old)
+
+        new = bearer(log_in(self.after)["access_token"])
+        assert self.after.get("/protected", headers=new).json == {"user": "alice"}
+        assert_problem(self.after.get("/protected", headers=old), 401, refusal)
+
+    def _check_that_he_can_be_disabled(self, old: Header) -> None:
+        bob = self.users.get("u-bob")
+        assert bob is not None
+        bob.is_active = False
+        assert self.during.get("/protected", headers=old).status_code == 401
+        bob.is_active = True
+        assert self.during.get("/protected", headers=old).status_code == 200
+
+
+def change(name: str, monkeypatch: pytest.MonkeyPatch, **given: Any) -> Change:
+    users = make_users()
+    today = datetime.now().astimezone().date()
+
+    def client(until: date) -> FlaskClient:
+        monkeypatch.setenv("FLASK_OLD_TOKENS_UNTIL", until.isoformat())
+        return run(name, monkeypatch, users=users, **given)
+
+    return Change(client(today + timedelta(2)), client(today), users)
+
+
+def test_jwts_are_accepted_for_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those of the real Flask-JWT-Extended; its refresh tokens never are."""
     old = Flask("old")
     old.config["JWT_SECRET_KEY"] = OLD_KEY
     JWTManager(old)
-    with old.test_request_context():
-        access = create_access_token("u-bob")
-        refresh = create_refresh_token("u-bob")
+
+    @old.get("/protected")
+    @jwt_required()
+    def protected() -> str:
+        return get_jwt_identity()  # type: ignore[no-any-return] # no types
+
+    with old.app_context():
+        access = bearer(create_access_token("u-bob"))
+        refresh = bearer(create_refresh_token("u-bob"))
+        expired = bearer(create_access_token("u-bob", expires_delta=timedelta(-1)))
+    answer = old.test_client().get("/protected", headers=access)
+    assert answer.text == "u-bob"
+    forged = bearer(jwt.encode({"sub": "u-bob", "type": "access"}, "x" * 32))
+    altered = {"Authorization": access["Authorization"][:-2]}
     monkeypatch.setenv("FLASK_JWT_SECRET_KEY", OLD_KEY)
-    client = run("jwt", monkeypatch)
-    assert client.get("/protected", headers=bearer(access)).json == {"user": "bob"}
-    ours = log_in(client)["access_token"]
-    assert client.get("/protected", headers=bearer(ours)).json == {"user": "alice"}
-    forged = jwt.encode({"sub": "u-bob", "type": "access"}, "x" * 32)
-    for bad in (refresh, access[:-2], forged):
-        answer = client.get("/protected", headers=bearer(bad))
-        assert_problem(answer, 401, "token_invalid")
+    moving = change("jwt", monkeypatch)
+    bad = (refresh, expired, forged, altered)
+    moving.check(access, *bad, refusal="token_invalid")
 
 
-def test_old_tokens_of_flask_security_are_accepted(
+def test_tokens_of_flask_security_are_accepted_for_a_while(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Tokens made by the real Flask-Security, in their own header."""
+    """Those that the real Flask-Security gave bob when he logged in to it."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # Flask-Security's own imports
-        from flask_security import RoleMixin, Security, UserDatastore, UserMixin
+        from tests.flask_security_app import token_for
 
-        class OldUser(UserMixin):
-            fs_uniquifier = "u-bob"
-
-        old = Flask("old")
-        old.config.update(SECRET_KEY=SECRET, SECURITY_PASSWORD_SALT="s" * 32)
-        datastore = UserDatastore(OldUser, RoleMixin)
-        Security(old, datastore, register_blueprint=False)
-        with old.test_request_context():
-            token = OldUser().get_auth_token()
-    client = run("security", monkeypatch)
-    header = {"Authentication-Token": token}
-    assert client.get("/protected", headers=header).json == {"user": "bob"}
-    header = {"Authentication-Token": token[:-2]}
-    assert_problem(client.get("/protected", headers=header), 401, "token_missing")
+        token = token_for("bob@example.com", fs_uniquifier="u-bob")
+    altered = {"Authentication-Token": token[:-2]}
+    monkeypatch.setenv("FLASK_SECURITY_TOKEN_MAX_AGE", "900")
+    moving = change("security", monkeypatch)
+    old = {"Authentication-Token": token}
+    moving.check(old, altered, refusal="token_missing")
 
 
-def test_a_request_loader_of_your_own_still_works(
+def test_a_request_loader_of_your_own_works_for_a_while(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """The old keys open the view, and so do our tokens."""
-    users = make_users()
-    client = run(
-        "loader", monkeypatch, users=users, old_api_keys={"k-1": users.get("u-bob")}
-    )
+    """Keys that opened a view of plain Flask-Login's open ours."""
+    keys = {"k-1": "u-bob"}
     header = {"X-API-Key": "k-1"}
-    assert client.get("/protected", headers=header).json == {"user": "bob"}
-    token = log_in(client)["access_token"]
-    assert client.get("/protected", headers=bearer(token)).json == {"user": "alice"}
-    assert_problem(client.get("/protected"), 401, "token_missing")
+    users = make_users()
+    old = Flask("old")
+    manager = LoginManager(old)
 
+    @manager.request_loader
+    def load(request: Request) -> object:
+        user_id = keys.get(request.headers.get("X-API-Key", ""))
+        return users.get(user_id) if user_id else None
 
-def test_the_fetch_wrapper_is_short() -> None:
-    """Promised in about thirty lines (it runs in tests/test_docs_page.py)."""
-    found = re.search(r"^```js fetch\n(.*?)^```$", PAGE, re.DOTALL | re.MULTILINE)
-    assert found is not None
-    lines = [line for line in found[1].splitlines() if line.strip()]
-    assert len(lines) <= 40
+    @old.get("/protected")
+    @login_required
+    def protected() -> str:
+        return current_user.username  # type: ignore[no-any-return] # no types
+
+    assert old.test_client().get("/protected", headers=header).text == "bob"
+    moving = change("loader", monkeypatch, old_api_keys=keys)
+    moving.check(header, {"X-API-Key": "k-2"}, {}, refusal="token_missing")
