@@ -15,7 +15,7 @@ from .group import auth, first_line, read_new_password, rooms, utc
 
 @auth.command("new-secret", with_appcontext=False)
 def new_secret() -> None:
-    r"""Print a new secret key of 256 random bits.
+    """Print a new secret key of 256 random bits.
 
     \b
     Example:
@@ -27,7 +27,7 @@ def new_secret() -> None:
 
 @auth.command("hash-password", with_appcontext=False)
 def hash_password_command() -> None:
-    r"""Print the hash to store for a password.
+    """Print the hash to store for a password.
 
     The password is asked for twice, without echo; where standard input is not a
     terminal, its first line is taken.
@@ -45,7 +45,7 @@ def hash_password_command() -> None:
 @auth.command("inspect")
 @click.argument("token")
 def inspect(token: str) -> None:
-    r"""Say what TOKEN is, and whether this application accepts it.
+    """Say what TOKEN is, and whether this application accepts it.
 
     Keys come from the application's configuration. With '-' the token is read from
     standard input, where no list of processes shows it. Exits with 1 if it is refused.

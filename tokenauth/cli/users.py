@@ -18,7 +18,7 @@ auth.add_command(users)
 @click.argument("username")
 @click.option("--scope", "scopes", multiple=True, help="What the user may do.")
 def add(username: str, scopes: tuple[str, ...]) -> None:
-    r"""Add a user; the password is asked for, or read from standard input.
+    """Add a user; the password is asked for, or read from standard input.
 
     \b
     Example:
@@ -36,7 +36,7 @@ def add(username: str, scopes: tuple[str, ...]) -> None:
 @users.command("list")
 @as_json
 def list_users(*, is_json: bool) -> None:
-    r"""List the users.
+    """List the users.
 
     \b
     Example:
@@ -52,7 +52,7 @@ def list_users(*, is_json: bool) -> None:
 @users.command("disable")
 @click.argument("username")
 def disable(username: str) -> None:
-    r"""Close an account; every login and token of it ends at once.
+    """Close an account; every login and token of it ends at once.
 
     \b
     Example:
@@ -66,7 +66,7 @@ def disable(username: str) -> None:
 @users.command("enable")
 @click.argument("username")
 def enable(username: str) -> None:
-    r"""Open a closed account again; what has ended stays ended.
+    """Open a closed account again; what has ended stays ended.
 
     \b
     Example:
@@ -82,7 +82,7 @@ def enable(username: str) -> None:
 @users.command("set-password")
 @click.argument("username")
 def set_password(username: str) -> None:
-    r"""Give a user a new password; every login and token of the user ends at once.
+    """Give a user a new password; every login and token of the user ends at once.
 
     \b
     Example:
@@ -103,7 +103,7 @@ def set_password(username: str) -> None:
 @click.argument("username")
 @click.confirmation_option(prompt="Remove this user for good?")
 def remove(username: str) -> None:
-    r"""Remove a user; every login and token of the user ends at once.
+    """Remove a user; every login and token of the user ends at once.
 
     \b
     Example:
