@@ -213,6 +213,12 @@ class RedisSessionStore(Secretive):
         """Drop nothing: Redis itself drops what is over."""
         return 0
 
+    def read_clock(self) -> float:
+        """Return the server's time in seconds since the epoch."""
+        with _unavailable():
+            seconds, microseconds = self._redis.time()
+        return seconds + microseconds / 1e6
+
 
 @contextmanager
 def _unavailable() -> Generator[None]:
