@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import os
 import pty
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import IO, Any
 
@@ -15,6 +17,7 @@ from flask import Flask
 from flask.cli import FlaskGroup
 
 from tests.kit import Clock, bearer, log_in, make_app, make_users, token_of
+from tests.stores.engines import users_at
 from tokenauth import DictUserStore, StoreUnavailableError, User
 from tokenauth.config import load
 from tokenauth.passwords import is_supported, verify_password
@@ -39,12 +42,14 @@ def run(app: Flask, *arguments: str, text: str | bytes = "") -> Result:
     return app.test_cli_runner().invoke(plugins, ["auth", *arguments], input=text)
 
 
-def flask(*arguments: str, **options: Any) -> subprocess.CompletedProcess[str]:
+def flask(
+    *arguments: str, env: Mapping[str, str] | None = None, **options: Any
+) -> subprocess.CompletedProcess[str]:
     """Run the real `flask` where there is no application and no key."""
     bare = {k: v for k, v in os.environ.items() if not k.startswith("FLASK_")}
     return subprocess.run(
         [FLASK, *arguments],
-        env=bare,
+        env={**bare, **(env or {})},
         capture_output=True,
         text=True,
         check=False,
@@ -284,3 +289,63 @@ def test_a_personal_token_is_explained(app: Flask, clock: Clock) -> None:
     assert result.exit_code == 0
     assert "purpose        personal\n" in result.output
     assert "expires        never\n" in result.output
+
+
+def test_a_token_is_explained_to_a_script(app: Flask) -> None:
+    """As one JSON object, accepted or refused; the exit code is what it always is."""
+    client = app.test_client()
+    tokens = log_in(client)
+    accepted = run(app, "inspect", "--json", tokens["access_token"])
+    assert accepted.exit_code == 0
+    said = json.loads(accepted.output)
+    assert said == {
+        "accepted": True,
+        "refusal": None,
+        "purpose": "access",
+        "subject": "u-alice",
+        "session": said["session"],
+        "issued": "2026-09-21T14:13:20+00:00",
+        "expires": "2026-09-21T14:28:20+00:00",
+        "authenticated": "2026-09-21T14:13:20+00:00",
+        "scopes": ["read", "write"],
+    }
+    client.post("/auth/logout", headers=bearer(tokens["access_token"]))
+    refused = run(app, "inspect", "--json", "-", text=tokens["access_token"])
+    assert refused.exit_code == 1
+    assert json.loads(refused.output) == {
+        **said,
+        "accepted": False,
+        "refusal": {
+            "code": "token_revoked",
+            "detail": "The token has been revoked: log in again.",
+        },
+    }
+    foreign = run(app, "inspect", "--json", "nonsense")
+    assert foreign.exit_code == 1
+    said = json.loads(foreign.output)
+    assert set(said) == {"accepted", "refusal"}
+    assert not said["accepted"]
+    assert said["refusal"]["code"] == "token_invalid"
+
+
+# -- users add -----------------------------------------------------------------------
+
+
+def test_a_script_learns_the_id_of_a_new_user(tmp_path: Path) -> None:
+    """The same object that the list has."""
+    store = users_at(f"sqlite:///{tmp_path}/t.sqlite3")
+    app = make_app(users=store)
+    arguments = ("users", "add", "Zoë", "--scope", "write", "--scope", "read", "--json")
+    added = run(app, *arguments, text=PASSWORD)
+    assert added.exit_code == 0
+    user = store.find("zoë")
+    assert user is not None
+    assert json.loads(added.output) == {
+        "id": user.get_id(),
+        "username": "Zoë",
+        "active": True,
+        "scope": "read write",
+    }
+    assert json.loads(run(app, "users", "list", "--json").output) == [
+        json.loads(added.output)
+    ]

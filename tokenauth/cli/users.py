@@ -3,12 +3,24 @@
 from __future__ import annotations
 
 import secrets
+from typing import Any
 
 import click
 from flask.cli import AppGroup
 
 from ..users import ManagedUserStore, User, UserRecord, folded_name, scopes_of
-from .group import as_json, auth, name_of, read_new_password, rooms, show, user_named
+from .group import (
+    as_json,
+    auth,
+    name_of,
+    print_json,
+    read_new_password,
+    rooms,
+    show,
+    user_named,
+)
+
+_COLUMNS = ("id", "username", "active", "scope")
 
 users = AppGroup("users", help="People who may log in.")
 auth.add_command(users)
@@ -17,12 +29,14 @@ auth.add_command(users)
 @users.command("add")
 @click.argument("username")
 @click.option("--scope", "scopes", multiple=True, help="What the user may do.")
-def add(username: str, scopes: tuple[str, ...]) -> None:
+@as_json
+def add(username: str, scopes: tuple[str, ...], *, is_json: bool) -> None:
     """Add a user; the password is asked for, or read from standard input.
 
     \b
     Example:
       flask auth users add JohnDoe --scope reports:read
+      flask auth users add JohnDoe --json < password.txt
     """
     store, account = _managed(), folded_name(username)
     user = User(username, _new_hash(account), id=secrets.token_hex(16), scopes=scopes)
@@ -30,7 +44,10 @@ def add(username: str, scopes: tuple[str, ...]) -> None:
         raise click.ClickException(
             "This username, or another spelling of it, is taken."
         )
-    click.echo(f"Added {username} with the id {user.id}.")
+    if is_json:
+        print_json(dict(zip(_COLUMNS, _row(user), strict=True)))
+    else:
+        click.echo(f"Added {username} with the id {user.id}.")
 
 
 @users.command("list")
@@ -42,11 +59,7 @@ def list_users(*, is_json: bool) -> None:
     Example:
       flask auth users list --json
     """
-    rows = [
-        [user.id, user.username, user.is_active, " ".join(sorted(scopes_of(user)))]
-        for user in _managed().all()
-    ]
-    show(["id", "username", "active", "scope"], rows, is_json=is_json)
+    show(_COLUMNS, [_row(user) for user in _managed().all()], is_json=is_json)
 
 
 @users.command("disable")
@@ -114,6 +127,11 @@ def remove(username: str) -> None:
     store.remove(user.get_id())
     _end_all(user)
     click.echo(f"Removed {name_of(user)}; every session has ended.")
+
+
+def _row(user: User) -> list[Any]:
+    scope = " ".join(sorted(scopes_of(user)))
+    return [user.id, user.username, user.is_active, scope]
 
 
 def _managed() -> ManagedUserStore:
