@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
+import click
 from flask import Flask, Response, request
 from flask.testing import FlaskClient
 from flask_login import current_user, login_required, login_user
@@ -127,6 +128,17 @@ def let_in_by_cookie(app: Flask) -> FlaskClient:
     client = app.test_client()
     assert client.post("/cookie-login?name=alice&remember=1").status_code == 200
     return client
+
+
+def commands(
+    group: click.Group, *above: str
+) -> Iterator[tuple[tuple[str, ...], click.Command]]:
+    """Yield each command of a group with the words by which it is called."""
+    for name, command in group.commands.items():
+        if isinstance(command, click.Group):
+            yield from commands(command, *above, name)
+        else:
+            yield (*above, name), command
 
 
 def bearer(token: str) -> dict[str, str]:

@@ -2,22 +2,34 @@
 
 from __future__ import annotations
 
+import functools
+import json
 import os
 import pty
+import re
+import secrets
 import subprocess
 import sys
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING, Any
 
 import pytest
 from click.testing import Result
 from flask import Flask
 from flask.cli import FlaskGroup
+from werkzeug.middleware.profiler import ProfilerMiddleware
+from werkzeug.middleware.proxy_fix import ProxyFix
 
-from tests.kit import Clock, bearer, log_in, make_app, make_users, token_of
-from tokenauth import DictUserStore, StoreUnavailableError, User
+from tests.kit import Clock, bearer, commands, log_in, make_app, make_users, token_of
+from tests.stores.engines import users_at
+from tokenauth import DictUserStore, StoreUnavailableError, TokenAuth, User
+from tokenauth.cli import auth
 from tokenauth.config import load
 from tokenauth.passwords import is_supported, verify_password
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import WSGIApplication
 
 FLASK = str(Path(sys.executable).with_name("flask"))
 PASSWORD = "a long walk at dusk"
@@ -39,12 +51,14 @@ def run(app: Flask, *arguments: str, text: str | bytes = "") -> Result:
     return app.test_cli_runner().invoke(plugins, ["auth", *arguments], input=text)
 
 
-def flask(*arguments: str, **options: Any) -> subprocess.CompletedProcess[str]:
+def flask(
+    *arguments: str, env: Mapping[str, str] | None = None, **options: Any
+) -> subprocess.CompletedProcess[str]:
     """Run the real `flask` where there is no application and no key."""
     bare = {k: v for k, v in os.environ.items() if not k.startswith("FLASK_")}
     return subprocess.run(
         [FLASK, *arguments],
-        env=bare,
+        env={**bare, **(env or {})},
         capture_output=True,
         text=True,
         check=False,
@@ -284,3 +298,295 @@ def test_a_personal_token_is_explained(app: Flask, clock: Clock) -> None:
     assert result.exit_code == 0
     assert "purpose        personal\n" in result.output
     assert "expires        never\n" in result.output
+
+
+def test_a_token_is_explained_to_a_script(app: Flask) -> None:
+    """As one JSON object, accepted or refused; the exit code is what it always is."""
+    client = app.test_client()
+    tokens = log_in(client)
+    accepted = run(app, "inspect", "--json", tokens["access_token"])
+    assert accepted.exit_code == 0
+    said = json.loads(accepted.output)
+    assert said == {
+        "accepted": True,
+        "refusal": None,
+        "purpose": "access",
+        "subject": "u-alice",
+        "session": said["session"],
+        "issued": "2026-09-21T14:13:20+00:00",
+        "expires": "2026-09-21T14:28:20+00:00",
+        "authenticated": "2026-09-21T14:13:20+00:00",
+        "scopes": ["read", "write"],
+    }
+    client.post("/auth/logout", headers=bearer(tokens["access_token"]))
+    refused = run(app, "inspect", "--json", "-", text=tokens["access_token"])
+    assert refused.exit_code == 1
+    assert json.loads(refused.output) == {
+        **said,
+        "accepted": False,
+        "refusal": {
+            "code": "token_revoked",
+            "detail": "The token has been revoked: log in again.",
+        },
+    }
+    foreign = run(app, "inspect", "--json", "nonsense")
+    assert foreign.exit_code == 1
+    said = json.loads(foreign.output)
+    assert set(said) == {"accepted", "refusal"}
+    assert not said["accepted"]
+    assert said["refusal"]["code"] == "token_invalid"
+
+
+# -- users add -----------------------------------------------------------------------
+
+
+def test_a_script_learns_the_id_of_a_new_user(tmp_path: Path) -> None:
+    """The same object that the list has."""
+    store = users_at(f"sqlite:///{tmp_path}/t.sqlite3")
+    app = make_app(users=store)
+    arguments = ("users", "add", "Zoë", "--scope", "write", "--scope", "read", "--json")
+    added = run(app, *arguments, text=PASSWORD)
+    assert added.exit_code == 0
+    user = store.find("zoë")
+    assert user is not None
+    assert json.loads(added.output) == {
+        "id": user.get_id(),
+        "username": "Zoë",
+        "active": True,
+        "scope": "read write",
+    }
+    assert json.loads(run(app, "users", "list", "--json").output) == [
+        json.loads(added.output)
+    ]
+
+
+# -- check ---------------------------------------------------------------------------
+
+
+def checked(app: Flask, *, exit_code: int) -> dict[str, tuple[str, str]]:
+    """Return the level and the text that `check --json` prints for each area."""
+    result = run(app, "check", "--json")
+    assert result.exit_code == exit_code, result.output
+    assert result.stderr == ""
+    return {
+        each["area"]: (each["level"], each["text"])
+        for each in json.loads(result.output)
+    }
+
+
+@pytest.fixture
+def deployed(tmp_path: Path, redis_url: str) -> Flask:
+    """An application with nothing to mend."""
+    app = Flask("app")
+    url = f"sqlite:///{tmp_path}/t.sqlite3"
+    users_at(url)
+    app.config.update(
+        SECRET_KEY=secrets.token_hex(32),
+        TOKENAUTH_USERS_URL=url,
+        TOKENAUTH_SESSION_URL=redis_url,
+    )
+    app.wsgi_app = ProxyFix(app.wsgi_app, x_for=2)  # type: ignore[method-assign]
+    TokenAuth(app)
+    return app
+
+
+def test_a_deployment_with_nothing_to_mend_is_said_so(deployed: Flask) -> None:
+    """Every area is looked at, in the order in which it is printed."""
+    found = checked(deployed, exit_code=0)
+    assert {level for level, _ in found.values()} == {"ok"}
+    assert list(found) == [
+        *("secret keys", "fallback keys", "access lifetime", "session lifetime"),
+        *("idle lifetime", "tokens in URLs", "password hashes"),
+        *("users", "sessions", "attempts", "clock", "DEBUG", "TESTING", "proxy"),
+    ]
+
+
+def test_a_review_is_one_line_for_each_area(deployed: Flask) -> None:
+    """For people, and without a word of what is secret."""
+    result = run(deployed, "check")
+    lines = result.output.splitlines()
+    assert (result.exit_code, len(lines)) == (0, 15)
+    assert lines[0].split() == ["level", "area", "text"]
+    assert lines[2] == "ok     fallback keys     None."
+    assert deployed.config["SECRET_KEY"] not in result.output
+    assert deployed.config["TOKENAUTH_SESSION_URL"] not in result.output
+
+
+def test_a_warning_is_advice_and_an_error_fails(deployed: Flask) -> None:
+    """So a script can go by the exit code."""
+    deployed.wsgi_app = deployed.wsgi_app.app  # type: ignore[attr-defined, method-assign]
+    assert checked(deployed, exit_code=0)["proxy"][0] == "warning"
+    deployed.testing = True
+    assert checked(deployed, exit_code=1)["TESTING"][0] == "error"
+
+
+@pytest.mark.parametrize("flag", ["DEBUG", "TESTING"])
+def test_a_flag_for_development_is_an_error(deployed: Flask, flag: str) -> None:
+    """Also one that the application sets itself: `flask` would hide it."""
+    deployed.config[flag] = True
+    level, text = checked(deployed, exit_code=1)[flag]
+    assert level == "error"
+    assert text.startswith("On, so ")
+
+
+def no_change(wsgi_app: WSGIApplication) -> WSGIApplication:
+    """Return a middleware that is a function."""
+
+    @functools.wraps(wsgi_app)
+    def middleware(environ: Any, start_response: Any) -> Any:
+        return wsgi_app(environ, start_response)
+
+    return middleware
+
+
+CHAINS: dict[str, tuple[Callable[[Any], WSGIApplication], str]] = {
+    "none": (lambda app: app, "warning"),
+    "proxy": (ProxyFix, "ok"),
+    "proxy for the scheme": (lambda app: ProxyFix(app, x_for=0, x_proto=1), "warning"),
+    "proxy around": (lambda app: ProxyFix(ProfilerMiddleware(app)), "ok"),
+    "proxy below": (lambda app: ProfilerMiddleware(ProxyFix(app)), "ok"),
+    "proxy below a function": (lambda app: no_change(ProxyFix(app)), "ok"),
+    "function": (no_change, "warning"),
+}
+
+
+@pytest.mark.parametrize("chain", CHAINS)
+@pytest.mark.parametrize("is_first", [True, False])
+def test_a_proxy_is_looked_for_in_the_whole_chain(chain: str, is_first: bool) -> None:
+    """Whether it was put there before `TokenAuth` or after it."""
+    wrap, level = CHAINS[chain]
+    app = Flask("app")
+    app.config["SECRET_KEY"] = secrets.token_hex(32)
+    steps: list[Callable[[], object]] = [
+        lambda: setattr(app, "wsgi_app", wrap(app.wsgi_app)),
+        lambda: TokenAuth(app, make_users()),
+    ]
+    for step in steps if is_first else reversed(steps):
+        step()
+    found, text = checked(app, exit_code=0)["proxy"]
+    assert found == level
+    assert ("If a proxy is in front" in text) is (level == "warning")
+
+
+def test_a_chain_that_goes_in_a_circle_comes_to_an_end(deployed: Flask) -> None:
+    """As that of a middleware which was given the application, not its `wsgi_app`."""
+    deployed.wsgi_app = ProfilerMiddleware(deployed)  # type: ignore[method-assign]
+    assert checked(deployed, exit_code=0)["proxy"][0] == "warning"
+
+
+def test_an_application_that_does_not_start_is_one_error(tmp_path: Path) -> None:
+    """Said in the same form; the tables, though, are looked at one by one."""
+    (tmp_path / "app.py").write_text(APP)
+    command = ("--app", "app", "auth", "check", "--json")
+    refused = flask(*command, cwd=tmp_path, env={"KEY": "short"})
+    assert (refused.returncode, refused.stderr) == (1, "")
+    (finding,) = json.loads(refused.stdout)
+    assert (finding["level"], finding["area"]) == ("error", "start")
+    assert finding["text"].startswith("SECRET_KEY has 5 bytes")
+    started = flask(*command, cwd=tmp_path, env={"KEY": secrets.token_hex(32)})
+    assert (started.returncode, started.stderr) == (1, "")
+    found = {each["area"]: each for each in json.loads(started.stdout)}
+    for area in ("users", "sessions"):
+        assert found[area]["level"] == "error"
+        assert "flask auth init-db" in found[area]["text"]
+    assert found["DEBUG"]["level"] == "error"
+    assert found["TESTING"]["level"] == "ok"
+
+
+APP = """\
+import os
+from flask import Flask
+from tokenauth import TokenAuth
+
+app = Flask(__name__)
+app.config.update(
+    SECRET_KEY=os.environ["KEY"],
+    DEBUG=True,
+    TOKENAUTH_USERS_URL="sqlite:///t.sqlite3",
+    TOKENAUTH_SESSION_URL="sqlite:///t.sqlite3",
+)
+TokenAuth(app)
+"""
+
+
+def test_no_password_of_a_url_is_printed(deployed: Flask) -> None:
+    """Nor any other part of it, where the server is down."""
+    down = {
+        "SECRET_KEY": secrets.token_hex(32),
+        "TOKENAUTH_SESSION_URL": "redis://canary-user:canary-password@127.0.0.1:1/0",
+        "TOKENAUTH_LIMITS_URL": "redis://canary-user:canary-password@127.0.0.1:1/0",
+    }
+    for arguments in (["check"], ["check", "--json"]):
+        result = run(make_app(config=down), *arguments)
+        assert result.exit_code == 1
+        assert "canary" not in result.output + result.stderr
+        assert "127.0.0.1" not in result.output
+
+
+# -- help, and completion ------------------------------------------------------------
+
+
+COMMANDS = sorted(words for words, _ in commands(auth))
+
+
+def test_every_command_is_found() -> None:
+    """By the function that the tests below go by."""
+    assert {("check",), ("users", "add"), ("sessions", "purge")} < set(COMMANDS)
+    assert len(COMMANDS) == 14
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
+def test_every_command_has_help_with_an_example(
+    command: tuple[str, ...], app: Flask
+) -> None:
+    """Of this very command, as it is typed."""
+    result = run(app, *command, "--help")
+    assert result.exit_code == 0
+    assert "\n  Example:\n    " in result.output
+    example = result.output.partition("Example:\n")[2].partition("\n\n")[0]
+    for line in example.splitlines():
+        assert re.search(rf"\bflask .*auth {' '.join(command)}\b", line)
+    assert "\\b" not in result.output
+
+
+def test_the_group_tells_the_exit_codes(app: Flask) -> None:
+    """Once for all of its commands; its line in the list stays short."""
+    text = run(app, "--help").output
+    assert "Exit codes: 0: done; 1: refused" in text
+    assert auth.get_short_help_str(60).startswith("Token authentication: keys, users")
+
+
+def complete(shell: str, line: str, folder: Path) -> str:
+    """Return what a shell is told when somebody presses Tab at the end of a line."""
+    *before, last = line.split(" ")
+    asked = {
+        "_FLASK_COMPLETE": f"{shell}_complete",
+        "COMP_WORDS": line,
+        "COMP_CWORD": last if shell == "fish" else str(len(before)),
+    }
+    told = flask(env=asked, cwd=folder)
+    assert (told.returncode, told.stderr) == (0, "")
+    return told.stdout
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_a_shell_completes_the_commands(shell: str, tmp_path: Path) -> None:
+    """There needs no application to be."""
+    words = re.split(r"[\n,\t]", complete(shell, "flask auth ", tmp_path))
+    assert {name for name, *_ in COMMANDS} <= set(words)
+    words = re.split(r"[\n,\t]", complete(shell, "flask auth users ", tmp_path))
+    assert {rest[0] for name, *rest in COMMANDS if name == "users"} <= set(words)
+    assert "--json" in complete(shell, "flask auth check --", tmp_path)
+
+
+def test_no_shell_completes_a_user_s_name(tmp_path: Path) -> None:
+    """The database would be opened at each press of Tab."""
+    assert complete("bash", "flask auth users disable ", tmp_path).strip() == ""
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_a_shell_is_taught_to_complete(shell: str, tmp_path: Path) -> None:
+    """What the README says to put into its start-up file prints a function for it."""
+    taught = flask(env={"_FLASK_COMPLETE": f"{shell}_source"}, cwd=tmp_path)
+    assert taught.returncode == 0
+    assert f"_FLASK_COMPLETE={shell}_complete" in taught.stdout

@@ -8,11 +8,13 @@ import subprocess
 import sys
 from pathlib import Path
 
+import click
 import pytest
 
-from tests.kit import SECRET
+from tests.kit import SECRET, commands
 from tests.servers import AppServer
 from tokenauth import config, endpoints
+from tokenauth.cli import auth
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
@@ -93,6 +95,22 @@ def test_every_setting_is_documented() -> None:
         "TOKENAUTH_SECRET_KEY",
         "TOKENAUTH_SECRET_KEY_FALLBACKS",
     }
+
+
+def test_every_command_is_documented() -> None:
+    """The table names each command, and marks those that print JSON."""
+    documented = dict(
+        re.findall(r"^\| `flask auth ([a-z -]+)`( †)? \|", README, re.MULTILINE)
+    )
+    assert documented == {
+        " ".join(words): " †" if has_json(command) else ""
+        for words, command in commands(auth)
+    }
+
+
+def has_json(command: click.Command) -> bool:
+    """Whether a command has the option."""
+    return any("--json" in parameter.opts for parameter in command.params)
 
 
 def test_no_page_recommends_somebody_elses_package() -> None:

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import itertools
+import math
 import re
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Collection, Mapping
 from typing import Any, Final
 
 from .errors import ConfigurationError
 
 MIN_KEY_BYTES: Final = 32
 """Shortest secret key: as long as the hash's output (RFC 7518 section 3.2)."""
+
+ENOUGH_BITS: Final = 64
+"""Bits of chance (see `apparent_bits`) below which a key is no random one."""
 
 # Keys printed in documentation or shipped as defaults: public, so no secret.
 _EXAMPLES: Final = frozenset(
@@ -54,6 +60,23 @@ def secret_keys(config: Mapping[str, Any]) -> tuple[bytes, ...]:
         )
     older = (_secret_key(f"{name}[{i}]", key) for i, key in enumerate(fallbacks))
     return (*older, newest)
+
+
+def apparent_bits(key: bytes) -> float:
+    """Return how many bits of chance a key shows: an upper bound, as words show many.
+
+    What repeats itself counts once, and what goes up by even steps counts as a repeat.
+    A key of 32 random characters shows more than `ENOUGH_BITS`, even one of digits.
+    """
+    steps = [(after - before) % 256 for before, after in itertools.pairwise(key)]
+    new_parts = {key[i : i + 3] for i in range(len(key) - 2)}
+    return min(_entropy(key), _entropy(steps)) * len(new_parts)
+
+
+def _entropy(values: Collection[int]) -> float:
+    """Return Shannon's entropy of a value, in bits."""
+    shares = [count / len(values) for count in Counter(values).values()]
+    return -sum(share * math.log2(share) for share in shares)
 
 
 def _secret_key(name: str, key: object) -> bytes:

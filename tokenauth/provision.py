@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final, NamedTuple
 
@@ -18,7 +19,10 @@ from .stores.memory import MemorySessionStore
 from .users import DictUserStore, User, UserStore
 
 INIT_DB: Final = "init-db"
-"""The command that creates tables: it alone may run without them."""
+"""The command that creates tables: it runs without them."""
+
+CHECK: Final = "check"
+"""The command that reviews a deployment: it looks at the tables itself."""
 
 _MANY_PROCESSES: Final = (
     "users in a dict and sessions in memory belong to one process, but several serve "
@@ -126,7 +130,7 @@ def _session_store(
 
 def _check_tables(stores: Stores) -> None:
     context = click.get_current_context(silent=True)
-    if context is not None and context.info_name == INIT_DB:
+    if context is not None and context.info_name in {INIT_DB, CHECK}:
         return
     for store in stores.with_tables:
         try:
@@ -141,6 +145,8 @@ def _warning_once(
 ) -> Callable[..., Iterable[bytes]]:
     is_first = True
 
+    # `__wrapped__` alone: what is below can still be found.
+    @functools.wraps(wsgi_app, assigned=(), updated=())
     def watched(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
         nonlocal is_first
         if is_first:

@@ -77,6 +77,9 @@ class Throttle(Secretive):
         realm: The application; applications that count in one place do so apart.
         now: Seconds since the epoch, for counts in memory.
 
+    Attributes:
+        in_memory: Whether this process alone sees the counts.
+
     Raises:
         ConfigurationError: the notation or the URL cannot be read.
     """
@@ -94,10 +97,10 @@ class Throttle(Secretive):
         self._limits = parse_limits(limits)
         self._secret = secret
         self._realm = realm
-        in_memory = url.startswith("memory:")
-        self._buckets = _FEW_BUDGETS if in_memory else _MANY_BUDGETS
+        self.in_memory = url.startswith("memory:")
+        self._buckets = _FEW_BUDGETS if self.in_memory else _MANY_BUDGETS
         self._storage = (
-            MemoryCounters(self._read_clock) if in_memory else _open_storage(url)
+            MemoryCounters(self._read_clock) if self.in_memory else _open_storage(url)
         )
         self._counter = FixedWindowRateLimiter(self._storage)
 
@@ -120,6 +123,15 @@ class Throttle(Secretive):
                     self._give_back(attempt.budgets[:taken])
                     raise TooManyAttemptsError(seconds)
         return attempt
+
+    def check(self) -> None:
+        """Return if the storage answers.
+
+        Raises:
+            StoreUnavailableError: nobody can count.
+        """
+        with _failing_closed():
+            self._storage.get("tokenauth/check")
 
     def release(self, attempt: Attempt) -> None:
         """Take back an attempt that was not made after all."""
@@ -165,8 +177,7 @@ class Throttle(Secretive):
 
     def _seconds_left(self, budget: Budget) -> int:
         # Each storage tells the end of a window by its own clock.
-        is_memory = isinstance(self._storage, MemoryCounters)
-        now = self.now() if is_memory else time.time()
+        now = self.now() if self.in_memory else time.time()
         item, key = budget
         return math.ceil(self._storage.get_expiry(item.key_for(key)) - now)
 

@@ -1,6 +1,6 @@
 """`flask auth ...`: a plugin of Flask, there before there is an application."""
 
-from . import database, sessions, tokens, users
+from . import check, database, sessions, tokens, users
 from .group import auth
 
-__all__ = ["auth", "database", "sessions", "tokens", "users"]
+__all__ = ["auth", "check", "database", "sessions", "tokens", "users"]

@@ -10,7 +10,7 @@ from .group import auth, rooms
 
 @auth.command(INIT_DB)
 def init_db() -> None:
-    r"""Create the tables of the application's stores, where there are none yet.
+    """Create the tables of the application's stores, where there are none yet.
 
     A SQLite file is created too, readable for its owner alone.
 

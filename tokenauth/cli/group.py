@@ -28,7 +28,14 @@ class _Group(AppGroup):
             raise click.ClickException(str(error)) from None
 
 
-auth = _Group("auth", help="Token authentication: keys, users, sessions, tokens.")
+auth = _Group(
+    "auth",
+    help="""Token authentication: keys, users, sessions, tokens.
+
+    Exit codes: 0: done; 1: refused, or bad news, said in a line; 2: wrong usage, or
+    there is no application.
+    """,
+)
 
 as_json = click.option("--json", "is_json", is_flag=True, help="Print JSON.")
 
@@ -87,14 +94,18 @@ def name_of(user: UserRecord) -> str:
 def show(columns: Sequence[str], rows: list[list[Any]], *, is_json: bool) -> None:
     """Print rows: as a table for people, or as JSON for scripts."""
     if is_json:
-        named = [dict(zip(columns, row, strict=True)) for row in rows]
-        click.echo(json.dumps(named, indent=2))
+        print_json([dict(zip(columns, row, strict=True)) for row in rows])
         return
     table = [list(map(_cell, row)) for row in [columns, *rows]]
     widths = [max(map(len, column)) for column in zip(*table, strict=True)]
     for row in table:
         cells = (cell.ljust(width) for cell, width in zip(row, widths, strict=True))
         click.echo("  ".join(cells).rstrip())
+
+
+def print_json(value: object) -> None:
+    """Print a value as JSON for scripts."""
+    click.echo(json.dumps(value, indent=2))
 
 
 def utc(seconds: float) -> str:

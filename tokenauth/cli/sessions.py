@@ -17,7 +17,7 @@ auth.add_command(sessions)
 @click.argument("username")
 @as_json
 def list_sessions(username: str, *, is_json: bool) -> None:
-    r"""List a user's logins.
+    """List a user's logins.
 
     \b
     Example:
@@ -43,7 +43,7 @@ def list_sessions(username: str, *, is_json: bool) -> None:
 @click.argument("session_id", required=False)
 @click.option("--user", "username", help="End every login and token of this user.")
 def revoke(session_id: str | None, username: str | None) -> None:
-    r"""End one login or personal access token at once, or all of a user.
+    """End one login or personal access token at once, or all of a user.
 
     Exits with 1 if there is no such session.
 
@@ -66,7 +66,7 @@ def revoke(session_id: str | None, username: str | None) -> None:
 
 @sessions.command("purge")
 def purge() -> None:
-    r"""Drop the rows of sessions whose time is over.
+    """Drop the rows of sessions whose time is over.
 
     Each login drops some as well; this is for a table that has been left alone.
 

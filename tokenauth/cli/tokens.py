@@ -7,15 +7,24 @@ import sys
 
 import click
 
+from ..errors import AuthError, TokenInvalidError
 from ..passwords import hash_password
 from ..policy import PasswordPolicy
 from ..tokens import Claims
-from .group import auth, first_line, read_new_password, rooms, utc
+from .group import (
+    as_json,
+    auth,
+    first_line,
+    print_json,
+    read_new_password,
+    rooms,
+    utc,
+)
 
 
 @auth.command("new-secret", with_appcontext=False)
 def new_secret() -> None:
-    r"""Print a new secret key of 256 random bits.
+    """Print a new secret key of 256 random bits.
 
     \b
     Example:
@@ -27,7 +36,7 @@ def new_secret() -> None:
 
 @auth.command("hash-password", with_appcontext=False)
 def hash_password_command() -> None:
-    r"""Print the hash to store for a password.
+    """Print the hash to store for a password.
 
     The password is asked for twice, without echo; where standard input is not a
     terminal, its first line is taken.
@@ -44,8 +53,9 @@ def hash_password_command() -> None:
 
 @auth.command("inspect")
 @click.argument("token")
-def inspect(token: str) -> None:
-    r"""Say what TOKEN is, and whether this application accepts it.
+@as_json
+def inspect(token: str, *, is_json: bool) -> None:
+    """Say what TOKEN is, and whether this application accepts it.
 
     Keys come from the application's configuration. With '-' the token is read from
     standard input, where no list of processes shows it. Exits with 1 if it is refused.
@@ -53,25 +63,49 @@ def inspect(token: str) -> None:
     \b
     Example:
       flask --app myapp auth inspect - < token.txt
+      flask --app myapp auth inspect --json - < token.txt
     """
     if token == "-":
         token = first_line().strip()
-    purpose, claims, refusal = rooms().authenticator.inspect(token)
-    for name, value in _facts(purpose, claims):
-        click.echo(f"{name:<14} {value}")
-    if refusal is not None:
-        click.echo(f"{'refused':<14} {refusal.code}: {refusal.detail}")
+    try:
+        purpose, claims, refusal = rooms().authenticator.inspect(token)
+    except TokenInvalidError as error:
+        if not is_json:
+            raise
+        print_json(_verdict(error))
         sys.exit(1)
-    click.echo("accepted")
+    facts = _facts(purpose, claims)
+    if is_json:
+        print_json({**_verdict(refusal), **facts, "scopes": sorted(claims.scopes)})
+    else:
+        _tell(facts, refusal)
+    if refusal is not None:
+        sys.exit(1)
 
 
-def _facts(purpose: str, claims: Claims) -> list[tuple[str, str]]:
-    return [
-        ("purpose", purpose),
-        ("subject", claims.subject),
-        ("session", claims.session_id),
-        ("issued", utc(claims.issued_at)),
-        ("expires", utc(claims.expires_at)),
-        ("authenticated", utc(claims.authenticated_at)),
-        ("scopes", " ".join(sorted(claims.scopes)) or "none"),
-    ]
+def _facts(purpose: str, claims: Claims) -> dict[str, str]:
+    return {
+        "purpose": purpose,
+        "subject": claims.subject,
+        "session": claims.session_id,
+        "issued": utc(claims.issued_at),
+        "expires": utc(claims.expires_at),
+        "authenticated": utc(claims.authenticated_at),
+        "scopes": " ".join(sorted(claims.scopes)) or "none",
+    }
+
+
+def _tell(facts: dict[str, str], refusal: AuthError | None) -> None:
+    for name, value in facts.items():
+        click.echo(f"{name:<14} {value}")
+    if refusal is None:
+        click.echo("accepted")
+    else:
+        click.echo(f"{'refused':<14} {refusal.code}: {refusal.detail}")
+
+
+def _verdict(refusal: AuthError | None) -> dict[str, object]:
+    if refusal is None:
+        return {"accepted": True, "refusal": None}
+    reason = {"code": refusal.code, "detail": refusal.detail}
+    return {"accepted": False, "refusal": reason}

@@ -3,12 +3,24 @@
 from __future__ import annotations
 
 import secrets
+from typing import Any
 
 import click
 from flask.cli import AppGroup
 
 from ..users import ManagedUserStore, User, UserRecord, folded_name, scopes_of
-from .group import as_json, auth, name_of, read_new_password, rooms, show, user_named
+from .group import (
+    as_json,
+    auth,
+    name_of,
+    print_json,
+    read_new_password,
+    rooms,
+    show,
+    user_named,
+)
+
+_COLUMNS = ("id", "username", "active", "scope")
 
 users = AppGroup("users", help="People who may log in.")
 auth.add_command(users)
@@ -17,12 +29,14 @@ auth.add_command(users)
 @users.command("add")
 @click.argument("username")
 @click.option("--scope", "scopes", multiple=True, help="What the user may do.")
-def add(username: str, scopes: tuple[str, ...]) -> None:
-    r"""Add a user; the password is asked for, or read from standard input.
+@as_json
+def add(username: str, scopes: tuple[str, ...], *, is_json: bool) -> None:
+    """Add a user; the password is asked for, or read from standard input.
 
     \b
     Example:
       flask auth users add JohnDoe --scope reports:read
+      flask auth users add JohnDoe --json < password.txt
     """
     store, account = _managed(), folded_name(username)
     user = User(username, _new_hash(account), id=secrets.token_hex(16), scopes=scopes)
@@ -30,29 +44,28 @@ def add(username: str, scopes: tuple[str, ...]) -> None:
         raise click.ClickException(
             "This username, or another spelling of it, is taken."
         )
-    click.echo(f"Added {username} with the id {user.id}.")
+    if is_json:
+        print_json(dict(zip(_COLUMNS, _row(user), strict=True)))
+    else:
+        click.echo(f"Added {username} with the id {user.id}.")
 
 
 @users.command("list")
 @as_json
 def list_users(*, is_json: bool) -> None:
-    r"""List the users.
+    """List the users.
 
     \b
     Example:
       flask auth users list --json
     """
-    rows = [
-        [user.id, user.username, user.is_active, " ".join(sorted(scopes_of(user)))]
-        for user in _managed().all()
-    ]
-    show(["id", "username", "active", "scope"], rows, is_json=is_json)
+    show(_COLUMNS, [_row(user) for user in _managed().all()], is_json=is_json)
 
 
 @users.command("disable")
 @click.argument("username")
 def disable(username: str) -> None:
-    r"""Close an account; every login and token of it ends at once.
+    """Close an account; every login and token of it ends at once.
 
     \b
     Example:
@@ -66,7 +79,7 @@ def disable(username: str) -> None:
 @users.command("enable")
 @click.argument("username")
 def enable(username: str) -> None:
-    r"""Open a closed account again; what has ended stays ended.
+    """Open a closed account again; what has ended stays ended.
 
     \b
     Example:
@@ -82,7 +95,7 @@ def enable(username: str) -> None:
 @users.command("set-password")
 @click.argument("username")
 def set_password(username: str) -> None:
-    r"""Give a user a new password; every login and token of the user ends at once.
+    """Give a user a new password; every login and token of the user ends at once.
 
     \b
     Example:
@@ -103,7 +116,7 @@ def set_password(username: str) -> None:
 @click.argument("username")
 @click.confirmation_option(prompt="Remove this user for good?")
 def remove(username: str) -> None:
-    r"""Remove a user; every login and token of the user ends at once.
+    """Remove a user; every login and token of the user ends at once.
 
     \b
     Example:
@@ -114,6 +127,11 @@ def remove(username: str) -> None:
     store.remove(user.get_id())
     _end_all(user)
     click.echo(f"Removed {name_of(user)}; every session has ended.")
+
+
+def _row(user: User) -> list[Any]:
+    scope = " ".join(sorted(scopes_of(user)))
+    return [user.id, user.username, user.is_active, scope]
 
 
 def _managed() -> ManagedUserStore:

@@ -35,6 +35,19 @@ class TableStore(Protocol):
         """
 
 
+@runtime_checkable
+class ClockedStore(Protocol):
+    """A store that may be on a server with a clock of its own."""
+
+    def read_clock(self) -> float | None:
+        """Return the server's time in seconds since the epoch, None without a server.
+
+        Raises:
+            StoreUnavailableError: the server cannot be reached.
+        """
+        ...
+
+
 def open_users(url: str) -> UserStore:
     """Return the user store that a URL names.
 

@@ -243,6 +243,12 @@ class RedisSessionStore(Secretive):
         ended = [fields[b"id"].decode() for _, fields in found]
         return Endings(ended, found[-1][0].decode() if found else mark)
 
+    def read_clock(self) -> float:
+        """Return the server's time in seconds since the epoch."""
+        with _unavailable():
+            seconds, microseconds = self._redis.time()
+        return seconds + microseconds / 1e6
+
 
 @contextmanager
 def _unavailable() -> Generator[None]:

@@ -147,6 +147,19 @@ class Database(Secretive):
         with self._unavailable():
             return inspect(self._engine).has_table(name)
 
+    def read_clock(self) -> float | None:
+        """Return PostgreSQL's time in seconds since the epoch, None for a SQLite file.
+
+        Raises:
+            StoreUnavailableError: the database cannot be reached.
+        """
+        if self.is_sqlite:
+            return None
+        with self.cursor() as cursor:
+            cursor.execute("SELECT extract(epoch FROM clock_timestamp())")
+            (seconds,) = cursor.fetchall()[0]
+        return float(seconds)
+
     def create_file(self) -> None:
         """Create the SQLite file, readable for its owner alone, if there is none.
 

@@ -122,6 +122,10 @@ class SQLSessionStore:
         for table in (SESSIONS, ENDINGS):
             tables.check(self.database, table)
 
+    def read_clock(self) -> float | None:
+        """Return the server's time, None for a file; see `Database.read_clock`."""
+        return self.database.read_clock()
+
     def add(self, session: Session, *, limit: int) -> None:
         """Keep a new session; end its user's oldest of that kind beyond a limit."""
         row = msgspec.structs.asdict(session)

@@ -69,6 +69,10 @@ class SQLUserStore:
         """Return if the table is as this release knows it; see `tables.check`."""
         tables.check(self.database, USERS)
 
+    def read_clock(self) -> float | None:
+        """Return the server's time, None for a file; see `Database.read_clock`."""
+        return self.database.read_clock()
+
     def get(self, user_id: str) -> User | None:
         """Return the user with this id, or None."""
         return self._one(self._get, user_id=user_id)
