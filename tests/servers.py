@@ -242,6 +242,17 @@ class PostgresServer(Server):
             self._initdb()
         return super().start()
 
+    def flush(self) -> None:
+        """Drop all tables of the first database, whoever still uses them."""
+        with self._connect() as connection:
+            connection.execute(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+                "WHERE datname = current_database() AND pid <> pg_backend_pid()"
+            )
+            connection.execute("DROP SCHEMA public CASCADE")
+            connection.execute("CREATE SCHEMA public")
+            connection.execute("GRANT USAGE ON SCHEMA public TO PUBLIC")
+
     def new_database(self) -> str:
         """Create an empty database and give its URL."""
         name = f"test_{secrets.token_hex(8)}"
@@ -464,11 +475,10 @@ def redis_server() -> Iterator[RedisServer]:
 
 
 @pytest.fixture
-def postgres_url(postgres_server: PostgresServer) -> Iterator[str]:
-    """An empty database for one test."""
-    url = postgres_server.new_database()
-    yield url
-    postgres_server.drop_database(url)
+def postgres_url(postgres_server: PostgresServer) -> str:
+    """The worker's PostgreSQL, emptied for one test."""
+    postgres_server.flush()
+    return postgres_server.url
 
 
 @pytest.fixture

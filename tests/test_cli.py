@@ -569,7 +569,10 @@ def complete(shell: str, line: str, folder: Path) -> str:
     return told.stdout
 
 
-@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+@pytest.mark.parametrize(
+    "shell",
+    ["bash", *(pytest.param(s, marks=pytest.mark.full) for s in ("zsh", "fish"))],
+)
 def test_a_shell_completes_the_commands(shell: str, tmp_path: Path) -> None:
     """There needs no application to be."""
     words = re.split(r"[\n,\t]", complete(shell, "flask auth ", tmp_path))
@@ -584,7 +587,10 @@ def test_no_shell_completes_a_user_s_name(tmp_path: Path) -> None:
     assert complete("bash", "flask auth users disable ", tmp_path).strip() == ""
 
 
-@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+@pytest.mark.parametrize(
+    "shell",
+    ["bash", *(pytest.param(s, marks=pytest.mark.full) for s in ("zsh", "fish"))],
+)
 def test_a_shell_is_taught_to_complete(shell: str, tmp_path: Path) -> None:
     """What the README says to put into its start-up file prints a function for it."""
     taught = flask(env={"_FLASK_COMPLETE": f"{shell}_source"}, cwd=tmp_path)

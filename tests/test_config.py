@@ -480,6 +480,13 @@ def test_a_new_secret_needs_no_key_and_is_one() -> None:
     assert settings(SECRET_KEY=made.stdout.strip())
 
 
+def test_a_session_check_may_not_lag_for_long() -> None:
+    """What was ended would go on being served."""
+    assert settings(TOKENAUTH_SESSION_CHECK_LAG=10).session_check_lag == 10
+    with pytest.raises(ConfigurationError, match="CHECK_LAG may be at most 10 seconds"):
+        settings(TOKENAUTH_SESSION_CHECK_LAG=10.5)
+
+
 @pytest.mark.parametrize(
     ("sessions", "limits"),
     [

