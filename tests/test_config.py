@@ -18,7 +18,7 @@ from flask.cli import FlaskGroup
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.kit import SECRET, make_users
+from tests.kit import SECRET, bearer, make_users
 from tokenauth import TokenAuth, create_app, demo
 from tokenauth.config import KNOWN, load
 from tokenauth.errors import ConfigurationError
@@ -478,6 +478,15 @@ def test_a_new_secret_needs_no_key_and_is_one() -> None:
     made = run_flask("auth", "new-secret")
     assert made.returncode == 0
     assert settings(SECRET_KEY=made.stdout.strip())
+
+
+def test_the_demo_has_the_tutorial_s_users_and_its_page() -> None:
+    """What `make run` serves."""
+    client = demo.create_app({"SECRET_KEY": SECRET}).test_client()
+    body = {"username": "JaneDoe", "password": "staple tidy lantern"}
+    pair = client.post("/auth/login", json=body).get_json()
+    answer = client.get("/protected", headers=bearer(pair["access_token"]))
+    assert answer.json == {"hello": "JaneDoe"}
 
 
 def test_a_session_check_may_not_lag_for_long() -> None:

@@ -517,6 +517,18 @@ def test_a_name_cannot_forge_a_line(
     assert line.count(' reason="') == 1
 
 
+def test_who_wants_no_lines_gets_signals_all_the_same(
+    scene: Scene, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The logger's level is the operator's choice."""
+    caplog.set_level(logging.ERROR, "tokenauth")
+    seen: list[object] = []
+    with events.login_succeeded.connected_to(lambda _, event: seen.append(event)):
+        scene.log_in()
+    assert len(seen) == 1
+    assert caplog.records == []
+
+
 def test_a_line_says_when_who_and_from_where(
     scene: Scene, caplog: pytest.LogCaptureFixture
 ) -> None:
