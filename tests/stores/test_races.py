@@ -10,6 +10,7 @@ import multiprocessing
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
@@ -122,9 +123,14 @@ def test_without_a_grace_one_of_them_wins_and_the_login_ends(
     ],
 )
 def test_several_processes_rotate_once_a_round(
-    engine: str, request: pytest.FixtureRequest, rounds: int, is_full: bool
+    engine: str,
+    request: pytest.FixtureRequest,
+    monkeypatch: pytest.MonkeyPatch,
+    rounds: int,
+    is_full: bool,
 ) -> None:
     """Eight, each with connections of its own, as the workers of a server."""
+    monkeypatch.syspath_prepend(Path(__file__).parents[2])  # they import this module
     count = 8 if is_full else 3
     place = place_on(engine, request)
     service = Service(place.open)
