@@ -106,6 +106,7 @@ def test_many_processes_may_start_at_once(
 ) -> None:
     """Each creates the tables of the stand-alone API, and one of them does it."""
     monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(Path(__file__).parents[2])  # they import this module
     config = {"SECRET_KEY": "k" + "0123456789abcdef" * 3}
     context = multiprocessing.get_context("spawn")
     with context.Pool(4) as pool:
