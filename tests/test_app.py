@@ -7,6 +7,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from click.testing import CliRunner, Result
 from flask import Flask
@@ -14,7 +15,7 @@ from flask.cli import cli
 
 from tests.kit import SECRET, assert_problem, bearer, make_app
 from tests.stores.engines import make_session, sessions_at, users_at
-from tokenauth import MemorySessionStore, create_app
+from tokenauth import MemorySessionStore, create_app, state
 from tokenauth.errors import ConfigurationError
 
 PASSWORD = "quite a good phrase"
@@ -132,9 +133,35 @@ def test_users_and_sessions_are_listed() -> None:
     assert "Dropped 0." in run(app, "sessions", "purge").output
 
 
+def test_who_is_removed_is_named_before() -> None:
+    """A slip of the finger is not taken for consent."""
+    app = create_app()
+    add_alice(app)
+    asked = run(app, "users", "remove", "alice", stdin="n\n")
+    assert asked.exit_code == 1
+    assert "Remove Alice for good?" in asked.output
+    assert "Alice" in run(app, "users", "list").output
+    run(app, "users", "remove", "alice", stdin="y\n")
+    assert "Alice" not in run(app, "users", "list").output
+
+
+@pytest.mark.parametrize("beginning", ["-", "--", "-h", "--user"])
+def test_a_session_is_revoked_whatever_its_id_begins_with(beginning: str) -> None:
+    """One id in 64 begins with a hyphen, and is no option for that."""
+    app = create_app()
+    session = make_session(at=time.time())
+    session = msgspec.structs.replace(
+        session, id=beginning + session.id[len(beginning) :]
+    )
+    with app.app_context():
+        state.current().stores.sessions.add(session, limit=9)
+    assert run(app, "sessions", "revoke", session.id).output == "Ended.\n"
+
+
 @pytest.mark.parametrize(
     ("command", "stdin", "message"),
     [
+        (("users", "remove", "nobody"), None, "no user of this name"),
         (("users", "add", "bob"), "short", "at least 8"),
         (("users", "add", "ALICE"), PASSWORD, "taken"),
         (("users", "add", ""), PASSWORD, "1 to 128 characters"),

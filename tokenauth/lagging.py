@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable
 from typing import Final, NamedTuple
 
-from .sessions import LOGIN, EndingFeed, Session, SessionStore
+from .sessions import LOGIN, EndingFeed, Session
 
 _TRUSTED_SECONDS: Final = 300.0  # what a store forgot to tell is found out by then
 _LONGEST_SILENCE: Final = 60.0  # stores tell for far longer what has ended
@@ -30,7 +30,6 @@ class LaggingSessions:
 
     Args:
         sessions: Where sessions are kept.
-        feed: The same store, as one that tells what has ended.
         lag: Seconds that a check may be behind, more than 0.
         now: Seconds since the epoch.
         monotonic: Seconds since any moment, never set.
@@ -38,15 +37,13 @@ class LaggingSessions:
 
     def __init__(
         self,
-        sessions: SessionStore,
-        feed: EndingFeed,
+        sessions: EndingFeed,
         lag: float,
         *,
         now: Callable[[], float] = time.time,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._sessions = sessions
-        self._feed = feed
         self._lag = lag
         self._now = now
         self._monotonic = monotonic
@@ -78,7 +75,7 @@ class LaggingSessions:
             started = self._monotonic()
             if started - self._told_at < self._lag / 2:
                 return  # it has been asked while this one waited
-            told = self._feed.ended_since(self._mark)
+            told = self._sessions.ended_since(self._mark)
             is_silence = started - self._told_at > _LONGEST_SILENCE
             if told.session_ids is None or is_silence:
                 self._seen = {}

@@ -87,7 +87,7 @@ def reader_of(
             "TOKENAUTH_SESSION_CHECK_LAG needs a session store with the method "
             "'ended_since' (see EndingFeed): set it to 0, or add that method."
         )
-    return LaggingSessions(sessions, sessions, lag, now=now).get
+    return LaggingSessions(sessions, lag, now=now).get
 
 
 def watch_processes(app: Flask, stores: Stores) -> None:

@@ -92,25 +92,6 @@ MOST_ENDINGS: Final = 10_000
 
 
 @runtime_checkable
-class EndingFeed(Protocol):
-    """A store that tells which sessions ended, to those who trust what they saw."""
-
-    def ended_since(self, mark: str | None) -> Endings:
-        """Return which sessions ended since a mark, in whatever way.
-
-        None is missed, however late its end becomes visible; one may be told twice.
-
-        Args:
-            mark: The mark of the last answer, some minutes old at most; None: the
-                first question, whose answer only begins.
-
-        Raises:
-            StoreUnavailableError: it cannot be told.
-        """
-        ...
-
-
-@runtime_checkable
 class SessionStore(Protocol):
     """What a store of sessions promises.
 
@@ -190,5 +171,24 @@ class SessionStore(Protocol):
 
         Returns:
             How many were dropped.
+        """
+        ...
+
+
+@runtime_checkable
+class EndingFeed(SessionStore, Protocol):
+    """A store that tells which sessions ended, to those who trust what they saw."""
+
+    def ended_since(self, mark: str | None) -> Endings:
+        """Return which sessions ended since a mark, in whatever way.
+
+        None is missed, however late its end becomes visible; one may be told twice.
+
+        Args:
+            mark: The mark of the last answer, some minutes old at most; None: the
+                first question, whose answer only begins.
+
+        Raises:
+            StoreUnavailableError: it cannot be told.
         """
         ...

@@ -211,7 +211,7 @@ class Watch:
         self.at = 0.0
         watched = proxied(store, self._around)
         self.sessions = LaggingSessions(
-            watched, watched, lag, now=lambda: NOW, monotonic=lambda: self.at
+            watched, lag, now=lambda: NOW, monotonic=lambda: self.at
         )
         self.meanwhile: Any = None
 
@@ -331,11 +331,11 @@ def test_trust_is_bounded(
 
 def test_while_one_asks_the_others_go_on_until_it_is_late() -> None:
     """Nobody waits for a slow answer that is not needed yet."""
-    store, asked, door = MemorySessionStore(), threading.Event(), threading.Event()
+    asked, door = threading.Event(), threading.Event()
     slow = SlowFeed(asked, door)
-    sessions = LaggingSessions(store, slow, 1.0, now=lambda: NOW, monotonic=lambda: at)
+    sessions = LaggingSessions(slow, 1.0, now=lambda: NOW, monotonic=lambda: at)
     at = 0.0
-    (session,) = kept(store, 1)
+    (session,) = kept(slow, 1)
     door.set()
     assert sessions.get(session.id)
     door.clear()
@@ -357,10 +357,11 @@ def test_while_one_asks_the_others_go_on_until_it_is_late() -> None:
     assert slow.count == 3  # the late one asked for itself: the answer was old
 
 
-class SlowFeed:
+class SlowFeed(MemorySessionStore):
     """Tells nothing, when it is let."""
 
     def __init__(self, asked: threading.Event, door: threading.Event) -> None:
+        super().__init__()
         self.asked, self.door, self.count = asked, door, 0
 
     def ended_since(self, mark: str | None) -> Endings:
@@ -371,10 +372,10 @@ class SlowFeed:
 
 
 def test_who_waited_for_an_answer_does_not_ask_again() -> None:
-    store, asked, door = MemorySessionStore(), threading.Event(), threading.Event()
+    asked, door = threading.Event(), threading.Event()
     slow = SlowFeed(asked, door)
-    sessions = LaggingSessions(store, slow, 1.0, now=lambda: NOW)
-    (session,) = kept(store, 1)
+    sessions = LaggingSessions(slow, 1.0, now=lambda: NOW)
+    (session,) = kept(slow, 1)
     threads = [
         threading.Thread(target=sessions.get, args=[session.id]) for _ in range(8)
     ]

@@ -39,7 +39,8 @@ def list_sessions(username: str, *, is_json: bool) -> None:
     show(columns, rows, is_json=is_json)
 
 
-@sessions.command("revoke")
+# An id may begin with a hyphen.
+@sessions.command("revoke", context_settings={"ignore_unknown_options": True})
 @click.argument("session_id", required=False)
 @click.option("--user", "username", help="End every login and token of this user.")
 def revoke(session_id: str | None, username: str | None) -> None:

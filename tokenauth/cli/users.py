@@ -114,8 +114,8 @@ def set_password(username: str) -> None:
 
 @users.command("remove")
 @click.argument("username")
-@click.confirmation_option(prompt="Remove this user for good?")
-def remove(username: str) -> None:
+@click.option("--yes", is_flag=True, help="Do not ask.")
+def remove(username: str, *, yes: bool) -> None:
     """Remove a user; every login and token of the user ends at once.
 
     \b
@@ -123,6 +123,8 @@ def remove(username: str) -> None:
       flask auth users remove JohnDoe --yes
     """
     store, user = _managed(), user_named(username)
+    if not yes:
+        click.confirm(f"Remove {name_of(user)} for good?", abort=True, err=True)
     _end_all(user)
     store.remove(user.get_id())
     _end_all(user)

@@ -20,6 +20,7 @@ from redis.retry import Retry
 from ..errors import ConfigurationError, StoreUnavailableError
 from ..secrecy import Secretive
 from ..sessions import MOST_ENDINGS, Endings, Session
+from . import redis_scripts as scripts
 
 DEFAULTS: Final[Mapping[str, Any]] = {
     "socket_connect_timeout": 2,
@@ -33,88 +34,6 @@ _SESSION: Final = "tokenauth:session:"
 _USER: Final = "tokenauth:user:"
 _ENDINGS: Final = "tokenauth:endings"
 _NOTHING: Final = "0-0"  # before the first entry of a stream
-
-# What is read of a hash: the session as it began, and what has changed since. Times
-# are passed and kept as text, since Lua would round them.
-_FIELDS: Final = ("began", "generation", "refreshed_at", "idle_expires_at")
-_READ: Final = f"""
-local function read(key) return redis.call('HMGET', key, '{"', '".join(_FIELDS)}') end
-"""
-# The last so many at least are told.
-_NOTE_END: Final = f"""
-local function drop(key, id, endings)
-  local dropped = redis.call('DEL', key)
-  if dropped == 1 then
-    redis.call('XADD', endings, 'MAXLEN', '~', {MOST_ENDINGS}, '*', 'id', id)
-  end
-  return dropped
-end
-"""
-# A place in the set that is one after the last: clocks may stand still or differ.
-_ADD: Final = f"""{_NOTE_END}
-local id, kind, limit, prefix = ARGV[1], ARGV[2], tonumber(ARGV[3]), ARGV[4]
-local ttl, longest_ttl = tonumber(ARGV[5]), tonumber(ARGV[6])
-redis.call('HSET', KEYS[1], 'user', KEYS[2], 'kind', kind, unpack(ARGV, 7))
-redis.call('PEXPIRE', KEYS[1], ttl)
-local last = redis.call('ZREVRANGE', KEYS[2], 0, 0, 'WITHSCORES')
-redis.call('ZADD', KEYS[2], (tonumber(last[2]) or 0) + 1, id)
-if redis.call('PTTL', KEYS[2]) < longest_ttl then
-  redis.call('PEXPIRE', KEYS[2], longest_ttl)
-end
-local kept = 0
-for _, other in ipairs(redis.call('ZREVRANGE', KEYS[2], 0, -1)) do
-  local its_kind = redis.call('HGET', prefix .. other, 'kind')
-  if its_kind == kind then kept = kept + 1 end
-  if not its_kind or (its_kind == kind and kept > limit) then
-    drop(prefix .. other, other, KEYS[3])
-    redis.call('ZREM', KEYS[2], other)
-  end
-end
-"""
-_ROTATE: Final = f"""{_READ}
-local found = redis.call('HMGET', KEYS[1], 'generation', 'expires_at', 'user')
-if found[1] ~= ARGV[1] then return false end
-redis.call('HINCRBY', KEYS[1], 'generation', 1)
-redis.call('HSET', KEYS[1], 'refreshed_at', ARGV[2], 'idle_expires_at', ARGV[3])
-local ends_at = math.min(tonumber(ARGV[3]), tonumber(found[2]))
-local ttl = math.max(1, math.ceil((ends_at - tonumber(ARGV[2])) * 1000))
-redis.call('PEXPIRE', KEYS[1], ttl)
-if redis.call('PTTL', found[3]) < ttl then redis.call('PEXPIRE', found[3], ttl) end
-return read(KEYS[1])
-"""
-_TOUCH: Final = """
-if redis.call('EXISTS', KEYS[1]) == 1 then
-  redis.call('HSET', KEYS[1], 'refreshed_at', ARGV[1])
-end
-"""
-_END: Final = f"""{_NOTE_END}
-local user = redis.call('HGET', KEYS[1], 'user')
-if user then redis.call('ZREM', user, ARGV[1]) end
-return drop(KEYS[1], ARGV[1], KEYS[2])
-"""
-_END_ALL: Final = f"""{_NOTE_END}
-local kind, keep, prefix = unpack(ARGV)
-local ended = 0
-for _, id in ipairs(redis.call('ZRANGE', KEYS[1], 0, -1)) do
-  local its_kind = redis.call('HGET', prefix .. id, 'kind')
-  local is_meant = kind == '' or its_kind == kind
-  if is_meant and id ~= keep then
-    ended = ended + drop(prefix .. id, id, KEYS[2])
-    redis.call('ZREM', KEYS[1], id)
-  end
-end
-return ended
-"""
-_OF_USER: Final = f"""{_READ}
-local sessions = {{}}
-for _, id in ipairs(redis.call('ZREVRANGE', KEYS[1], 0, -1)) do
-  local key = ARGV[2] .. id
-  if redis.call('HGET', key, 'kind') == ARGV[1] then
-    table.insert(sessions, read(key))
-  end
-end
-return sessions
-"""
 
 _encode = msgspec.msgpack.Encoder(order="deterministic").encode
 _decode = msgspec.msgpack.Decoder(Session).decode
@@ -148,17 +67,17 @@ class RedisSessionStore(Secretive):
                 "The URL of Redis is malformed: a password in it must be "
                 "percent-encoded. Use 'redis://:password@host:6379/0'."
             ) from None
-        self._add = self._redis.register_script(_ADD)
-        self._rotate = self._redis.register_script(_ROTATE)
-        self._touch = self._redis.register_script(_TOUCH)
-        self._end = self._redis.register_script(_END)
-        self._end_all = self._redis.register_script(_END_ALL)
-        self._of_user = self._redis.register_script(_OF_USER)
+        self._add = self._redis.register_script(scripts.ADD)
+        self._rotate = self._redis.register_script(scripts.ROTATE)
+        self._touch = self._redis.register_script(scripts.TOUCH)
+        self._end = self._redis.register_script(scripts.END)
+        self._end_all = self._redis.register_script(scripts.END_ALL)
+        self._of_user = self._redis.register_script(scripts.OF_USER)
 
     def add(self, session: Session, *, limit: int) -> None:
         """Keep a new session; end its user's oldest of that kind beyond a limit."""
         now = session.created_at
-        changing = [(name, getattr(session, name)) for name in _FIELDS[1:]]
+        changing = [(name, getattr(session, name)) for name in scripts.FIELDS[1:]]
         with _unavailable():
             self._add(
                 keys=[_SESSION + session.id, _USER + session.user_id, _ENDINGS],
@@ -178,7 +97,7 @@ class RedisSessionStore(Secretive):
     def get(self, session_id: str) -> Session | None:
         """Return the session, or None when it has ended or never was."""
         with _unavailable():
-            return _session_of(self._redis.hmget(_SESSION + session_id, _FIELDS))
+            return _session_of(self._redis.hmget(_SESSION + session_id, scripts.FIELDS))
 
     def rotate(
         self, session_id: str, generation: int, *, now: float, idle_expires_at: float
@@ -270,7 +189,7 @@ def _milliseconds(seconds: float) -> int:
 
 
 def _session_of(row: list[Any]) -> Session | None:
-    """Return the session that a row of `_FIELDS` holds, if there is one."""
+    """Return the session that a row of `scripts.FIELDS` holds, if there is one."""
     began, generation, refreshed_at, idle_expires_at = row
     if began is None:
         return None
