@@ -9,29 +9,26 @@ from __future__ import annotations
 
 import hashlib
 import os
-import sqlite3
 import weakref
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any, Final
 from urllib.parse import quote
 
 from sqlalchemy import (
-    URL,
     ClauseElement,
     Engine,
     create_engine,
     event,
     inspect,
-    make_url,
 )
 from sqlalchemy.engine.interfaces import DBAPIConnection, DBAPICursor
-from sqlalchemy.exc import ArgumentError, DisconnectionError, SQLAlchemyError
+from sqlalchemy.exc import DisconnectionError, SQLAlchemyError
 from sqlalchemy.pool import ConnectionPoolEntry, PoolProxiedConnection
 
 from ...errors import ConfigurationError, StoreUnavailableError
 from ...secrecy import Secretive
+from .urls import file_of, parse
 
 POOL: Final[Mapping[str, Any]] = {
     "pool_size": 20,
@@ -41,31 +38,13 @@ POOL: Final[Mapping[str, Any]] = {
 }
 """Connections of a process at most, seconds to wait for one, and to keep one."""
 
-SQLITE: Final[Mapping[str, str]] = {
-    "timeout": "5",  # seconds to wait for another writer
-    "mode": "rw",  # a missing file is an error, not a new and empty database
-    "uri": "true",
-}
-"""What goes into the URL of a SQLite file unless it is there."""
-
-POSTGRESQL: Final[Mapping[str, str]] = {
-    "application_name": "tokenauth",
-    "connect_timeout": "5",
-    "options": "-c statement_timeout=5s -c idle_in_transaction_session_timeout=5s",
-    "keepalives_idle": "30",
-    "keepalives_interval": "5",
-    "keepalives_count": "3",
-    "tcp_user_timeout": "10000",
-}
-"""What goes into the URL of a PostgreSQL database unless it is there."""
-
 
 class Database(Secretive):
     """A SQLite file or a PostgreSQL database, for one store or for several.
 
     Args:
         url: `sqlite:///file` or `postgresql+psycopg://...`; its query goes over
-            `SQLITE` and `POSTGRESQL`.
+            `urls.SQLITE` and `urls.POSTGRESQL`.
         pool: Goes over `POOL`; see `sqlalchemy.create_engine`.
 
     Raises:
@@ -74,10 +53,10 @@ class Database(Secretive):
 
     def __init__(self, url: str, **pool: Any) -> None:
         self.url = url
-        parsed = _parse(url)
+        parsed = parse(url)
         self.is_sqlite = parsed.drivername == "sqlite"
         if self.is_sqlite:
-            self._file = _file_of(parsed)
+            self._file = file_of(parsed)
             parsed = parsed.set(database=f"file:{quote(str(self._file))}")
         try:
             self._engine = create_engine(
@@ -265,38 +244,6 @@ def _close(engine: Engine, pid: int) -> None:
     """Close the connections of a database that nobody uses any more."""
     if os.getpid() == pid:  # pragma: no branch # a forked child leaves them open
         engine.dispose()
-
-
-def _parse(url: str) -> URL:
-    """Return a database's URL with the driver and the time-outs that it leaves out."""
-    try:
-        parsed = make_url(url)
-    except (ArgumentError, ValueError):  # the port is no number
-        raise ConfigurationError(
-            "The URL of the database is malformed: a password in it must be "
-            "percent-encoded. Use 'sqlite:///file' or "
-            "'postgresql+psycopg://user:password@host/name'."
-        ) from None
-    if parsed.drivername in ("postgresql", "postgres"):
-        parsed = parsed.set(drivername="postgresql+psycopg")
-    defaults = {"sqlite": SQLITE, "postgresql+psycopg": POSTGRESQL}
-    if parsed.drivername not in defaults:
-        raise ConfigurationError(
-            f"No store is known for '{parsed.drivername}' databases: use 'sqlite' or "
-            "'postgresql+psycopg'."
-        )
-    return parsed.set(query={**defaults[parsed.drivername], **parsed.query})
-
-
-def _file_of(url: URL) -> Path:
-    if url.database in (None, "", ":memory:"):
-        raise ConfigurationError(
-            "A SQLite store needs a file, as in 'sqlite:///tokenauth.sqlite3'; "
-            "'memory://' keeps sessions in memory."
-        )
-    if sqlite3.sqlite_version_info < (3, 35):
-        raise ConfigurationError("SQLite must be 3.35 or newer: it lacks RETURNING.")
-    return Path(url.database).absolute()
 
 
 def _number(lock: str) -> int:
