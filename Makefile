@@ -55,6 +55,10 @@ Try it from another terminal:
 
 or read and try the API at $(URL)/auth/docs
 
+Give it a user of your own; like all sessions, it is still there after a restart:
+
+  FLASK_SECRET_KEY=$$(cat instance/secret-key) $(BIN)/flask --app tokenauth:create_app auth users add Ann
+
 endef
 export TRY_IT
 
@@ -63,7 +67,7 @@ instance/secret-key:
 	@umask 077 && mkdir -p $(@D) && \
 		$(PYTHON) -c 'import secrets; print(secrets.token_urlsafe(48))' > $@
 
-# One process: the demo keeps its users and sessions in memory.
+# One process: the tutorial's two users are in a dict.
 .PHONY: run
 run: $(VENV)/.stamp-run instance/secret-key ## Serve the demo on 127.0.0.1 (PORT=5000)
 	@$(BIN)/python -c 'import socket, sys; s = socket.socket(); s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1); s.bind(("127.0.0.1", int(sys.argv[1])))' '$(PORT)' 2>/dev/null || \

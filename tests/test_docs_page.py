@@ -19,8 +19,6 @@ from tokenauth import docs_page
 if TYPE_CHECKING:
     from playwright.async_api import Page
 
-ROOT = Path(__file__).parents[1]
-
 
 def test_the_page_loads_nothing_from_elsewhere(client: FlaskClient) -> None:
     """Every address on it is relative, and its policy forbids all others."""
@@ -67,10 +65,10 @@ def test_without_its_package_the_page_names_it(
 
 
 @pytest.fixture
-def server() -> Iterator[AppServer]:
+def server(tmp_path: Path) -> Iterator[AppServer]:
     """The demo, whose user the description's examples name."""
     env = {"FLASK_SECRET_KEY": SECRET}
-    with serve("tokenauth.demo:create_app()", cwd=ROOT, env=env) as running:
+    with serve("tokenauth.demo:create_app()", cwd=tmp_path, env=env) as running:
         yield running
 
 

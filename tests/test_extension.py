@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -175,19 +176,21 @@ def test_tokens_in_urls_are_warned_about(
 
 
 def test_the_stand_alone_api_is_the_same_extension(
-    monkeypatch: pytest.MonkeyPatch, users: DictUserStore
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, alice: User
 ) -> None:
     """The environment configures it, and what is passed goes over that."""
+    monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("FLASK_SECRET_KEY", SECRET)
     monkeypatch.setenv("FLASK_TOKENAUTH_REALM", "from-environment")
     monkeypatch.setenv("FLASK_TOKENAUTH_ACCESS_LIFETIME", "60")
-    app = create_app({"TOKENAUTH_ACCESS_LIFETIME": 90}, users=users)
+    app = create_app({"TOKENAUTH_ACCESS_LIFETIME": 90})
     assert app.name == "tokenauth"
     answer = app.test_client().get("/auth/me")
     assert_problem(answer, 401, "token_missing")
     assert answer.headers["WWW-Authenticate"] == 'Bearer realm="from-environment"'
+    app.extensions["tokenauth"].stores.users.add(alice)
     with app.app_context():
-        pair = app.extensions["tokenauth"].authority.start(users.find("alice"))
+        pair = app.extensions["tokenauth"].authority.start(alice)
     assert pair.expires_in == 90
 
 

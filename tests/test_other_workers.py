@@ -2,57 +2,21 @@
 
 from __future__ import annotations
 
-import json
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
-from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any, NamedTuple
-from urllib.parse import urlencode
 
 import pytest
 
 from tests.kit import PASSWORDS, SECRET, password_hash
-from tests.servers import HOST, AppServer, serve
+from tests.servers import serve
+from tests.worker import Worker
 from tokenauth import User
 from tokenauth.stores.sql import SQLSessionStore, SQLUserStore
 
 ROOT = Path(__file__).parents[1]
-
-
-class Answer(NamedTuple):
-    status: int
-    json: Any
-
-
-class Worker(NamedTuple):
-    """A process that serves the API on its own port, with the stores of all."""
-
-    server: AppServer
-
-    def ask(
-        self,
-        method: str,
-        path: str,
-        token: str = "",
-        *,
-        form: dict[str, str] | None = None,
-        **body: Any,
-    ) -> Answer:
-        """Send one request, of a form or of JSON, on a connection of its own."""
-        headers = {"Authorization": f"Bearer {token}"} if token else {}
-        headers["Content-Type"] = (
-            "application/x-www-form-urlencoded" if form else "application/json"
-        )
-        sent = urlencode(form) if form else json.dumps(body)
-        with closing(HTTPConnection(HOST, self.server.port, timeout=30)) as connection:
-            connection.request(method, path, sent, headers)
-            response = connection.getresponse()
-            return Answer(response.status, json.loads(response.read() or "null"))
-
-    def introspect(self, token: str, asked: str) -> Answer:
-        return self.ask("POST", "/auth/introspect", token, form={"token": asked})
 
 
 class Cluster(NamedTuple):

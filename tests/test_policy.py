@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -175,10 +176,10 @@ def test_a_breach_check_that_is_no_function_stops_the_start() -> None:
         make_app(config={"TOKENAUTH_PASSWORD_BREACH_CHECK": "https://"})
 
 
-def test_the_list_is_read_when_the_first_password_is_changed() -> None:
+def test_the_list_is_read_when_the_first_password_is_changed(tmp_path: Path) -> None:
     """Whoever only logs in or verifies tokens holds no megabytes of it."""
     code = (
         "import sys, tokenauth.demo as d; d.create_app({'SECRET_KEY': 'k7' * 32});"
         "assert 'zxcvbn' not in sys.modules"
     )
-    subprocess.run([sys.executable, "-c", code], check=True)
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=tmp_path)

@@ -56,7 +56,9 @@ def test_the_transcript_prints_what_it_shows(
     """Whoever copies the commands of the README sees what the README shows."""
     transcript = steps(blocks("console")[0])
     with AppServer(
-        "tokenauth.demo:create_app()", env={"FLASK_SECRET_KEY": SECRET}
+        "tokenauth.demo:create_app()",
+        cwd=tmp_path,
+        env={"FLASK_SECRET_KEY": SECRET},
     ) as server:
         script = "\n".join(f"{command}\necho '--- next'" for command, _ in transcript)
         script = script.replace("http://127.0.0.1:5000", server.url.rstrip("/"))

@@ -11,12 +11,9 @@ from flask import Flask
 from .extension import TokenAuth
 from .provision import Stores
 from .stores import open_sessions, open_users
-from .users import UserStore
 
 
-def create_app(
-    config: Mapping[str, Any] | None = None, *, users: UserStore | None = None
-) -> Flask:
+def create_app(config: Mapping[str, Any] | None = None) -> Flask:
     """Return the stand-alone API.
 
     Users are kept where `TOKENAUTH_USERS_URL` says: by default in the SQLite file
@@ -26,21 +23,35 @@ def create_app(
     Args:
         config: Settings that go over those of the environment (`FLASK_*`, see
             `flask.Config.from_prefixed_env`).
-        users: Where users are kept, instead of all that.
 
     Raises:
         ConfigurationError: it is set up in a way that is not safe.
         StoreUnavailableError: the default SQLite file could not be opened.
     """
+    app = configured_app(config)
+    TokenAuth(app)
+    return app
+
+
+def configured_app(config: Mapping[str, Any] | None) -> Flask:
+    """Return the application that `create_app` gives a `TokenAuth`.
+
+    Its settings say where users and sessions are kept.
+
+    Args:
+        config: As for `create_app`.
+
+    Raises:
+        ConfigurationError: a URL names no store, or its driver is missing.
+        StoreUnavailableError: the default SQLite file could not be opened.
+    """
     app = Flask("tokenauth", instance_path=str(Path.cwd() / "instance"))
     app.config.from_prefixed_env()
     app.config.from_mapping(config)
-    if users is None:
-        users_url = app.config.get("TOKENAUTH_USERS_URL") or _embedded(app)
-        app.config["TOKENAUTH_USERS_URL"] = users_url
-        if not app.config.get("TOKENAUTH_SESSION_URL"):
-            app.config["TOKENAUTH_SESSION_URL"] = users_url
-    TokenAuth(app, users)
+    users_url = app.config.get("TOKENAUTH_USERS_URL") or _embedded(app)
+    app.config["TOKENAUTH_USERS_URL"] = users_url
+    if not app.config.get("TOKENAUTH_SESSION_URL"):
+        app.config["TOKENAUTH_SESSION_URL"] = users_url
     return app
 
 

@@ -8,9 +8,11 @@ from typing import Any
 from flask import Flask
 from flask_login import current_user, login_required
 
-from .app import create_app as create_api
+from .app import configured_app
+from .extension import TokenAuth
 from .passwords import hash_password
-from .users import DictUserStore
+from .stores import open_users
+from .users import DictUserStore, UserRecord, UserStore
 
 
 def create_app(config: Mapping[str, Any] | None = None) -> Flask:
@@ -19,13 +21,8 @@ def create_app(config: Mapping[str, Any] | None = None) -> Flask:
     Args:
         config: Settings that go over those of the environment.
     """
-    users = DictUserStore(
-        {
-            "JohnDoe": hash_password("correct horse battery"),
-            "JaneDoe": hash_password("staple tidy lantern"),
-        }
-    )
-    app = create_api(config, users=users)
+    app = configured_app(config)
+    TokenAuth(app, DemoUsers(open_users(app.config["TOKENAUTH_USERS_URL"])))
 
     @app.get("/protected")
     @login_required  # type: ignore[untyped-decorator] # Flask-Login has no types
@@ -33,3 +30,40 @@ def create_app(config: Mapping[str, Any] | None = None) -> Flask:
         return {"hello": current_user.username}
 
     return app
+
+
+class DemoUsers:
+    """The tutorial's users in a dict, and after them those that are kept.
+
+    A password that one of the tutorial's users changes is the old one again after a
+    restart.
+
+    Args:
+        kept: Users that outlive the process.
+    """
+
+    def __init__(self, kept: UserStore) -> None:
+        self._tutorial = DictUserStore(
+            {
+                "JohnDoe": hash_password("correct horse battery"),
+                "JaneDoe": hash_password("staple tidy lantern"),
+            }
+        )
+        self._kept = kept
+
+    def get(self, user_id: str) -> UserRecord | None:
+        """Return the user with this id, or None."""
+        return self._tutorial.get(user_id) or self._kept.get(user_id)
+
+    def find(self, username: str) -> UserRecord | None:
+        """Return the user with this folded name, or None."""
+        return self._tutorial.find(username) or self._kept.find(username)
+
+    def set_password_hash(
+        self, user_id: str, new: str | None, *, expected: str | None
+    ) -> bool:
+        """Replace a hash if it still is the expected one, atomically."""
+        return any(
+            store.set_password_hash(user_id, new, expected=expected)
+            for store in (self._tutorial, self._kept)
+        )

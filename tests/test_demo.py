@@ -1,0 +1,96 @@
+"""What `make run` serves: the tutorial's two users, and all that outlives a restart."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from flask.testing import FlaskClient
+
+from tests.kit import SECRET, assert_problem, bearer
+from tests.servers import AppServer, serve
+from tests.worker import Answer, Worker
+from tokenauth import demo
+
+JANE: dict[str, Any] = {"username": "JaneDoe", "password": "staple tidy lantern"}
+ANN: dict[str, Any] = {"username": "Ann", "password": "quite a good phrase"}
+ENVIRONMENT = {"FLASK_SECRET_KEY": SECRET}
+
+
+@pytest.fixture
+def client(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FlaskClient:
+    """A client of the demo, in an empty folder."""
+    monkeypatch.chdir(tmp_path)
+    return demo.create_app({"SECRET_KEY": SECRET}).test_client()
+
+
+def test_the_tutorial_s_users_see_its_page(client: FlaskClient) -> None:
+    """The example with which it all began."""
+    pair = client.post("/auth/login", json=JANE).get_json()
+    answer = client.get("/protected", headers=bearer(pair["access_token"]))
+    assert answer.json == {"hello": "JaneDoe"}
+
+
+def test_a_tutorial_s_user_changes_the_password(client: FlaskClient) -> None:
+    """Until the next start: that is what a dict is."""
+    pair = client.post("/auth/login", json=JANE).get_json()
+    body = {"current_password": JANE["password"], "new_password": ANN["password"]}
+    changed = client.post(
+        "/auth/password", json=body, headers=bearer(pair["access_token"])
+    )
+    assert changed.status_code == 200
+    assert_problem(client.post("/auth/login", json=JANE), 401, "invalid_credentials")
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[AppServer]:
+    with serve("tokenauth.demo:create_app()", cwd=tmp_path, env=ENVIRONMENT) as running:
+        yield running
+
+
+def users(server: AppServer, *arguments: str) -> None:
+    """Manage users as the README says, beside the server that runs."""
+    bare = {k: v for k, v in os.environ.items() if not k.startswith("FLASK_")}
+    command = [sys.executable, "-m", "flask", "--app", "tokenauth:create_app"]
+    subprocess.run(
+        [*command, "auth", "users", *arguments],
+        env={**bare, **ENVIRONMENT},
+        input=ANN["password"].encode(),
+        cwd=server.cwd,
+        check=True,
+    )
+
+
+def hello(worker: Worker, token: str) -> Answer:
+    return worker.ask("GET", "/protected", token)
+
+
+def test_users_and_sessions_survive_a_restart(server: AppServer) -> None:
+    """Those who were made from the command line, and everybody's logins."""
+    users(server, "add", "Ann")
+    worker = Worker(server)
+    pairs = [worker.ask("POST", "/auth/login", **who).json for who in (ANN, JANE)]
+    ended = worker.ask("POST", "/auth/login", **JANE).json["access_token"]
+    assert worker.ask("POST", "/auth/logout", ended).status == 204
+
+    server.restart()
+
+    ann, jane = (pair["access_token"] for pair in pairs)
+    assert hello(worker, ann) == (200, {"hello": "Ann"})
+    assert hello(worker, jane) == (200, {"hello": "JaneDoe"})
+    assert hello(worker, ended).status == 401
+    for pair in pairs:
+        refreshed = worker.ask(
+            "POST", "/auth/refresh", refresh_token=pair["refresh_token"]
+        )
+        assert refreshed.status == 200, json.dumps(refreshed.json)
+    assert worker.ask("POST", "/auth/login", **ANN).status == 200
+    users(server, "disable", "Ann")
+    assert hello(worker, ann).status == 401
+    assert hello(worker, jane).status == 200
