@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import warnings
 from datetime import date, datetime, timedelta
+from pathlib import Path
 from typing import Any, NamedTuple, TypeAlias
 
 import jwt
@@ -19,7 +22,7 @@ from flask_jwt_extended import (
 )
 from flask_login import LoginManager, current_user, login_required
 
-from tests.guides import app_of
+from tests.guides import app_of, block
 from tests.kit import PASSWORDS, SECRET, assert_problem, bearer, log_in, make_users
 from tokenauth import DictUserStore
 
@@ -99,6 +102,32 @@ def test_an_address_counts_only_through_the_proxy(
     client = run("nginx", monkeypatch)
     header = {"X-Forwarded-For": "6.6.6.6, 192.0.2.7"}
     assert client.get("/address", headers=header).json == {"address": "192.0.2.7"}
+
+
+REPORTS = """
+from flask import Flask
+from tokenauth import TokenAuth, User, hash_password, require_scopes
+
+def create_app(config):
+    app = Flask("reports")
+    app.config.update(config)
+    john = User("JohnDoe", hash_password("correct horse"), scopes="reports:read")
+    TokenAuth(app, {"JohnDoe": john})
+    app.add_url_rule("/reports", view_func=require_scopes("reports:read")(list))
+    return app
+"""
+
+
+def test_an_application_is_tested_with_fixtures(tmp_path: Path) -> None:
+    """By a pytest of its own, as people run it."""
+    (tmp_path / "reports.py").write_text(REPORTS)
+    (tmp_path / "conftest.py").write_text(block("python", "conftest"))
+    (tmp_path / "test_reports.py").write_text(block("python", "tests"))
+    command = [sys.executable, "-m", "pytest", "-q", "-pno:randomly"]
+    run = subprocess.run(
+        command, cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert "2 passed" in run.stdout, run.stdout
 
 
 # -- from other tokens -----------------------------------------------------------------

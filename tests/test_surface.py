@@ -71,7 +71,7 @@ SIGNATURES = {
     "TokenAuth.verify": "(self, token)",
     "TokenAuth.revoke_session": "(self, session_id)",
     "TokenAuth.revoke_user": "(self, user_id)",
-    "create_app": "(config=None, *, users=None)",
+    "create_app": "(config=None)",
     "User": "(username, password_hash=None, *, id=None, is_active=True, scopes=())",
     "DictUserStore": "(users)",
     "UserStore.get": "(self, user_id)",

@@ -20,6 +20,15 @@ def test_a_client_is_logged_in_as_a_user() -> None:
     assert client_as(app, bob).get("/protected").json == {"user": "bob"}
 
 
+def test_a_user_can_be_named() -> None:
+    """In any spelling; a name that nobody has is the test's mistake, and is told."""
+    app = make_app()
+    assert client_as(app, "BOB").get("/protected").json == {"user": "bob"}
+    for name in ("carol", "\x00"):
+        with pytest.raises(LookupError, match="no user"):
+            client_as(app, name)
+
+
 def test_a_client_has_the_scopes_that_were_asked_for() -> None:
     """The token may do what was asked for; what the user may not is refused."""
     users = make_users(bob=["read", "write"])

@@ -1,6 +1,7 @@
 """For the tests of applications that use this package: log in as, stop the clock.
 
-Nothing here works on an application that is not being tested (`TESTING`).
+Nothing here works on an application that is not being tested (`TESTING`). The same as
+pytest fixtures is in `tokenauth.testing.fixtures`.
 """
 
 from __future__ import annotations
@@ -13,9 +14,9 @@ from flask import Flask
 from flask.testing import FlaskClient
 from werkzeug.datastructures import Headers
 
-from . import state
-from .errors import ConfigurationError
-from .users import UserRecord
+from .. import state
+from ..errors import ConfigurationError
+from ..users import UserRecord, UserStore, fold_username
 
 CHEAP_HASHING: Final = {
     "TOKENAUTH_ARGON2_MEMORY_COST": 8,
@@ -65,20 +66,24 @@ def frozen_clock(app: Flask) -> Generator[Clock]:
 
 
 def client_as(
-    app: Flask, user: UserRecord, *, scopes: Iterable[str] | None = None
+    app: Flask, user: UserRecord | str, *, scopes: Iterable[str] | None = None
 ) -> FlaskClient:
     """Return a client that is logged in as a user: each request carries a token.
 
     Args:
         app: The application.
-        user: Who.
+        user: Who, or the name of who.
         scopes: What the token shall be able to do; None: all that the user may.
 
     Raises:
         ConfigurationError: the application is not being tested.
+        LookupError: there is no user of this name.
         InvalidScopeError: the user does not have one of the scopes.
     """
-    pair = _state_of(app).authority.start(user, scopes=scopes)
+    rooms = _state_of(app)
+    if isinstance(user, str):
+        user = _user_named(user, rooms.stores.users)
+    pair = rooms.authority.start(user, scopes=scopes)
     client = _TokenClient(app, app.response_class, use_cookies=True)
     client.token = pair.access_token
     return client
@@ -94,6 +99,14 @@ class _TokenClient(FlaskClient):
         headers = Headers(kwargs.pop("headers", None))
         headers.setdefault("Authorization", f"Bearer {self.token}")
         return super().open(*args, headers=headers, **kwargs)
+
+
+def _user_named(username: str, users: UserStore) -> UserRecord:
+    folded = fold_username(username)
+    user = None if folded is None else users.find(folded)
+    if user is None:
+        raise LookupError(f"The application has no user {username!r}.")
+    return user
 
 
 def _state_of(app: Flask) -> state.State:
