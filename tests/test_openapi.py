@@ -277,7 +277,7 @@ def test_schemathesis_finds_nothing(tmp_path: Path, is_full: bool) -> None:
     """
     config = tmp_path / "schemathesis.toml"
     config.write_text(fuzzed.CONFIG)
-    options = ["--max-examples=200"] if is_full else ["--max-examples=5", "--seed=1"]
+    options = ["--max-examples=500"] if is_full else ["--max-examples=5", "--seed=1"]
     with serve(
         "tests.fuzzed:create_app()", cwd=ROOT, env={"FLASK_SECRET_KEY": SECRET}
     ) as server:
