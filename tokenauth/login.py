@@ -65,11 +65,11 @@ def forget_user() -> bool:
     Returns:
         Whether `g` has been another request's, which may still be going on.
     """
-    held = g._get_current_object()  # each use of the proxy costs as much as a pop
+    held = vars(g._get_current_object())  # each use of the proxy costs as much as this
     held.pop(_USER, None)
     held.pop(_OUTCOME, None)
     is_shared: bool = held.get(_IN_USE, False)
-    setattr(held, _IN_USE, True)
+    held[_IN_USE] = True
     return is_shared
 
 

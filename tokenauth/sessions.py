@@ -21,7 +21,8 @@ PURGE_STEP: Final = 2
 """Rows whose time is over that go at most with each new one: so their number falls."""
 
 
-class Session(msgspec.Struct, frozen=True, kw_only=True):
+# gc=False: it refers to nothing that could refer back, and there may be a million.
+class Session(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """One login, alive for as long as its row stands and its time lasts.
 
     It holds no token and nothing a token can be made from. Times are seconds since the

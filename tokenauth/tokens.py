@@ -38,6 +38,7 @@ class Claims(
     array_like=True,
     forbid_unknown_fields=True,
     frozen=True,
+    gc=False,  # it refers to nothing that could refer back
     tag=FORMAT_VERSION,
 ):
     """What a verified token says. It names no person: the holder can read it.
