@@ -9,6 +9,9 @@ import msgspec
 
 from ..sessions import PURGE_STEP, Session
 
+_DUE_KEPT = 1000
+"""Entries of ended sessions that the queue may hold beside those of standing ones."""
+
 
 class MemorySessionStore:
     """Sessions in a dict: for tests, and for services of one process.
@@ -27,9 +30,9 @@ class MemorySessionStore:
         with self._lock:
             self._purge(session.created_at, PURGE_STEP)
             self._sessions[session.id] = session
-            heapq.heappush(self._due, (session.ends_at, session.id))
             self._ids_of_user.setdefault(session.user_id, {})[session.id] = None
             self._trim(session, limit)
+            self._enqueue(session)
 
     def get(self, session_id: str) -> Session | None:
         """Return the session, or None when it has ended or never was."""
@@ -104,6 +107,13 @@ class MemorySessionStore:
             kept += session.ends_at > newest.created_at
             if kept > limit or session.ends_at <= newest.created_at:
                 self._drop(session.id)
+
+    def _enqueue(self, session: Session) -> None:
+        heapq.heappush(self._due, (session.ends_at, session.id))
+        # Logins that end before their time would fill it for days.
+        if len(self._due) > 2 * len(self._sessions) + _DUE_KEPT:
+            self._due = [(s.ends_at, s.id) for s in self._sessions.values()]
+            heapq.heapify(self._due)
 
     def _drop(self, session_id: str) -> bool:
         session = self._sessions.pop(session_id, None)
