@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import warnings
@@ -123,9 +124,13 @@ def test_an_application_is_tested_with_fixtures(tmp_path: Path) -> None:
     (tmp_path / "reports.py").write_text(REPORTS)
     (tmp_path / "conftest.py").write_text(block("python", "conftest"))
     (tmp_path / "test_reports.py").write_text(block("python", "tests"))
-    command = [sys.executable, "-m", "pytest", "-q", "-pno:randomly"]
     run = subprocess.run(
-        command, cwd=tmp_path, capture_output=True, text=True, check=False
+        [sys.executable, "-m", "pytest", "-q"],
+        cwd=tmp_path,
+        env=os.environ | {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"},  # they load slowly
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert "2 passed" in run.stdout, run.stdout
 
