@@ -11,8 +11,8 @@ from sqlalchemy import DDL, ClauseElement
 
 from .database import Database
 
-# It is told for ten minutes: nobody asks less often. With each ending ten older ones go,
-# so many that end at once are not a burden of one that ends ten minutes later.
+# It is told for ten minutes: nobody asks less often. With each ending ten old ones go,
+# so those of many at once are no burden of the one that ends ten minutes later.
 _SQLITE_CLOCK: Final = "(julianday('now') - 2440587.5) * 86400.0"
 _SQLITE_TRIGGER: Final = f"""
 CREATE TRIGGER IF NOT EXISTS tokenauth_note_ending
@@ -26,8 +26,8 @@ BEGIN
   );
 END
 """  # noqa: S608 # put together of constants
-# The moment is a variable, and the numbers are an array, so that the indexes are used: a
-# function that is called anew for each row, or a join, would read all that is told.
+# The moment is a variable, and the numbers are an array, so that indexes are used: for
+# a function that is called anew for each row, or a join, all that is told is read.
 _POSTGRESQL_FUNCTION: Final = """
 CREATE OR REPLACE FUNCTION tokenauth_note_ending() RETURNS trigger
 LANGUAGE plpgsql AS $body$
