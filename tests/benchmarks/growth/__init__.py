@@ -3,8 +3,7 @@
 There is one application or store a size. Calls go in turn to each of them, each for
 another session or user, so what else the machine does hits all sizes alike.
 
-SQLite waits for its disk with each write; PostgreSQL and Redis do not here, since that
-would hide what is looked for.
+No engine waits for its disk here, since that would hide what is looked for.
 
 What takes a microsecond in memory takes more beside a million of them, since the
 processor has not all of them in its caches: that is seen in the least of the figures,
