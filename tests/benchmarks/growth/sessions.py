@@ -30,8 +30,10 @@ class Service:
         fill(store, over)
         some = random.Random(7).sample(self.sessions, calls)
         self._visitor = Visitor(app_at(store), some)
-        self._new = iter([make_session(s.user_id) for s in some])
-        self._returning = iter([User(s.user_id) for s in some])
+        # Each logs in twice, and has no other sessions, whatever the size.
+        names = [f"{session.user_id}.{i}" for i, session in enumerate(some)]
+        self._new = iter([make_session(name) for name in names])
+        self._returning = iter([User(name) for name in names])
         self.request, self.refresh = self._visitor.request, self._visitor.refresh
 
     def login(self) -> None:
