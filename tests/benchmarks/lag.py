@@ -12,7 +12,8 @@ from flask import Flask
 from flask_login import current_user, login_required
 
 from tests.benchmarks.apps import PATH, SECRET, Page
-from tests.benchmarks.growth import AnyUsers, engines, fill
+from tests.benchmarks.growth.filling import engines, fill
+from tests.benchmarks.growth.visitor import AnyUsers
 from tests.benchmarks.measure import Bar, Group, take_turns
 from tests.benchmarks.request import environ
 from tests.stores.engines import make_session

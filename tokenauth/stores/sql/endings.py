@@ -31,6 +31,7 @@ _BY_TRANSACTION: Final = select(
     func.array(
         select(_C.session_id)
         .where(_C.txid >= bindparam("mark", type_=BigInteger))
+        .order_by(_C.txid)  # by the index, whatever the database guesses of the rest
         .limit(MOST_ENDINGS)
         .scalar_subquery()
     ),
@@ -54,10 +55,7 @@ class EndingReader:
     def since(self, mark: str | None) -> Endings:
         """Return which sessions ended since a mark; None: since now."""
         if mark is None:
-            with self._database.cursor() as cursor:
-                self._begin.execute(cursor)
-                ((number,),) = cursor.fetchall()
-            return Endings([], str(number))
+            return Endings([], self._newest())
         with self._database.cursor() as cursor:
             self._since.execute(cursor, mark=int(mark))
             rows = cursor.fetchall()
@@ -66,5 +64,13 @@ class EndingReader:
             session_ids = [session_id for _, session_id in rows]
         else:
             ((last, session_ids),) = rows
-        is_all = len(session_ids) < MOST_ENDINGS
-        return Endings(session_ids if is_all else None, str(last))
+        if len(session_ids) >= MOST_ENDINGS:
+            # Those beyond are not told either: they need not be read next time.
+            return Endings(None, self._newest())
+        return Endings(session_ids, str(last))
+
+    def _newest(self) -> str:
+        with self._database.cursor() as cursor:
+            self._begin.execute(cursor)
+            ((number,),) = cursor.fetchall()
+        return str(number)

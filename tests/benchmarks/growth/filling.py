@@ -1,0 +1,157 @@
+"""Stores on each engine, and many rows in them in the way that is fast there."""
+
+from __future__ import annotations
+
+import contextlib
+import heapq
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, Final
+
+from tests.servers import PostgresServer, RedisServer
+from tests.stores.engines import HASH, sessions_at, users_at
+from tokenauth import DictUserStore, SessionStore, User, UserStore
+from tokenauth.sessions import Session
+from tokenauth.stores.redis import RedisSessionStore
+from tokenauth.stores.sql import SQLSessionStore, SQLUserStore
+from tokenauth.stores.sql.database import Database, Statement
+
+_BATCH: Final = 10_000
+
+
+@contextlib.contextmanager
+def engines() -> Iterator[dict[str, Callable[[], SessionStore]]]:
+    """Start the servers, and give what makes an empty store on each engine."""
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        PostgresServer() as postgres,
+        RedisServer() as server,
+    ):
+        number = iter(range(16))
+        yield {
+            "memory": lambda: sessions_at("memory://"),
+            "sqlite": lambda: _hurried(
+                sessions_at(f"sqlite:///{folder}/{next(number)}.db")
+            ),
+            "postgresql": lambda: sessions_at(postgres.new_database()),
+            "redis": lambda: sessions_at(f"{server.url[:-1]}{next(number)}"),
+        }
+
+
+@contextlib.contextmanager
+def user_engines() -> Iterator[dict[str, Callable[[int], UserStore]]]:
+    """Start PostgreSQL, and give what makes a store of so many users on each engine."""
+    with tempfile.TemporaryDirectory() as folder, PostgresServer() as postgres:
+        yield {
+            "dict": lambda size: DictUserStore(
+                {user.username: user for user in make_users(size)}
+            ),
+            "sqlite": lambda size: sql_users(f"sqlite:///{folder}/{size}.db", size),
+            "postgresql": lambda size: sql_users(postgres.new_database(), size),
+        }
+
+
+def _hurried(store: SessionStore) -> SessionStore:
+    """Make SQLite not wait for its disk; one thread has one connection."""
+    assert isinstance(store, SQLSessionStore)
+    with store.database.cursor() as cursor:
+        cursor.execute("PRAGMA synchronous = OFF")
+    return store
+
+
+def make_users(size: int) -> Iterator[User]:
+    """Yield so many users; no password is ever looked at, so all have the same."""
+    return (User(f"user-{i}", HASH, id=f"u-{i}") for i in range(size))
+
+
+def sql_users(url: str, size: int) -> SQLUserStore:
+    store = users_at(url)
+    assert isinstance(store, SQLUserStore)
+    rows = [
+        {
+            "id": user.id,
+            "name": user.username,
+            "username": user.username,
+            "password_hash": user.password_hash,
+            "is_active": user.is_active,
+            "scopes": "",
+        }
+        for user in make_users(size)
+    ]
+    for start in range(0, size, _BATCH):
+        _insert(store.database, store._insert, rows[start : start + _BATCH])
+    return store
+
+
+def fill(store: SessionStore, sessions: Sequence[Session]) -> None:
+    """Keep many sessions."""
+    for start in range(0, len(sessions), _BATCH):
+        batch = sessions[start : start + _BATCH]
+        if isinstance(store, SQLSessionStore):
+            _insert(store.database, store._insert, [_row(each) for each in batch])
+        elif isinstance(store, RedisSessionStore):
+            with _pipelined(store, "_add"):
+                for session in batch:
+                    store.add(session, limit=100)
+        else:
+            # Those whose time is over would be dropped on the way.
+            for session in batch:
+                with store._lock:  # type: ignore[attr-defined]
+                    _fill_memory(store, session)
+
+
+def end(store: SessionStore, sessions: Sequence[Session]) -> None:
+    """End many sessions, so that each of them is noted as it is elsewhere."""
+    for start in range(0, len(sessions), _BATCH):
+        batch = sessions[start : start + _BATCH]
+        if isinstance(store, SQLSessionStore):
+            with store.database.transaction("end") as cursor:
+                rows = [{"session_id": session.id} for session in batch]
+                _many(cursor, store._end, rows)
+        elif isinstance(store, RedisSessionStore):
+            with _pipelined(store, "_end"):
+                for session in batch:
+                    store.end(session.id)
+        else:
+            for session in batch:
+                store.end(session.id)
+
+
+def _fill_memory(store: Any, session: Session) -> None:
+    store._sessions[session.id] = session
+    heapq.heappush(store._due, (session.ends_at, session.id))
+    store._ids_of_user.setdefault(session.user_id, {})[session.id] = None
+
+
+def _row(session: Session) -> dict[str, Any]:
+    fields = {name: getattr(session, name) for name in Session.__struct_fields__}
+    return fields | {"scopes": " ".join(session.scopes), "ends_at": session.ends_at}
+
+
+def _insert(
+    database: Database, statement: Statement, rows: Sequence[dict[str, Any]]
+) -> None:
+    with database.transaction("fill") as cursor:
+        _many(cursor, statement, rows)
+
+
+def _many(cursor: Any, statement: Statement, rows: Sequence[dict[str, Any]]) -> None:
+    """Run a statement for each row, without a round trip for each."""
+    order = statement._order
+    values = rows if order is None else [[row[name] for name in order] for row in rows]
+    cursor.executemany(statement._text, values)
+
+
+@contextlib.contextmanager
+def _pipelined(store: Any, script: str) -> Iterator[None]:
+    """Make a store run one of its scripts many times to a round trip."""
+    client, run = store._redis, getattr(store, script)
+    pipeline = client.pipeline(transaction=False)
+    store._redis = pipeline
+    setattr(store, script, lambda **call: run(client=pipeline, **call))
+    try:
+        yield
+        pipeline.execute()
+    finally:
+        store._redis = client
+        setattr(store, script, run)
