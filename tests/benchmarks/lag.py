@@ -77,11 +77,12 @@ def calls(makers: Mapping[str, Callable[[], SessionStore]]) -> dict[str, Call]:
         for lag in (0.0,) if name == MEMORY else (0.0, LAG):
             app = app_at(store, lag)
             tokens = tokens or access_tokens(app, sessions)
-            call = found[f"{name}, lag {lag:g} s" if lag else name] = caller(
-                app, tokens
-            )
-            for _ in sessions:
-                call()
+            title = f"{name}, lag {lag:g} s" if lag else name
+            found[title] = caller(app, tokens)
+    # In turn: a worker that is silent for long forgets what it has seen.
+    for _ in sessions:
+        for call in found.values():
+            call()
     return found
 
 

@@ -5,9 +5,9 @@ another session or user, so what else the machine does hits all sizes alike.
 
 No engine waits for its disk here, since that would hide what is looked for.
 
-What takes a microsecond in memory takes more beside a million of them, since the
-processor has not all of them in its caches: that is seen in the least of the figures,
-and not in what they are part of.
+What is promised is promised of whole answers. Their smallest parts are shown as well:
+what takes a microsecond in memory takes more beside a million of them, since the
+processor has not all of them in its caches.
 """
 
 from __future__ import annotations

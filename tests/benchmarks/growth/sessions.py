@@ -98,7 +98,7 @@ def measure(rounds: int) -> tuple[list[Group], list[Bar]]:
                 for call in CALLS
             ]
             groups += of_endings(engine, services, rounds)
-    return groups, [flat(group) for group in groups]
+    return groups, flat(groups)
 
 
 def of_endings(engine: str, services: dict[int, Service], rounds: int) -> list[Group]:

@@ -64,4 +64,4 @@ def measure(rounds: int) -> tuple[list[Group], list[Bar]]:
                 )
                 for call in CALLS
             ]
-    return groups, [flat(group) for group in groups]
+    return groups, flat(groups)
