@@ -179,6 +179,9 @@ def test_what_is_made_is_what_is_asked_for() -> None:
         ("scrypt:262144:8:4$salt$00ff", True),
         ("scrypt:262144:8:5$salt$00ff", False),
         ("scrypt:524288:8:1$salt$00ff", False),
+        ("scrypt:128:16384:4$salt$00ff", True),
+        ("scrypt:128:16385:1$salt$00ff", False),
+        ("scrypt:128:10923:6$salt$00ff", False),
         ("scrypt:32768:1:1$salt$00ff", True),
         ("scrypt:128:1:1$salt$00ff", True),
         ("scrypt:64:1:1$salt$00ff", False),
@@ -261,4 +264,6 @@ def test_a_lone_surrogate_is_refused_without_being_quoted() -> None:
     with pytest.raises(PasswordRefusedError) as caught:
         hash_password("hunter2\ud800", CHEAP)
     assert caught.value.__context__ is None
+    assert caught.value.rule == "not_text"
+    assert "surrogate" in caught.value.detail
     assert "hunter2" not in str(caught.value)
