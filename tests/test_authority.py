@@ -261,7 +261,9 @@ def test_a_password_change_that_is_overtaken_is_announced() -> None:
     story.after("sessions.end_all", story.set_password)
     heard: list[Event] = []
     with login_failed.connected_to(lambda _, event: heard.append(event)):
-        assert_problem(change_password(story.client, tokens), 401, "invalid_credentials")
+        assert_problem(
+            change_password(story.client, tokens), 401, "invalid_credentials"
+        )
     assert [(each.user_id, each.reason) for each in heard] == [("u-alice", "overtaken")]
 
 

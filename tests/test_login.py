@@ -661,6 +661,17 @@ def test_flask_login_s_signals_are_sent(app: Flask) -> None:
     assert (len(loaded), len(unauthorized)) == (1, 2)
 
 
+@pytest.mark.parametrize("signal", [user_accessed, user_loaded_from_request])
+def test_each_of_flask_login_s_signals_is_sent_without_the_other(
+    app: Flask, signal: Any
+) -> None:
+    """Who listens to one alone hears it."""
+    headers = bearer(token_of(app))
+    with heard(signal, app) as said:
+        app.test_client().get("/protected", headers=headers)
+    assert len(said) == 1
+
+
 def test_a_refused_token_is_an_event(app: Flask) -> None:
     """One a request, with its code; a request without a token is none."""
     client = app.test_client()
