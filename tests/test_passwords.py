@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import string
 import time
 import unicodedata
 from base64 import b64encode
@@ -192,6 +193,13 @@ def test_what_is_made_is_what_is_asked_for() -> None:
 def test_the_caps_are_exact(stored: str, is_bearable: bool) -> None:
     """256 MiB at a time, 1 GiB in all, 64 passes and lanes, four million iterations."""
     assert is_supported(stored) == is_bearable
+
+
+def test_no_character_of_a_hash_is_taken_for_padding() -> None:
+    """Whichever its salt and its digest end with."""
+    for char in string.ascii_letters + string.digits + "+/":
+        end = char * 4
+        assert is_supported(f"$argon2id$v=19$m=8,t=2,p=1$c2FsdHNhbHRz{end}$aGFz{end}")
 
 
 def test_a_default_scrypt_hash_is_read() -> None:
