@@ -202,6 +202,13 @@ def test_no_character_of_a_hash_is_taken_for_padding() -> None:
         assert is_supported(f"$argon2id$v=19$m=8,t=2,p=1$c2FsdHNhbHRz{end}$aGFz{end}")
 
 
+def test_a_salt_may_have_any_size() -> None:
+    """Whatever is left over of it in base64, and so may a digest."""
+    for size in range(8, 40):
+        text = b64encode(b"s" * size).decode().rstrip("=")
+        assert is_supported(f"$argon2id$v=19$m=8,t=2,p=1${text}${text}")
+
+
 def test_a_default_scrypt_hash_is_read() -> None:
     """Werkzeug's own default, parameters spelled out or not."""
     assert is_supported(generate_password_hash("x"))
