@@ -62,8 +62,8 @@ def test_a_token_is_found(text: str) -> None:
 def test_no_character_of_a_token_is_taken_for_a_space(form: str) -> None:
     """Whichever it begins and ends with."""
     for char in string.ascii_letters + string.digits + "-_":
-        token = f"{char}.{char}"
-        assert read_header(form.format(token)) == token
+        for token in (f"{char}.{char}", f"{char}.{char}.{char}"):
+            assert read_header(form.format(token)) == token
 
 
 @pytest.mark.parametrize(
@@ -174,7 +174,7 @@ def test_two_headers_are_refused(text: str) -> None:
 
 def test_the_longest_token_is_read() -> None:
     """The cap is exact."""
-    longest = "a" * (MAX_TOKEN_LENGTH - 2) + ".b"
+    longest = "a" * 4094 + ".b"
     assert read_token(longest) == longest
     with pytest.raises(TokenInvalidError):
         read_token("a" + longest)
