@@ -74,6 +74,15 @@ def test_a_token_request_opens_no_session(
     assert (interface.opened, interface.saved) == (1, 1)
 
 
+def test_a_token_in_the_url_opens_no_session_either() -> None:
+    """Where the application lets one stand there."""
+    app, interface = make_app(config={"TOKENAUTH_QUERY_PARAM": "token"}), Counting()
+    app.session_interface = interface
+    path = f"/protected?token={token_of(app)}"
+    assert app.test_client().get(path).json == {"user": "alice"}
+    assert (interface.opened, interface.saved) == (0, 0)
+
+
 @pytest.mark.parametrize("make", MAKERS)
 def test_no_identity_outlives_its_request_on_any_interface(
     make: Callable[[], tuple[Flask, Counting]],
