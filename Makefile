@@ -119,8 +119,9 @@ bench: $(VENV)/.stamp-bench ## Measure speed beside the peers; all, or ONLY="mic
 fuzz: $(VENV)/.stamp-fuzz ## Feed hostile bytes to whatever reads them (TIME=60 seconds)
 	$(BIN)/python -m tests.fuzz --seconds $(TIME) $(ARGS)
 
+# What was noticed is not asked again: ARGS names mutants to repeat, `clean` forgets all.
 .PHONY: mutants
-mutants: $(VENV)/.stamp-mutants ## Break the code on purpose and see whether a test notices
+mutants: $(VENV)/.stamp-mutants ## Break the code on purpose and see who notices (20 minutes)
 	$(BIN)/mutmut run $(ARGS)
 	$(BIN)/mutmut results
 

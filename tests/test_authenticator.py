@@ -5,13 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+import msgspec
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 
 from tests.kit import Clock, bearer, log_in, make_app, make_users
-from tokenauth import DictUserStore, TokenInvalidError, state
+from tokenauth import DictUserStore, TokenInvalidError, TokenRevokedError, state
 from tokenauth.authenticator import Authenticator
+from tokenauth.mint import Mint
+from tokenauth.sessions import Session
 
 
 @pytest.fixture
@@ -65,9 +68,11 @@ def test_what_expired_is_read_all_the_same(
         (30 * 86400, "personal"),
     ]:
         clock.move(seconds)
-        refusal = authenticator.inspect(tokens[expired]).refusal
-        assert refusal is not None
-        assert refusal.code == "token_expired"
+        inspection = authenticator.inspect(tokens[expired])
+        assert inspection.purpose == expired
+        assert inspection.claims.subject == "u-alice"
+        assert inspection.refusal is not None
+        assert inspection.refusal.code == "token_expired"
 
 
 def test_what_ended_is_read_all_the_same(
@@ -107,3 +112,23 @@ def test_the_identity_holds_the_session_it_was_checked_against(
         assert user is users.get("u-alice")
         assert (session.id, session.kind) == (claims.session_id, kind)
         assert claims.scopes == {"read", "write"}
+
+
+def test_a_session_that_ends_before_its_tokens_ends_them(
+    app: Flask, tokens: dict[str, str], clock: Clock
+) -> None:
+    """At its very end, as a store may have moved it."""
+    kept = state.of(app)
+
+    def read(session_id: str) -> Session | None:
+        session = kept.stores.sessions.get(session_id)
+        assert session is not None
+        return msgspec.structs.replace(session, expires_at=clock() + left)
+
+    mint = Mint(kept.settings)
+    authenticator = Authenticator(mint, *kept.stores, read=read, now=clock)
+    left = 0.001
+    assert authenticator.authenticate(tokens["access"]).user.get_id() == "u-alice"
+    left = 0
+    with pytest.raises(TokenRevokedError):
+        authenticator.authenticate(tokens["access"])

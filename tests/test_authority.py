@@ -7,6 +7,8 @@ from functools import partial
 from typing import Any
 
 import pytest
+from argon2 import PasswordHasher
+from flask import Flask
 from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
@@ -19,9 +21,16 @@ from tests.kit import (
     make_app,
     make_users,
     password_hash,
+    token_of,
 )
 from tests.stores.proxy import proxied
-from tokenauth import InvalidCredentialsError, MemorySessionStore, state
+from tokenauth import (
+    InvalidCredentialsError,
+    MemorySessionStore,
+    StoreUnavailableError,
+    state,
+)
+from tokenauth.events import Event, login_failed
 from tokenauth.passwords import hash_password
 
 DAY = 86_400
@@ -81,6 +90,9 @@ class Story:
         assert alice is not None
         alice.is_active = False
         self.sessions.end_all(alice.id)
+
+    def fail(self) -> None:
+        raise StoreUnavailableError
 
     def count(self) -> int:
         return len(self.sessions.of_user("u-alice", kind="login"))
@@ -144,6 +156,64 @@ def test_a_token_from_the_future_is_refused_and_nothing_ends(
     assert refresh(client, first).status_code == 200
 
 
+@pytest.mark.parametrize("grace", [1, 10])
+def test_the_grace_is_exact(grace: int, clock: Clock) -> None:
+    """A moment before its end a retry is answered, at its end it is reuse."""
+    config = {"TOKENAUTH_REFRESH_GRACE": grace}
+    client = make_app(clock=clock, config=config).test_client()
+    first = log_in(client)
+    assert refresh(client, first).status_code == 200
+    clock.move(grace - 0.001)
+    assert refresh(client, first).status_code == 200
+    clock.move(0.001)
+    assert_problem(refresh(client, first), 400, "invalid_grant")
+
+
+def test_a_clock_may_be_behind_by_the_whole_leeway(
+    client: FlaskClient, clock: Clock
+) -> None:
+    """Exactly at the leeway a retry is answered still."""
+    clock.move(300)
+    first = log_in(client)
+    refresh(client, first)
+    clock.move(-30)
+    assert refresh(client, first).status_code == 200
+
+
+def test_no_grace_outlasts_its_login(client: FlaskClient, clock: Clock) -> None:
+    """A retry in the second at which the login ends is too late."""
+    pairs = [log_in(client)]
+    for _ in range(5):
+        clock.move(6 * DAY - 1)
+        pairs.append(refresh(client, pairs[-1]).get_json())
+    clock.move(4)
+    assert refresh(client, pairs[-2]).status_code == 200
+    clock.move(1)
+    assert_problem(refresh(client, pairs[-2]), 400, "invalid_grant")
+
+
+def test_what_is_over_is_purged_a_few_at_a_time(app: Flask, clock: Clock) -> None:
+    """At most so many as was said, and none that stands."""
+    authority = app.extensions["tokenauth"].authority
+    for _ in range(3):
+        token_of(app)
+    clock.move(DAY)
+    token_of(app)
+    clock.move(6.5 * DAY)
+    assert [authority.purge(limit=2) for _ in range(3)] == [2, 1, 0]
+    assert len(authority.sessions_of("u-alice")) == 1
+
+
+def test_a_password_change_is_an_attempt_of_its_network() -> None:
+    """Whoever guessed at other accounts there has no guess left for this one."""
+    app = make_app(config={"TOKENAUTH_LOGIN_LIMITS": "2 per hour"})
+    client, tokens = app.test_client(), {"access_token": token_of(app)}
+    for name in ("eve", "mallory"):
+        body = {"username": name, "password": "a wrong guess"}
+        assert client.post("/auth/login", json=body).status_code == 401
+    assert_problem(change_password(client, tokens), 429, "too_many_attempts")
+
+
 def test_a_lost_scope_does_not_fail_a_password_change() -> None:
     """The new login has what is left of the old one's scopes."""
     story = Story()
@@ -182,6 +252,73 @@ def test_a_password_change_that_came_too_late_ends_nothing() -> None:
     )
     assert_problem(change_password(story.client, tokens), 401, "invalid_credentials")
     assert is_alive(story.client, answers[0].get_json())
+
+
+def test_a_password_change_that_is_overtaken_is_announced() -> None:
+    """By an operator, at the last moment: nobody's password was wrong."""
+    story = Story()
+    tokens = log_in(story.client)
+    story.after("sessions.end_all", story.set_password)
+    heard: list[Event] = []
+    with login_failed.connected_to(lambda _, event: heard.append(event)):
+        assert_problem(
+            change_password(story.client, tokens), 401, "invalid_credentials"
+        )
+    assert [(each.user_id, each.reason) for each in heard] == [("u-alice", "overtaken")]
+
+
+def test_no_login_that_begins_during_a_password_change_is_left() -> None:
+    """It began with the old password, after the old logins were ended."""
+    story = Story()
+    tokens = log_in(story.client)
+    late: list[dict[str, Any]] = []
+    story.after("sessions.end_all", lambda: late.append(log_in(story.client)))
+    renewed = change_password(story.client, tokens).get_json()
+    assert not is_alive(story.client, late[0])
+    assert is_alive(story.client, renewed)
+
+
+def test_a_store_that_fails_in_a_password_change_leaves_no_login() -> None:
+    """Whether the password was changed nobody can tell; the old logins are gone."""
+    story = Story()
+    tokens = log_in(story.client)
+    story.after("users.set_password_hash", story.fail)
+    answer = change_password(story.client, tokens)
+    assert_problem(answer, 503, "store_unavailable")
+    assert story.count() == 0
+
+
+def test_a_password_change_goes_on_as_the_same_device() -> None:
+    """The new login has the old one's scopes, label and client, and no more."""
+    story = Story()
+    tokens = log_in(story.client, scope="read", label="phone")
+    (before,) = story.sessions.of_user("u-alice", kind="login")
+    assert change_password(story.client, tokens).get_json()["scope"] == "read"
+    (after,) = story.sessions.of_user("u-alice", kind="login")
+    assert after.id != before.id
+    assert after.scopes == {"read"}
+    assert after.label == "phone"
+    assert after.client == before.client is not None
+
+
+def test_a_password_change_computes_two_hashes(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The old one and the new one: what is only looked at again costs nothing."""
+    computed: list[str] = []
+    for name in ("hash", "verify"):
+        original = getattr(PasswordHasher, name)
+
+        def counted(*args: Any, name: str = name, call: Any = original) -> Any:
+            computed.append(name)
+            return call(*args)
+
+        monkeypatch.setattr(PasswordHasher, name, counted)
+    story = Story()
+    tokens = log_in(story.client)
+    computed.clear()
+    assert change_password(story.client, tokens).status_code == 200
+    assert computed == ["verify", "hash"]
 
 
 def test_a_password_change_needs_its_session_to_stand() -> None:

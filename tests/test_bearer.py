@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import string
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -22,6 +23,7 @@ from tokenauth import (
     TokenMissingError,
 )
 from tokenauth.bearer import (
+    _MAX_HEADER_LENGTH,
     MAX_TOKEN_LENGTH,
     challenge,
     is_token,
@@ -56,6 +58,14 @@ def test_a_token_is_found(text: str) -> None:
     assert read_header(text) == "ab.cd"
 
 
+@pytest.mark.parametrize("form", ["{}", " {} ", "Bearer {}", "bearer  {} "])
+def test_no_character_of_a_token_is_taken_for_a_space(form: str) -> None:
+    """Whichever it begins and ends with."""
+    for char in string.ascii_letters + string.digits + "-_":
+        for token in (f"{char}.{char}", f"{char}.{char}.{char}"):
+            assert read_header(form.format(token)) == token
+
+
 @pytest.mark.parametrize(
     "text",
     [
@@ -80,6 +90,9 @@ def test_a_token_is_found(text: str) -> None:
         "Bearer:ab.cd",
         "Bearer=ab.cd",
         "NotBearer ab.cd",
+        "Basic eDp5, XBearer ab.cd",
+        "Basic eDp5,\tBearer ab.cd",
+        "ab.cd,\tef.gh",
         "Bearer\u00a0ab.cd",
         '"ab.cd"',
         "a" * 5000,
@@ -120,6 +133,8 @@ def test_bearer_without_a_token_is_missing(text: str) -> None:
         "a\u0660.b",
         "a\xe9.b",
         "a\tb.c",
+        " \tab.cd",
+        "\tab.cd,ef.gh",
         '"ab.cd"',
         "a." * (MAX_TOKEN_LENGTH // 2) + "aa",
     ],
@@ -146,6 +161,8 @@ def test_bearer_with_a_malformed_token_is_invalid(text: str) -> None:
         "junk,Bearer ab.cd",
         "junk, ab.cd",
         "ab.cd, junk",
+        "ab.X,ab.cd",
+        "Bearer X.ab,ef.gh",
         "Negotiate, Bearer",
     ],
 )
@@ -157,7 +174,7 @@ def test_two_headers_are_refused(text: str) -> None:
 
 def test_the_longest_token_is_read() -> None:
     """The cap is exact."""
-    longest = "a" * (MAX_TOKEN_LENGTH - 2) + ".b"
+    longest = "a" * 4094 + ".b"
     assert read_token(longest) == longest
     with pytest.raises(TokenInvalidError):
         read_token("a" + longest)
@@ -179,6 +196,14 @@ def test_a_header_that_no_token_needs_is_refused(
     """What is addressed to us and far too long is bad, whatever its rest says."""
     with pytest.raises(error):
         read_header(text)
+
+
+@pytest.mark.parametrize("form", ["bearer ab.cd", "ab.cd"])
+def test_the_longest_header_is_read(form: str) -> None:
+    """That cap is exact, too."""
+    longest = form.ljust(_MAX_HEADER_LENGTH)
+    assert read_header(longest) == "ab.cd"
+    assert not isinstance(outcome(read_header, longest + " "), str)
 
 
 @pytest.mark.parametrize("text", ["Basic " + "a" * 65536, "a." * 32768 + "a"])

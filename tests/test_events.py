@@ -175,6 +175,11 @@ def log_out_with_an_expired_token(scene: Scene) -> int:
     return scene.client.post("/auth/logout", headers=scene.login).status_code
 
 
+def log_out_twice_at_once(scene: Scene) -> int:
+    headers = {"Authorization": "Bearer a.b, Bearer c.d"}
+    return scene.client.post("/auth/logout", headers=headers).status_code
+
+
 def show_a_revoked_token(scene: Scene) -> int:
     scene.client.post("/auth/logout", headers=scene.login)
     scene.trail.clear()
@@ -329,6 +334,12 @@ STORIES: dict[str, tuple[Callable[[Scene], int], int, str, dict[str, Any]]] = {
     ),
     "two tokens": (
         show("Bearer a.b, Bearer c.d"),
+        400,
+        "token-refused",
+        {"reason": "invalid_request"},
+    ),
+    "two tokens at the logout": (
+        log_out_twice_at_once,
         400,
         "token-refused",
         {"reason": "invalid_request"},

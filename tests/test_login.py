@@ -40,7 +40,7 @@ from tokenauth import (
     events,
 )
 from tokenauth.errors import ConfigurationError
-from tokenauth.login import TokenLoginManager
+from tokenauth.login import TokenLoginManager, forget_user
 from tokenauth.sessions import Session
 
 BROWSER = {"Accept": "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"}
@@ -253,6 +253,12 @@ def test_a_request_passed_on_with_another_token(app: Flask) -> None:
 
     answer = app.test_client().get("/as-bob", headers=bearer(alice))
     assert answer.json == {"user": "bob"}
+
+
+def test_only_a_context_of_another_request_s_is_shared(app: Flask) -> None:
+    """The first request in it has it to itself, whatever comes later."""
+    with app.app_context():
+        assert [forget_user() for _ in range(3)] == [False, True, True]
 
 
 def test_a_streamed_answer_knows_its_user(app: Flask) -> None:
@@ -642,6 +648,15 @@ def test_a_remembered_browser_is_sent_to_the_refresh_page(
     assert_problem(answer, 401, "fresh_login_required")
 
 
+def test_a_token_in_the_url_is_sent_to_no_page(clock: Clock) -> None:
+    """Like one in the header: whoever carries it gets the challenge."""
+    app = make_app(clock=clock, config={"TOKENAUTH_QUERY_PARAM": "token"})
+    app.get("/fresh")(flask_login.fresh_login_required(lambda: "fresh"))
+    manager_of(app).refresh_view = "/refresh"
+    answer = app.test_client().get(f"/fresh?token={token_of(app)}", headers=BROWSER)
+    assert_problem(answer, 401, "fresh_login_required")
+
+
 # -- Flask-Login's signals -----------------------------------------------------------
 
 
@@ -659,6 +674,17 @@ def test_flask_login_s_signals_are_sent(app: Flask) -> None:
         client.get("/protected")
         client.get("/protected", headers=bearer("abc.def"))
     assert (len(loaded), len(unauthorized)) == (1, 2)
+
+
+@pytest.mark.parametrize("signal", [user_accessed, user_loaded_from_request])
+def test_each_of_flask_login_s_signals_is_sent_without_the_other(
+    app: Flask, signal: Any
+) -> None:
+    """Who listens to one alone hears it."""
+    headers = bearer(token_of(app))
+    with heard(signal, app) as said:
+        app.test_client().get("/protected", headers=headers)
+    assert len(said) == 1
 
 
 def test_a_refused_token_is_an_event(app: Flask) -> None:
@@ -753,3 +779,13 @@ def test_a_url_that_is_not_utf_8_is_the_client_s_mistake() -> None:
         )
         assert_problem(answer, 400, "invalid_request")
     assert client.get("/protected", headers=headers).status_code == 200
+
+
+def test_a_url_is_not_read_where_no_token_may_stand_in_it(app: Flask) -> None:
+    """What its bytes are is the view's matter."""
+    answer = app.test_client().get(
+        "/protected",
+        headers=bearer(token_of(app)),
+        environ_overrides={"QUERY_STRING": "\xf9"},
+    )
+    assert answer.json == {"user": "alice"}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import string
 import time
 import unicodedata
 from base64 import b64encode
@@ -115,6 +116,10 @@ def test_a_hash_is_upgraded_and_never_downgraded() -> None:
         "$argon2id$v=19$m=19456",
         "$argon2id$v=18$m=19456,t=2,p=1$c2FsdHNhbHQ$aGFzaGhhc2g",
         "$argon2id$v=19$m=08192,t=2,p=1$c2FsdHNhbHQ$aGFzaGhhc2g",
+        "$argon2id$v=19$m=8192,t=02,p=1$c2FsdHNhbHQ$aGFzaGhhc2g",
+        "$argon2id$v=19$m=8192,t=2,p=01$c2FsdHNhbHQ$aGFzaGhhc2g",
+        f"$argon2id$v=19$m={'9' * 5000},t=2,p=1$c2FsdHNhbHQ$aGFzaGhhc2g",
+        "$argon2x$v=19$m=8192,t=2,p=1$c2FsdHNhbHQ$aGFzaGhhc2g",
         "$argon2id$v=19$m=1945\u0666,t=2,p=1$c2FsdHNhbHQ$aGFzaGhhc2g",
         "$argon2id$v=19$m=8,t=2,p=2$c2FsdHNhbHQ$aGFzaGhhc2g",
         "$argon2id$v=19$m=8,t=2,p=1$c2FsdA$aGFzaGhhc2g",
@@ -133,6 +138,9 @@ def test_a_hash_is_upgraded_and_never_downgraded() -> None:
         "scrypt:65536:1:1$salt$00ff",
         "scrypt:1024:8$salt$00ff",
         "scrypt:1024:8:1$$00ff",
+        "scrypt:1024:8:1$sa lt$00ff",
+        "scrypt:1024:8:1$salt$",
+        "scrypt:1024:8:1$salt$00fg",
         "scrypt:1024:8:1$s\ud800lt$00ff",
         "pbkdf2:sha256:0$salt$00ff",
         "pbkdf2:sha256:4000001$salt$00ff",
@@ -173,12 +181,17 @@ def test_what_is_made_is_what_is_asked_for() -> None:
         ("$argon2id$v=19$m=16384,t=64,p=64$c2FsdHNhbHQ$aGFzaGhhc2g", True),
         ("$argon2id$v=19$m=16384,t=65,p=1$c2FsdHNhbHQ$aGFzaGhhc2g", False),
         ("$argon2id$v=19$m=16384,t=1,p=65$c2FsdHNhbHQ$aGFzaGhhc2g", False),
+        ("$argon2id$v=19$m=8,t=64,p=1$c2FsdHNhbHQ$aGFzaGhhc2g", True),
+        ("$argon2id$v=19$m=8,t=65,p=1$c2FsdHNhbHQ$aGFzaGhhc2g", False),
         ("$argon2id$v=19$m=16,t=1,p=2$c2FsdHNhbHQ$aGFzaA", True),
         ("$argon2id$v=19$m=15,t=1,p=2$c2FsdHNhbHQ$aGFzaA", False),
         ("$argon2d$v=16$m=8,t=1,p=1$c2FsdHNhbHQ$aGFzaA", True),
         ("scrypt:262144:8:4$salt$00ff", True),
         ("scrypt:262144:8:5$salt$00ff", False),
         ("scrypt:524288:8:1$salt$00ff", False),
+        ("scrypt:128:16384:4$salt$00ff", True),
+        ("scrypt:128:16385:1$salt$00ff", False),
+        ("scrypt:128:10923:6$salt$00ff", False),
         ("scrypt:32768:1:1$salt$00ff", True),
         ("scrypt:128:1:1$salt$00ff", True),
         ("scrypt:64:1:1$salt$00ff", False),
@@ -189,6 +202,20 @@ def test_what_is_made_is_what_is_asked_for() -> None:
 def test_the_caps_are_exact(stored: str, is_bearable: bool) -> None:
     """256 MiB at a time, 1 GiB in all, 64 passes and lanes, four million iterations."""
     assert is_supported(stored) == is_bearable
+
+
+def test_no_character_of_a_hash_is_taken_for_padding() -> None:
+    """Whichever its salt and its digest end with."""
+    for char in string.ascii_letters + string.digits + "+/":
+        end = char * 4
+        assert is_supported(f"$argon2id$v=19$m=8,t=2,p=1$c2FsdHNhbHRz{end}$aGFz{end}")
+
+
+def test_a_salt_may_have_any_size() -> None:
+    """Whatever is left over of it in base64, and so may a digest."""
+    for size in range(8, 40):
+        text = b64encode(b"s" * size).decode().rstrip("=")
+        assert is_supported(f"$argon2id$v=19$m=8,t=2,p=1${text}${text}")
 
 
 def test_a_default_scrypt_hash_is_read() -> None:
@@ -261,4 +288,6 @@ def test_a_lone_surrogate_is_refused_without_being_quoted() -> None:
     with pytest.raises(PasswordRefusedError) as caught:
         hash_password("hunter2\ud800", CHEAP)
     assert caught.value.__context__ is None
+    assert caught.value.rule == "not_text"
+    assert "surrogate" in caught.value.detail
     assert "hunter2" not in str(caught.value)

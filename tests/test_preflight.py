@@ -190,6 +190,13 @@ def test_where_nothing_is_there_is_nothing_to_protect(app: Flask) -> None:
     assert app.test_client().options("/nowhere").status_code == 404
 
 
+def test_a_view_need_not_be_a_function(app: Flask) -> None:
+    """Whatever can be called may answer, and is public where nothing protects it."""
+    view = functools.partial(inside)
+    app.add_url_rule("/view", "view", view, methods=["OPTIONS"])
+    assert app.test_client().options("/view").text == "inside"
+
+
 def test_login_disabled_opens_it_too() -> None:
     """Where tests turn login off, they turn it off for every method."""
     app = make_app(config={"LOGIN_DISABLED": True})

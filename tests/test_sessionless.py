@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 from flask import Flask, flash, g, get_flashed_messages, session
 from flask.sessions import SecureCookieSessionInterface, SessionMixin
+from flask.signals import request_tearing_down
 from flask_login import LoginManager, current_user, login_required
 
 from tests.kit import bearer, let_in_by_cookie, make_app, token_of
@@ -72,6 +74,15 @@ def test_a_token_request_opens_no_session(
     assert (interface.opened, interface.saved) == (1, 1)
 
 
+def test_a_token_in_the_url_opens_no_session_either() -> None:
+    """Where the application lets one stand there."""
+    app, interface = make_app(config={"TOKENAUTH_QUERY_PARAM": "token"}), Counting()
+    app.session_interface = interface
+    path = f"/protected?token={token_of(app)}"
+    assert app.test_client().get(path).json == {"user": "alice"}
+    assert (interface.opened, interface.saved) == (0, 0)
+
+
 @pytest.mark.parametrize("make", MAKERS)
 def test_no_identity_outlives_its_request_on_any_interface(
     make: Callable[[], tuple[Flask, Counting]],
@@ -84,6 +95,19 @@ def test_no_identity_outlives_its_request_on_any_interface(
             answer = client.get("/protected", headers=bearer(token_of(app, name)))
             assert answer.json == {"user": name}
         assert client.get("/public").json == {"user": None}
+
+
+def test_a_request_in_another_s_context_leaves_nothing_there(app: Flask) -> None:
+    """Neither its user nor what was to drop it, and no garbage collection hinders."""
+    app.get("/collect")(lambda: {"user": current_user.username, "n": gc.collect()})
+    client = app.test_client()
+    with app.app_context():
+        for name in ("alice", "bob"):
+            answer = client.get("/collect", headers=bearer(token_of(app, name)))
+            assert answer.json is not None
+            assert answer.json["user"] == name
+        assert "_login_user" not in g
+        assert not list(request_tearing_down.receivers_for(app))
 
 
 def test_another_application_of_the_process_is_left_alone(app: Flask) -> None:
@@ -130,12 +154,14 @@ def test_the_application_s_interface_is_there_as_before(app: Flask) -> None:
 
 
 def test_a_session_without_a_key_is_null(app: Flask) -> None:
-    """Flask's answer to an interface that opens none."""
+    """Flask's answer to an interface that opens none; it is not asked to save it."""
 
-    class Closed(SecureCookieSessionInterface):
+    class Closed(Counting):
         def open_session(self, *args: Any) -> SessionMixin | None:  # type: ignore[override]
             return None
 
-    app.session_interface = Closed()
+    app.session_interface = interface = Closed()
+    app.test_client().get("/public")
+    assert interface.saved == 0
     with app.test_request_context(), pytest.raises(RuntimeError):
         session["x"] = 1

@@ -39,7 +39,7 @@ class Authenticator(Secretive):
         mint: The signers.
         users: Where users are kept.
         sessions: Where sessions are kept.
-        read: Reads the session of an access token; None: from the store, each time.
+        read: Reads the session of an access token.
         now: Seconds since the epoch.
     """
 
@@ -49,13 +49,13 @@ class Authenticator(Secretive):
         users: UserStore,
         sessions: SessionStore,
         *,
-        read: Callable[[str], Session | None] | None = None,
+        read: Callable[[str], Session | None],
         now: Callable[[], float] = time.time,
     ) -> None:
         self._mint = mint
         self._users = users
         self._sessions = sessions
-        self._read = read or sessions.get
+        self._read = read
         self.now = now
 
     def authenticate(self, token: str) -> Identity:

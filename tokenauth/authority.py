@@ -234,7 +234,7 @@ class Authority(Secretive):
         new: str,
         *,
         address: str | None = None,
-        end_tokens: bool = False,
+        end_tokens: bool,
     ) -> TokenPair:
         """Change a password and end every login of the user; return a new one.
 

@@ -190,7 +190,7 @@ def _argon2_cost(stored: str) -> Argon2Cost | None:
 def _is_base64(text: str, min_size: int) -> bool:
     """Whether a text is what encoding at least so many bytes gives, unpadded."""
     try:
-        raw = base64.b64decode(text + "=" * (-len(text) % 4), validate=True)
+        raw = base64.b64decode(text + "==")  # what is too much is not looked at
     except binascii.Error:
         return False
     return len(raw) >= min_size and base64.b64encode(raw).decode().rstrip("=") == text

@@ -81,7 +81,7 @@ _SESSIONS: Final = MemorySessionStore()
 for _session in (LOGIN_SESSION, TOKEN_SESSION):
     _SESSIONS.add(_session, limit=1)
 _AUTHENTICATOR: Final = Authenticator(
-    MINT, DictUserStore({"alice": ALICE}), _SESSIONS, now=Clock()
+    MINT, DictUserStore({"alice": ALICE}), _SESSIONS, read=_SESSIONS.get, now=Clock()
 )
 
 
