@@ -15,9 +15,16 @@ from werkzeug.test import TestResponse
 from tests.grammar import check_answer
 from tokenauth import DictUserStore, SessionStore, TokenAuth, User, UserStore
 from tokenauth.authority import Authority
-from tokenauth.passwords import hash_password
+from tokenauth.passwords import Argon2Cost, hash_password
+from tokenauth.testing import CHEAP_HASHING
 
 SECRET = "test-key-" + "0123456789abcdef" * 3
+# Hashing takes microseconds, unless its usual cost is the point.
+CHEAP, USUAL = Argon2Cost(memory=8, time=1), Argon2Cost()
+USUAL_HASHING = {
+    "TOKENAUTH_ARGON2_MEMORY_COST": USUAL.memory,
+    "TOKENAUTH_ARGON2_TIME_COST": USUAL.time,
+}
 PASSWORDS = {"alice": "alice: correct horse", "bob": "bob: battery staple"}
 
 
@@ -37,7 +44,7 @@ class Clock:
 @functools.cache
 def password_hash(username: str) -> str:
     """Return the hash of a test user's password, computed once a process."""
-    return hash_password(PASSWORDS[username])
+    return hash_password(PASSWORDS[username], CHEAP)
 
 
 def make_users(**scopes: list[str]) -> DictUserStore:
@@ -63,6 +70,8 @@ def make_app(
     """Return an application with `/protected` and `/public`, both telling the user."""
     app = flask_class("app")
     app.config.update({"SECRET_KEY": SECRET, "TESTING": True, **(config or {})})
+    if app.testing:
+        app.config.from_mapping(CHEAP_HASHING | app.config)
     auth = TokenAuth()
     auth.init_app(
         app,

@@ -15,6 +15,7 @@ from werkzeug.test import TestResponse
 
 from tests.kit import (
     PASSWORDS,
+    USUAL_HASHING,
     assert_problem,
     bearer,
     log_in,
@@ -275,7 +276,7 @@ def test_a_name_may_be_spelled_in_any_way(spelling: str, hashes: list[str]) -> N
 def test_a_weak_hash_is_upgraded_at_login(weak: str) -> None:
     """Once, and the new one opens the account."""
     users = DictUserStore({"alice": User("alice", weak)})
-    client = make_app(users=users).test_client()
+    client = make_app(users=users, config=USUAL_HASHING).test_client()
     log_in(client)
     user = users.get("alice")
     assert user is not None

@@ -15,9 +15,18 @@ import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 
-from tests.kit import PASSWORDS, assert_problem, bearer, log_in, make_app
-from tokenauth import OverloadedError, gate, state
+from tests.kit import (
+    PASSWORDS,
+    USUAL,
+    USUAL_HASHING,
+    assert_problem,
+    bearer,
+    log_in,
+    make_app,
+)
+from tokenauth import DictUserStore, OverloadedError, gate, state
 from tokenauth.gate import Gate
+from tokenauth.passwords import hash_password
 
 
 class Crowd:
@@ -318,7 +327,8 @@ def test_a_changed_password_comes_through_the_gate() -> None:
 
 def test_twenty_parallel_logins_of_one_owner_all_succeed() -> None:
     """Over the real door; in real life they are tabs, or jobs of one account."""
-    app = make_app(config={"TOKENAUTH_SESSION_LIMIT": 100})
+    users = DictUserStore({"alice": hash_password(PASSWORDS["alice"], USUAL)})
+    app = make_app(users=users, config=USUAL_HASHING)
     barrier = threading.Barrier(20)
     statuses: list[int] = []
     body = {"username": "alice", "password": PASSWORDS["alice"]}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import subprocess
 import sys
@@ -21,7 +20,7 @@ from openapi_spec_validator import validate
 
 from tests import fuzzed
 from tests.kit import SECRET, assert_problem, make_app, make_users
-from tests.servers import serve
+from tests.servers import outside_of_coverage, serve
 from tokenauth import TokenAuth, endpoints, errors, openapi
 from tokenauth.errors import ConfigurationError
 
@@ -285,7 +284,7 @@ def test_schemathesis_finds_nothing(tmp_path: Path, is_full: bool) -> None:
         run = subprocess.run(
             [*command, "run", f"{server.url}/auth/openapi.json", *options],
             cwd=tmp_path,
-            env=os.environ
+            env=outside_of_coverage()
             | {
                 "NO_COLOR": "1",
                 "PYTHONPATH": str(ROOT),

@@ -111,6 +111,8 @@ def test_many_processes_may_start_at_once(
     context = multiprocessing.get_context("spawn")
     with context.Pool(4) as pool:
         pool.map(start, [config] * 8, chunksize=1)
+        pool.close()  # else they are killed while they note what was covered
+        pool.join()
 
 
 def start(config: dict[str, str]) -> None:
