@@ -101,13 +101,14 @@ def test_a_request_in_another_s_context_leaves_nothing_there(app: Flask) -> None
     """Neither its user nor what was to drop it, and no garbage collection hinders."""
     app.get("/collect")(lambda: {"user": current_user.username, "n": gc.collect()})
     client = app.test_client()
+    before = list(request_tearing_down.receivers)
     with app.app_context():
         for name in ("alice", "bob"):
             answer = client.get("/collect", headers=bearer(token_of(app, name)))
             assert answer.json is not None
             assert answer.json["user"] == name
         assert "_login_user" not in g
-        assert not list(request_tearing_down.receivers_for(app))
+    assert list(request_tearing_down.receivers) == before
 
 
 def test_another_application_of_the_process_is_left_alone(app: Flask) -> None:

@@ -74,7 +74,7 @@ def _forget_at_the_end(app: Flask, inner: Request) -> None:
 
     def forget(_app: Flask, **_: object) -> None:
         if request._get_current_object() is inner:  # type: ignore[attr-defined]
-            request_tearing_down.disconnect(forget, app)
+            request_tearing_down.disconnect(forget)
             login.forget_user()
 
     request_tearing_down.connect(forget, app, weak=False)

@@ -68,7 +68,7 @@ def main() -> None:
     if before := report.last():
         print(f"\nSince {before['date']}:\n{report.moved(document, before)}")
     if arguments.keep:
-        report.keep(document)
+        report.keep(document, is_whole=set(names) == set(PARTS))
         plot.draw(document, report.RESULTS / "latest.svg")
     sys.exit(0)
 

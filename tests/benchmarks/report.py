@@ -127,9 +127,9 @@ def moved(found: Document, before: Document) -> str:
     return "\n".join(lines) or "nothing moved by more than a tenth"
 
 
-def keep(found: Document) -> None:
-    """Write a run over the parts of the last one that it measured anew."""
-    before = last()
+def keep(found: Document, *, is_whole: bool) -> None:
+    """Write a run in place of the last one, or over the parts that it measured anew."""
+    before = {} if is_whole else last()
     for key in ("groups", "bars"):
         found[key] = before.get(key, {}) | found[key]
     RESULTS.mkdir(exist_ok=True)
