@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 from flask import Flask, current_app
@@ -69,10 +69,9 @@ def of(app: Flask) -> State:
     Raises:
         RuntimeError: it has no `TokenAuth`.
     """
-    try:
-        return cast(State, app.extensions[KEY])
-    except KeyError:
-        pass
-    raise RuntimeError(
-        "This application has no TokenAuth: call TokenAuth(app, users) or init_app."
-    )
+    found: State | None = app.extensions.get(KEY)
+    if found is None:
+        raise RuntimeError(
+            "This application has no TokenAuth: call TokenAuth(app, users) or init_app."
+        )
+    return found
