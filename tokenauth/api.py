@@ -12,6 +12,7 @@ from .errors import (
     InvalidRequestError,
     NotFoundError,
     TokenMissingError,
+    TokenRevokedError,
 )
 from .presented import presented_token, url_parameters
 from .responses import json_response, no_content
@@ -131,12 +132,21 @@ def current_login() -> Identity:
 
     Raises:
         FreshLoginRequiredError: the token is a personal access token.
+        TokenRevokedError: the check of the token, which may lag, has not seen yet that
+            this login is over.
         AuthError: as `current_identity`.
     """
     identity = current_identity()
     if identity.session.kind != LOGIN:
         raise FreshLoginRequiredError
+    if state.current().settings.session_check_lag:
+        _check_session(identity.claims.session_id)
     return identity
+
+
+def _check_session(session_id: str) -> None:
+    if state.current().authority.session(session_id) is None:
+        raise TokenRevokedError
 
 
 def end_own(session_id: str, *, kind: str) -> Response:

@@ -453,6 +453,33 @@ def test_an_application_may_lag(store: Any) -> None:
     assert_problem(refused, 400, "invalid_grant")
 
 
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("GET", "/auth/sessions"),
+        ("DELETE", "/auth/sessions"),
+        ("DELETE", "/auth/sessions/0123456789abcdefghijkl"),
+        ("POST", "/auth/password"),
+        ("GET", "/auth/tokens"),
+        ("POST", "/auth/tokens"),
+        ("DELETE", "/auth/tokens/0123456789abcdefghijkl"),
+    ],
+)
+def test_what_manages_an_account_never_lags(store: Any, method: str, path: str) -> None:
+    """A thief whom the owner has just logged out ends none of the owner's logins."""
+    app = make_app(
+        sessions=store, clock=None, config={"TOKENAUTH_SESSION_CHECK_LAG": 10}
+    )
+    client = app.test_client()
+    stolen, own = (log_in(client)["access_token"] for _ in range(2))
+    session_id = client.get("/auth/me", headers=bearer(stolen)).json["session"]["id"]  # type: ignore[index]
+    store.end(session_id)
+    body: dict[str, str] | None = {} if method == "POST" else None
+    refused = client.open(path, method=method, headers=bearer(stolen), json=body)
+    assert_problem(refused, 401, "token_revoked")
+    assert client.get("/auth/sessions", headers=bearer(own)).status_code == 200
+
+
 def test_without_a_lag_nothing_lags(store: Any) -> None:
     """The default."""
     app = make_app(sessions=store, clock=None)
