@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import flask_login
 import pytest
-from flask import Blueprint, Flask, Response, g, request, stream_with_context
+from flask import (
+    Blueprint,
+    Flask,
+    Response,
+    copy_current_request_context,
+    g,
+    request,
+    stream_with_context,
+)
 from flask.testing import FlaskClient
-from flask_login import current_user, login_required, logout_user
+from flask_login import current_user, login_required, login_user, logout_user
 from flask_login.signals import (
     user_accessed,
     user_loaded_from_request,
@@ -40,7 +48,7 @@ from tokenauth import (
     events,
 )
 from tokenauth.errors import ConfigurationError
-from tokenauth.login import TokenLoginManager, forget_user
+from tokenauth.login import TokenLoginManager
 from tokenauth.sessions import Session
 
 BROWSER = {"Accept": "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"}
@@ -255,10 +263,57 @@ def test_a_request_passed_on_with_another_token(app: Flask) -> None:
     assert answer.json == {"user": "bob"}
 
 
-def test_only_a_context_of_another_request_s_is_shared(app: Flask) -> None:
-    """The first request in it has it to itself, whatever comes later."""
+def test_work_that_is_handed_on_stays_its_request_s(
+    app: Flask, tokens: dict[str, dict[str, str]]
+) -> None:
+    """In a worker that keeps an application context, in whatever order it is done."""
+    jobs: list[Callable[[], list[Any]]] = []
+
+    @app.get("/hand-on")
+    def hand_on() -> dict[str, bool]:
+        @copy_current_request_context
+        def job() -> list[Any]:
+            return [current_user.get_id(), bool(current_claims)]
+
+        jobs.append(job)
+        return {"is_known": current_user.is_authenticated}
+
+    client = app.test_client()
+    for headers in (tokens["alice"], tokens["bob"], {}, tokens["alice"]):
+        client.get("/hand-on", headers=headers)
+    expected = [["u-alice", True], ["u-bob", True], [None, False], ["u-alice", True]]
     with app.app_context():
-        assert [forget_user() for _ in range(3)] == [False, True, True]
+        assert [job() for job in jobs] == expected
+    with app.test_request_context(headers=tokens["bob"]):
+        for job, who in zip(jobs, expected, strict=True):
+            assert current_user.get_id() == "u-bob"
+            assert job() == who
+            assert current_claims.subject == "u-bob"
+
+
+def test_a_copy_of_a_request_knows_its_user_without_asking_again(
+    app: Flask, tokens: dict[str, dict[str, str]]
+) -> None:
+    """It is the same request."""
+    with app.test_request_context(headers=tokens["alice"]) as context:
+        user = current_user._get_current_object()
+        with context.copy():
+            assert current_user._get_current_object() is user
+        assert current_user._get_current_object() is user
+
+
+def test_who_logs_in_by_hand_has_not_the_token_s_claims(
+    app: Flask, tokens: dict[str, dict[str, str]]
+) -> None:
+    """Nor has who logs out: what the token says is of its own user alone."""
+    with app.test_request_context(headers=tokens["alice"]):
+        assert current_claims.subject == "u-alice"
+        login_user(User("carol"))
+        assert current_user.username == "carol"
+        assert not current_claims
+        logout_user()
+        assert current_user.is_anonymous
+        assert not current_claims
 
 
 def test_a_streamed_answer_knows_its_user(app: Flask) -> None:

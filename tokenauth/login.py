@@ -10,7 +10,15 @@ from collections.abc import Callable
 from functools import partial, wraps
 from typing import Any, ParamSpec, TypeVar
 
-from flask import Flask, Response, after_this_request, current_app, g, request
+from flask import (
+    Flask,
+    Request,
+    Response,
+    after_this_request,
+    current_app,
+    g,
+    request,
+)
 from flask_login import LoginManager, current_user
 from flask_login.signals import (
     user_accessed,
@@ -32,17 +40,18 @@ from .errors import (
     TokenMissingError,
     TokenRevokedError,
 )
-from .presented import heeds_cookies, token_in
+from .presented import heeds_cookies, is_token_request, token_in
 from .responses import Problem
 from .sessions import PERSONAL
 
 P = ParamSpec("P")
 R = TypeVar("R")
 
-# Where Flask-Login keeps the user of a request, and where we keep what the token said.
+# Where Flask-Login keeps the user of a request on `g`, and where we keep what the token
+# said, and which request it was.
 _USER = "_login_user"
 _OUTCOME = "_tokenauth_outcome"
-_IN_USE = "_tokenauth_in_use"
+_CARRIER = "_tokenauth_carrier"
 
 
 def identity() -> Identity | None:
@@ -59,18 +68,22 @@ def identity() -> Identity | None:
     return outcome
 
 
-def forget_user() -> bool:
-    """Drop whom another request left: `g` lives as long as an outer context.
-
-    Returns:
-        Whether `g` has been another request's, which may still be going on.
-    """
+def keep_user_of(carrier: Request | None) -> None:
+    """Forget who was found on `g`, unless it was for this request."""
     held = vars(g._get_current_object())  # each use of the proxy costs as much as this
-    held.pop(_USER, None)
-    held.pop(_OUTCOME, None)
-    is_shared: bool = held.get(_IN_USE, False)
-    held[_IN_USE] = True
-    return is_shared
+    if held.get(_CARRIER) is not carrier:
+        for name in (_USER, _OUTCOME, _CARRIER):
+            held.pop(name, None)
+
+
+def _hold(user: Any, outcome: Identity | AuthError | None) -> None:
+    vars(g._get_current_object()).update(
+        {
+            _USER: user,
+            _OUTCOME: outcome,
+            _CARRIER: request._get_current_object(),  # type: ignore[attr-defined]
+        }
+    )
 
 
 def authenticate(token: str) -> Identity:
@@ -142,8 +155,8 @@ class TokenLoginManager(LoginManager):  # type: ignore[misc] # Flask-Login has n
         try:
             self._load_user_or_raise()
         except AuthError as error:
-            setattr(g, _OUTCOME, error.with_traceback(None))
             self._update_request_context_with_user()
+            setattr(g, _OUTCOME, error.with_traceback(None))
             _announce(error)
 
     def _load_user_or_raise(self) -> None:
@@ -160,13 +173,16 @@ class TokenLoginManager(LoginManager):  # type: ignore[misc] # Flask-Login has n
             if found is None:
                 self._load_other_user()
                 return
-            held = g._get_current_object()
-            setattr(held, _USER, found.user)
-            setattr(held, _OUTCOME, found)
+            _hold(found.user, found)
             if user_accessed.receivers or user_loaded_from_request.receivers:
                 _send_loaded(found.user)
             return
         self._update_request_context_with_user(user)
+
+    def _update_request_context_with_user(self, user: Any = None) -> None:
+        """Note the user, for `login_user` too: no token speaks for him."""
+        super()._update_request_context_with_user(user)
+        _hold(g.get(_USER), None)
 
     def _load_other_user(self) -> None:
         has_loader = self._user_callback or self._request_callback
@@ -241,11 +257,11 @@ def _presented_identity() -> Identity | None:
 
 def _why_unauthorized() -> AuthError:
     try:
-        found = identity()
+        identity()
     except AuthError as error:
         return error
     # A good token whose user does not count as authenticated is as good as ended.
-    return TokenMissingError() if found is None else TokenRevokedError()
+    return TokenRevokedError() if is_token_request() else TokenMissingError()
 
 
 def _is_for_a_page() -> bool:

@@ -10,7 +10,6 @@ from typing import Any, cast
 from flask import Flask, Request, Response, request
 from flask.ctx import RequestContext
 from flask.sessions import SessionInterface, SessionMixin
-from flask.signals import request_tearing_down
 
 from . import login, state
 from .presented import carries_token
@@ -47,8 +46,6 @@ class TokenSessionInterface:
     def open_session(self, app: Flask, request: Request) -> SessionMixin | None:
         """Return the session of a request, the first that Flask does for it."""
         login.refuse_other_manager(app)
-        if login.forget_user():
-            _forget_at_the_end(app, request)
         if carries_token(request, state.of(app).settings.query_param):
             return TokenSession()
         return self._inner.open_session(app, request)
@@ -67,14 +64,3 @@ class TokenSessionInterface:
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._inner, name)
-
-
-def _forget_at_the_end(app: Flask, inner: Request) -> None:
-    """Drop a request's user when it ends, for the request around it goes on."""
-
-    def forget(_app: Flask, **_: object) -> None:
-        if request._get_current_object() is inner:  # type: ignore[attr-defined]
-            request_tearing_down.disconnect(forget)
-            login.forget_user()
-
-    request_tearing_down.connect(forget, app, weak=False)
