@@ -53,7 +53,8 @@ def read_header(text: str | None) -> str | None:
         The token, or None when the header is absent or of another scheme.
 
     Raises:
-        TokenMissingError: `Bearer` without a token.
+        TokenMissingError: `Bearer` without a token, or what names no scheme either: a
+            bare token that was altered, a key of the application's own.
         TokenInvalidError: `Bearer` with something that cannot be a token.
         AmbiguousTokenError: more than one header, one of which carries a token.
     """
@@ -70,7 +71,11 @@ def read_header(text: str | None) -> str | None:
         if is_long:
             raise TokenInvalidError
         return read_token(rest.lstrip(" "))
-    return scheme if not rest and not is_long and is_token(scheme) else None
+    if not rest and not is_long and is_token(scheme):
+        return scheme
+    if scheme and (not rest or "." in scheme):
+        raise TokenMissingError
+    return None
 
 
 def read_token(text: str) -> str:

@@ -162,8 +162,8 @@ class TokenLoginManager(LoginManager):  # type: ignore[misc] # Flask-Login has n
     def _load_user_or_raise(self) -> None:
         try:
             found = _presented_identity()
-        except TokenInvalidError:
-            # A token that we did not issue may belong to another scheme, for which the
+        except (TokenInvalidError, TokenMissingError):
+            # What we did not issue may belong to another scheme, for which the
             # application has a `request_loader`: that one is asked, and no cookie.
             is_ours = request.blueprint == state.KEY
             user = None if is_ours else self._load_user_from_request(request)
