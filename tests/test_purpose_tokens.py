@@ -17,7 +17,9 @@ from tests.kit import make_users as kit_users
 from tokenauth import (
     AuthError,
     DictUserStore,
+    InvalidCredentialsError,
     MemorySessionStore,
+    PasswordRefusedError,
     StoreUnavailableError,
     TokenAuth,
     TokenExpiredError,
@@ -27,6 +29,7 @@ from tokenauth import (
     events,
     hash_password,
 )
+from tokenauth.events import Event
 from tokenauth.users import UserRecord
 
 RESET = "reset-password"
@@ -153,6 +156,53 @@ def test_a_hash_set_by_the_application_ends_it(
     assert users.set_password_hash("u-alice", after, expected=before)
     with pytest.raises(TokenRevokedError):
         auth.redeem("verify-email", token)
+
+
+def test_a_reset_logs_everybody_else_out(
+    auth: TokenAuth, alice: User, client: FlaskClient
+) -> None:
+    """Whoever knew the old password, and the person's own logins and tokens."""
+    tokens = log_in(client)
+    user = auth.redeem(RESET, auth.issue_once(RESET, alice, 900))
+    other = auth.issue_once("verify-email", alice, 900)
+    assert auth.set_password(user, "quite another one") == 2
+    access = bearer(tokens["access_token"])
+    assert_problem(client.get("/auth/me", headers=access), 401, "token_revoked")
+    refresh = {"refresh_token": tokens["refresh_token"]}
+    assert client.post("/auth/refresh", json=refresh).status_code == 400
+    with pytest.raises(TokenRevokedError):
+        auth.redeem("verify-email", other)
+    body = {"username": "alice", "password": PASSWORDS["alice"]}
+    assert client.post("/auth/login", json=body).status_code == 401
+    body["password"] = "quite another one"
+    assert client.post("/auth/login", json=body).status_code == 200
+
+
+def test_a_reset_keeps_to_the_policy(
+    auth: TokenAuth, alice: User, client: FlaskClient
+) -> None:
+    """A password that is refused changes nothing."""
+    headers = bearer(log_in(client)["access_token"])
+    with pytest.raises(PasswordRefusedError, match="characters"):
+        auth.set_password(alice, "short")
+    assert client.get("/auth/me", headers=headers).status_code == 200
+
+
+def test_of_two_resets_one_wins(
+    app: Flask, auth: TokenAuth, users: DictUserStore, alice: User
+) -> None:
+    """Who read the old hash before it was changed changes nothing."""
+    stale = User("alice", alice.password_hash, id="u-alice")
+    seen: list[Event] = []
+    auth.set_password(alice, "the first of them")
+    with (
+        events.login_failed.connected_to(
+            lambda _, event: seen.append(event), sender=app
+        ),
+        pytest.raises(InvalidCredentialsError),
+    ):
+        auth.set_password(stale, "the second of them")
+    assert [event.reason for event in seen] == ["overtaken"]
 
 
 def test_revoking_the_user_ends_it(auth: TokenAuth, alice: User) -> None:

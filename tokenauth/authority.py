@@ -12,7 +12,7 @@ from blinker import NamedSignal
 from . import events
 from .authenticator import Identity
 from .config import Settings
-from .credentials import Credentials
+from .credentials import Credentials, account_of
 from .errors import (
     AuthError,
     InvalidCredentialsError,
@@ -262,15 +262,7 @@ class Authority(Secretive):
         # Hashing took its time: a change that came too late ends nobody's login.
         proof = self._credentials.prove_again(proof, current)
         kind = None if end_tokens else LOGIN
-        # Ended before and after: should a store fail in between, the old logins are
-        # gone all the same, and none that began in between is left.
-        self._sessions.end_all(claims.subject, kind=kind)
-        if not self._users.set_password_hash(
-            claims.subject, new_hash, expected=proof.password_hash
-        ):
-            self._emit(events.login_failed, user_id=claims.subject, reason="overtaken")
-            raise InvalidCredentialsError
-        self._sessions.end_all(claims.subject, kind=kind)
+        self._replace_hash(claims.subject, proof.password_hash, new_hash, kind=kind)
         self._announce(events.password_changed, session)
         scopes = session.scopes & scopes_of(user)
         renewed = self._start(user, scopes, session.label, session.client)
@@ -278,6 +270,42 @@ class Authority(Secretive):
             proof = msgspec.structs.replace(proof, password_hash=new_hash)
             self._credentials.prove_again(proof, new)
         return self._mint.pair(renewed, user, renewed.created_at)
+
+    def set_password(self, user: UserRecord, new: str) -> int:
+        """Give a user another password, and end every session of the user.
+
+        Args:
+            user: Whose, as the store has it.
+            new: The new password.
+
+        Returns:
+            How many sessions ended.
+
+        Raises:
+            InvalidCredentialsError: it was changed by somebody else at the same time.
+            PasswordRefusedError: the policy refuses the new one.
+            OverloadedError: too many passwords are being hashed.
+            StoreUnavailableError: the change may not have happened.
+        """
+        user_id, old = user.get_id(), user.password_hash
+        new_hash = self._credentials.hash_set(new, account_of(user))
+        ended = self._replace_hash(user_id, old, new_hash)
+        self._emit(events.password_changed, user_id=user_id)
+        return ended
+
+    def _replace_hash(
+        self, user_id: str, old: str | None, new: str, *, kind: str | None = None
+    ) -> int:
+        """Change a stored hash; end what the old password began, and say how much.
+
+        Before and after: should a store fail in between, the old logins are gone all
+        the same, and none that began in between is left.
+        """
+        ended = self._sessions.end_all(user_id, kind=kind)
+        if not self._users.set_password_hash(user_id, new, expected=old):
+            self._emit(events.login_failed, user_id=user_id, reason="overtaken")
+            raise InvalidCredentialsError
+        return ended + self._sessions.end_all(user_id, kind=kind)
 
     def _start(
         self,

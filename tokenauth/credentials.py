@@ -165,7 +165,7 @@ class Credentials:
         return self._hash(password, proof.attempt)
 
     def hash_set(self, password: str, account: str) -> str:
-        """Return the hash to store for a password that an operator sets.
+        """Return the hash to store for a password that is set without the old one.
 
         Args:
             password: The new password.
@@ -174,9 +174,11 @@ class Credentials:
         Raises:
             PasswordRefusedError: the policy refuses it; the error names the rule.
             StoreUnavailableError: the application's breach check failed.
+            OverloadedError: too many passwords are being checked.
         """
         self._policy.check(password, account)
-        return passwords.hash_password(password, self._cost)
+        work = partial(passwords.hash_password, password, self._cost)
+        return self._gate.run(work, (account,), is_known=True)
 
     @contextlib.contextmanager
     def _attempt(self, account: str, address: str | None) -> Generator[Attempt]:

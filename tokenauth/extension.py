@@ -172,6 +172,28 @@ class TokenAuth:
         """
         return state.current().once.redeem(purpose, token)
 
+    @announced
+    def set_password(self, user: UserRecord, new_password: str) -> int:
+        """Give a user another password, and end all of the user's sessions and tokens.
+
+        For somebody who has shown in another way who they are, as by `redeem`.
+
+        Args:
+            user: Whose, as the store has it.
+            new_password: What it shall be.
+
+        Returns:
+            How many sessions ended.
+
+        Raises:
+            PasswordRefusedError: the policy refuses it; the error names the rule.
+            InvalidCredentialsError: the password was changed by somebody else at the
+                same time.
+            OverloadedError: too many passwords are being hashed.
+            StoreUnavailableError: the change may not have happened.
+        """
+        return state.current().authority.set_password(user, new_password)
+
     def merge_openapi(self, document: dict[str, Any]) -> dict[str, Any]:
         """Add the endpoints to an application's own description, in place.
 
