@@ -63,6 +63,7 @@ BAD_KEYS: dict[str, Any] = {
     ),
     "of Superset": "CHANGE_ME_TO_A_COMPLEX_RANDOM_SECRET",
     "of jwt.io": "a-string-secret-at-least-256-bits-long",
+    "of a tutorial": "the quick brown fox jumps over the lazy dog",
     "of a template": "please-Change-Me-before-production",
     "of Django": "django-insecure-" + "0123456789abcdef" * 2,
     "a number": 12345678901234567890123456789012,

@@ -256,9 +256,11 @@ def test_verify_is_the_whole_check(
         assert claims.subject == "u-alice"
         assert claims.scopes == {"read", "write"}
         assert claims.issued_at == claims.authenticated_at == int(clock.now)
-        for text in (pair.refresh_token, pair.access_token + "A", "", "abc.def"):
+        no_text: Any = (None, pair.access_token.encode(), 7)
+        altered = pair.access_token + "A"
+        for token in (pair.refresh_token, altered, "", "abc.def", *no_text):
             with pytest.raises(TokenInvalidError):
-                auth.verify(text)
+                auth.verify(token)
         alice.is_active = False
         with pytest.raises(TokenRevokedError):
             auth.verify(pair.access_token)

@@ -8,7 +8,15 @@ import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 
-from tests.kit import Clock, assert_problem, bearer, log_in, make_app, make_users
+from tests.kit import (
+    PASSWORDS,
+    Clock,
+    assert_problem,
+    bearer,
+    log_in,
+    make_app,
+    make_users,
+)
 from tokenauth import DictUserStore, InvalidScopeError, User, require_scopes, state
 from tokenauth.scopes import grant, is_scope, scope_set
 
@@ -99,6 +107,19 @@ def test_a_scope_that_cannot_be_granted_is_refused(
         "/auth/sessions", headers=bearer(log_in(client)["access_token"])
     )
     assert len(listed.get_json()["sessions"]) == 1, "the refused login left one"
+
+
+def test_a_login_with_more_scopes_than_a_token_holds_is_refused(clock: Clock) -> None:
+    """Not granted with a token that no request could carry."""
+    many = [f"reports-of-department-{number:03}:read" for number in range(80)]
+    client = make_app(users=make_users(alice=many), clock=clock).test_client()
+    body = {"username": "alice", "password": PASSWORDS["alice"]}
+    refused = client.post("/auth/login", json=body)
+    assert_problem(refused, 400, "invalid_scope")
+    assert "fewer" in refused.get_json()["detail"]
+    body["scope"] = " ".join(many[:50])
+    headers = bearer(client.post("/auth/login", json=body).get_json()["access_token"])
+    assert client.get("/auth/me", headers=headers).get_json()["scope"] == body["scope"]
 
 
 def test_a_scope_taken_from_the_user_is_gone_at_once(

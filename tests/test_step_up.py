@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import math
+from typing import Any
+
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
@@ -108,6 +111,24 @@ def test_an_age_of_zero_is_this_very_second(client: FlaskClient, clock: Clock) -
     assert client.post("/now", headers=headers).text == "now"
     clock.move(0.2)
     assert_problem(client.post("/now", headers=headers), 401, "fresh_login_required")
+
+
+@pytest.mark.parametrize("max_age", [-1, math.nan, None, "300", [300]])
+def test_an_age_that_is_none_is_refused_at_once(max_age: Any) -> None:
+    """Not with the first request."""
+    with pytest.raises(ValueError, match="number of seconds"):
+        fresh_login_required(max_age=max_age)
+
+
+def test_a_personal_token_is_never_fresh(client: FlaskClient) -> None:
+    """However old a login may be: nobody proves a password with it."""
+    app = client.application
+    app.post("/ever")(fresh_login_required(max_age=10**10)(lambda: "ever"))
+    headers = bearer(log_in(client)["access_token"])
+    made = client.post("/auth/tokens", json={"name": "script"}, headers=headers)
+    assert client.post("/ever", headers=headers).text == "ever"
+    refused = client.post("/ever", headers=bearer(made.get_json()["token"]))
+    assert_problem(refused, 401, "fresh_login_required")
 
 
 def test_without_a_token_it_is_a_missing_token(client: FlaskClient) -> None:

@@ -71,13 +71,19 @@ def fresh_login_required(
 
     Args:
         max_age: Greatest accepted age of the login in seconds.
+
+    Raises:
+        ValueError: it is no number of seconds.
     """
+    if not isinstance(max_age, int | float) or not max_age >= 0:  # nor is NaN
+        raise ValueError("max_age must be a number of seconds, for example 300.")
 
     def is_fresh() -> bool:
         if not current_claims:
             return bool(flask_login.login_fresh())
+        proved_at = current_claims.authenticated_at  # 0: no password was
         now = int(state.current().authority.now())
-        return now - current_claims.authenticated_at <= max_age
+        return proved_at > 0 and now - proved_at <= max_age
 
     def refuse() -> Any:
         if not current_claims:

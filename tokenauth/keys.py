@@ -27,6 +27,7 @@ _EXAMPLES: Final = frozenset(
         b"09d25e094faa6ca2556c818166b7a9563b93f7099f6f0f4caa6cf63b88e8d3e7",
         b"your-256-bit-secret-your-256-bit-secret",
         b"a-string-secret-at-least-256-bits-long",
+        b"the quick brown fox jumps over the lazy dog",
     }
 )
 _PLACEHOLDER: Final = re.compile(

@@ -71,7 +71,8 @@ class Mint(Secretive):
 
     def bearer_signer(self, token: str) -> TokenSigner[Claims]:
         """Return the one signer that a token in an `Authorization` header can be of."""
-        return self.personal if token.startswith(PERSONAL_PREFIX) else self.access
+        is_personal = isinstance(token, str) and token.startswith(PERSONAL_PREFIX)
+        return self.personal if is_personal else self.access
 
     def pair(self, session: Session, user: UserRecord, now: float) -> TokenPair:
         """Return the tokens of a session as it stands.

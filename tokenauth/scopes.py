@@ -7,6 +7,9 @@ from collections.abc import Iterable
 
 from .errors import InvalidScopeError
 
+MAX_SCOPE_LENGTH = 2048
+"""Most characters of all scopes of one token: it must fit into a header."""
+
 _SCOPE = re.compile(r"[\x21\x23-\x5b\x5d-\x7e]+")
 
 
@@ -43,14 +46,16 @@ def grant(asked: str | Iterable[str] | None, allowed: Iterable[str]) -> frozense
         allowed: What may be granted; a malformed name never is.
 
     Raises:
-        InvalidScopeError: not all of it may be granted.
+        InvalidScopeError: not all of it may be granted, or it is more than a token
+            holds.
     """
-    grantable = frozenset(filter(is_scope, allowed))
-    if asked is None:
-        return grantable
-    granted = frozenset(asked.split(" ") if isinstance(asked, str) else asked)
+    granted = grantable = frozenset(filter(is_scope, allowed))
+    if asked is not None:
+        granted = frozenset(asked.split(" ") if isinstance(asked, str) else asked)
     if not granted <= grantable:
         raise InvalidScopeError
+    if len(written(granted)) > MAX_SCOPE_LENGTH:
+        raise InvalidScopeError("No token holds so many scopes: ask for fewer.")
     return granted
 
 
