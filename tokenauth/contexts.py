@@ -1,12 +1,12 @@
-"""Whose user it is: Flask-Login keeps him on `g`, which may outlive his request.
+"""The context of a request: what must be in place before it, and whose user it has.
 
-An outer application context, as in a shell, a worker or a test, is one `g` for all
-requests in it, one after another or one inside another.
+Flask-Login keeps the user on `g`. An outer application context, as in a shell, a worker
+or a test, is one `g` for all requests in it, one after another or one inside another.
 """
 
 from __future__ import annotations
 
-from functools import partial
+from typing import Any
 
 from flask import (
     Flask,
@@ -18,12 +18,19 @@ from flask import (
 )
 from flask.ctx import RequestContext
 
-from . import login
+from . import login, sessionless
 
 
 def join(app: Flask) -> None:
-    """Let every request of an application keep to its own user."""
-    app.request_context = partial(TokenRequestContext, app)  # type: ignore[method-assign]
+    """Let every request of an application begin in a context of ours."""
+
+    def request_context(environ: dict[str, Any]) -> RequestContext:
+        # Each time: what is set up after us may have taken our places.
+        login.refuse_other_manager(app)
+        sessionless.join(app)
+        return TokenRequestContext(app, environ)
+
+    app.request_context = request_context  # type: ignore[method-assign]
 
 
 class TokenRequestContext(RequestContext):

@@ -10,7 +10,7 @@ from typing import Any, cast
 from flask import Flask, Request, has_request_context, request
 from flask.typing import ResponseReturnValue
 
-from . import api, assembly, contexts, openapi, routes, schemas, sessionless, state
+from . import api, assembly, contexts, openapi, routes, schemas, state
 from .cli import auth
 from .errors import ConfigurationError
 from .events import LOGGER
@@ -86,7 +86,6 @@ class TokenAuth:
             )
         self.login_manager.init_app(app)
         contexts.join(app)
-        sessionless.join(app)
         routes.register(app, rooms.settings)
         app.cli.add_command(auth)
         _look_at_unusual_requests(app)

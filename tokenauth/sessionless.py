@@ -8,26 +8,19 @@ from __future__ import annotations
 from typing import Any, cast
 
 from flask import Flask, Request, Response, request
-from flask.ctx import RequestContext
 from flask.sessions import SessionInterface, SessionMixin
 
-from . import login, state
+from . import state
 from .presented import carries_token
 
 
 def join(app: Flask) -> None:
     """Keep the Flask session of an application out of token requests."""
-    make_context = app.request_context
-
-    def request_context(environ: dict[str, Any]) -> RequestContext:
-        # Looked at each time: Flask-Session and its like may be set up after us.
-        if not isinstance(app.session_interface, TokenSessionInterface):
-            app.session_interface = cast(
-                SessionInterface, TokenSessionInterface(app.session_interface)
-            )
-        return make_context(environ)
-
-    app.request_context = request_context  # type: ignore[method-assign]
+    inner = app.session_interface
+    if not isinstance(inner, TokenSessionInterface):
+        query_param = state.of(app).settings.query_param
+        ours = TokenSessionInterface(inner, query_param)
+        app.session_interface = cast(SessionInterface, ours)
 
 
 class TokenSession(dict[str, Any], SessionMixin):
@@ -38,15 +31,19 @@ class TokenSessionInterface:
     """Steps aside when a token decides.
 
     Everything else is the application's own session interface, unchanged.
+
+    Args:
+        inner: The application's own.
+        query_param: URL parameter that may carry the token; None: none may.
     """
 
-    def __init__(self, inner: SessionInterface) -> None:
+    def __init__(self, inner: SessionInterface, query_param: str | None) -> None:
         self._inner = inner
+        self._query_param = query_param
 
     def open_session(self, app: Flask, request: Request) -> SessionMixin | None:
         """Return the session of a request, the first that Flask does for it."""
-        login.refuse_other_manager(app)
-        if carries_token(request, state.of(app).settings.query_param):
+        if carries_token(request, self._query_param):
             return TokenSession()
         return self._inner.open_session(app, request)
 
