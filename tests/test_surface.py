@@ -15,8 +15,10 @@ from tests.kit import bearer, log_in, make_app
 from tokenauth import events
 
 PUBLIC = [
+    "AmbiguousTokenError",
     "AuthError",
     "Claims",
+    "ConfigurationError",
     "DictUserStore",
     "FreshLoginRequiredError",
     "InsufficientScopeError",
@@ -25,9 +27,14 @@ PUBLIC = [
     "InvalidRequestError",
     "InvalidScopeError",
     "MemorySessionStore",
+    "MethodNotAllowedError",
+    "NotFoundError",
     "OverloadedError",
     "PERSONAL_TOKEN_PATTERN",
+    "PasswordPolicy",
     "PasswordRefusedError",
+    "PayloadTooLargeError",
+    "RetryLaterError",
     "Session",
     "SessionStore",
     "StoreUnavailableError",
@@ -39,10 +46,13 @@ PUBLIC = [
     "TokenPair",
     "TokenRevokedError",
     "TooManyAttemptsError",
+    "UnsupportedMediaTypeError",
     "User",
     "UserStore",
     "create_app",
     "current_claims",
+    "fold_username",
+    "folded_name",
     "fresh_login_required",
     "hash_password",
     "require_scopes",
@@ -55,12 +65,13 @@ def test_all_public_names_are_listed() -> None:
     assert all(hasattr(tokenauth, name) for name in PUBLIC)
 
 
-def test_every_error_a_request_can_cause_is_public_by_its_base() -> None:
-    """Who catches `AuthError` catches them all."""
+def test_every_error_is_public() -> None:
+    """By its own name, and by its base: who catches `AuthError` catches them all."""
     errors = [e for _, e in inspect.getmembers(tokenauth.errors, inspect.isclass)]
     own = [e for e in errors if e.__module__ == "tokenauth.errors"]
     others = {e.__name__ for e in own if not issubclass(e, tokenauth.AuthError)}
     assert others == {"ConfigurationError"}
+    assert {e.__name__ for e in own} <= set(PUBLIC)
 
 
 SIGNATURES = {

@@ -2,15 +2,21 @@
 
 from .app import create_app
 from .errors import (
+    AmbiguousTokenError,
     AuthError,
+    ConfigurationError,
     FreshLoginRequiredError,
     InsufficientScopeError,
     InvalidCredentialsError,
     InvalidGrantError,
     InvalidRequestError,
     InvalidScopeError,
+    MethodNotAllowedError,
+    NotFoundError,
     OverloadedError,
     PasswordRefusedError,
+    PayloadTooLargeError,
+    RetryLaterError,
     StoreUnavailableError,
     TokenError,
     TokenExpiredError,
@@ -18,20 +24,24 @@ from .errors import (
     TokenMissingError,
     TokenRevokedError,
     TooManyAttemptsError,
+    UnsupportedMediaTypeError,
 )
 from .extension import TokenAuth
 from .guards import current_claims, fresh_login_required, require_scopes
 from .mint import PERSONAL_TOKEN_PATTERN, TokenPair
 from .passwords import hash_password
+from .policy import PasswordPolicy
 from .sessions import Session, SessionStore
 from .stores.memory import MemorySessionStore
 from .tokens import Claims
-from .users import DictUserStore, User, UserStore
+from .users import DictUserStore, User, UserStore, fold_username, folded_name
 
 __all__ = [
     "PERSONAL_TOKEN_PATTERN",
+    "AmbiguousTokenError",
     "AuthError",
     "Claims",
+    "ConfigurationError",
     "DictUserStore",
     "FreshLoginRequiredError",
     "InsufficientScopeError",
@@ -40,8 +50,13 @@ __all__ = [
     "InvalidRequestError",
     "InvalidScopeError",
     "MemorySessionStore",
+    "MethodNotAllowedError",
+    "NotFoundError",
     "OverloadedError",
+    "PasswordPolicy",
     "PasswordRefusedError",
+    "PayloadTooLargeError",
+    "RetryLaterError",
     "Session",
     "SessionStore",
     "StoreUnavailableError",
@@ -53,10 +68,13 @@ __all__ = [
     "TokenPair",
     "TokenRevokedError",
     "TooManyAttemptsError",
+    "UnsupportedMediaTypeError",
     "User",
     "UserStore",
     "create_app",
     "current_claims",
+    "fold_username",
+    "folded_name",
     "fresh_login_required",
     "hash_password",
     "require_scopes",
