@@ -23,15 +23,20 @@ def block(language: str, name: str) -> str:
     return text
 
 
-def app_of(name: str, **given: Any) -> Flask:
-    """Run a guide's snippet as a new application's module."""
+def names_of(name: str, **given: Any) -> dict[str, Any]:
+    """Run a guide's snippet as a new module; return the module's names."""
     names: dict[str, Any] = {
         "__name__": f"guide_{name}",
         "users": make_users(),
         **given,
     }
     exec(block("python", name), names)  # noqa: S102 # our own page
-    app: Flask = names["app"]
+    return names
+
+
+def app_of(name: str, **given: Any) -> Flask:
+    """Run a guide's snippet as a new application's module."""
+    app: Flask = names_of(name, **given)["app"]
     return app
 
 

@@ -23,7 +23,7 @@ from flask_jwt_extended import (
 )
 from flask_login import LoginManager, current_user, login_required
 
-from tests.guides import app_of, block
+from tests.guides import app_of, block, names_of
 from tests.kit import PASSWORDS, SECRET, assert_problem, bearer, log_in, make_users
 from tokenauth import DictUserStore
 
@@ -41,18 +41,32 @@ def test_cookie_logins_work_beside_tokens(monkeypatch: pytest.MonkeyPatch) -> No
     client = run(
         "cookies",
         monkeypatch,
-        check_form=lambda form: form["password"] == PASSWORDS[form["username"]],
+        check_form=lambda user, form: form["password"] == PASSWORDS[user.username],
     )
     page = client.get("/profile", headers={"Accept": "text/html"})
     assert page.status_code == 302
     assert page.location.startswith("/login")
-    form = {"username": "alice", "password": PASSWORDS["alice"]}
+    for name in ("eve", "a\0b", ""):
+        form = {"username": name, "password": PASSWORDS["alice"]}
+        assert client.post("/login", data=form).status_code == 200
+    form = {"username": "Alice", "password": PASSWORDS["alice"]}
     assert client.post("/login", data=form).status_code == 302
     assert client.get("/profile").json == {"user": "alice"}
     token = log_in(client, "bob")["access_token"]
     assert client.get("/profile", headers=bearer(token)).json == {"user": "bob"}
     bad = client.get("/profile", headers=bearer(token + "A"))
     assert_problem(bad, 401, "token_invalid")
+
+
+def test_one_object_joins_several_applications(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each with settings and sessions of its own."""
+    monkeypatch.setenv("FLASK_SECRET_KEY", SECRET)
+    make = names_of("factory")["create_app"]
+    client = make().test_client()
+    other = make({"TOKENAUTH_REALM": "other"}).test_client()
+    headers = bearer(log_in(client)["access_token"])
+    assert client.get("/profile", headers=headers).json == {"user": "alice"}
+    assert_problem(other.get("/profile", headers=headers), 401, "token_invalid")
 
 
 def test_a_token_needs_no_csrf_token(monkeypatch: pytest.MonkeyPatch) -> None:
