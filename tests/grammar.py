@@ -32,6 +32,7 @@ PROBLEMS: dict[str, tuple[int, str | None]] = {
     "too_many_attempts": (429, None),
     "overloaded": (503, None),
     "store_unavailable": (503, None),
+    "server_error": (500, None),
 }
 
 # RFC 9110 sections 5.6.2, 5.6.4 and 11.2.

@@ -634,6 +634,16 @@ def test_an_address_that_is_not_there(app: Flask, path: str, method: str) -> Non
     assert "Location" not in answer.headers
 
 
+def test_a_host_that_is_not_trusted_gets_a_problem_document(clock: Clock) -> None:
+    """As far as the address is ours; the rest is Flask's."""
+    app = make_app(clock=clock, config={"TRUSTED_HOSTS": ["localhost"]})
+    client = app.test_client()
+    for path in ("/auth/me", "/auth/nowhere"):
+        answer = client.get(path, base_url="http://evil.example")
+        assert_problem(answer, 400, "invalid_request")
+    assert client.get("/public", base_url="http://evil.example").status_code == 400
+
+
 def test_an_application_s_own_pages_may_be_under_our_prefix(clock: Clock) -> None:
     """With Flask's redirect to their slash; what is beside the prefix is Flask's."""
     app = make_app(clock=clock, config={"TOKENAUTH_URL_PREFIX": "/account"})

@@ -60,6 +60,18 @@ def test_users_and_logins_survive_a_restart(folder: Path) -> None:
     assert (folder / "instance").stat().st_mode & 0o077 == 0
 
 
+@pytest.mark.parametrize("path", ["/", "/nowhere", "//auth/login", "/auth/nowhere"])
+def test_nobody_is_answered_in_html(path: str) -> None:
+    """Who asks the API that stands alone is a program."""
+    client = create_app().test_client()
+    assert_problem(client.get(path), 404, "not_found")
+    refused = client.get("/auth/login")
+    assert_problem(refused, 405, "method_not_allowed")
+    assert "POST" in refused.headers["Allow"]
+    foreign = create_app({"TRUSTED_HOSTS": ["api.example"]}).test_client().get(path)
+    assert_problem(foreign, 400, "invalid_request")
+
+
 def test_the_urls_say_where_things_are_kept(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -548,6 +548,7 @@ def test_an_error_of_the_application_s_store_lets_nobody_in() -> None:
         answer = client.get(path, headers=headers)
         assert answer.status_code == 500
         assert "alice" not in answer.text
+    assert_problem(client.get("/auth/me", headers=headers), 500, "server_error")
     assert client.get("/plain", headers=headers).text == "plain"
 
 

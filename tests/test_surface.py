@@ -35,6 +35,7 @@ PUBLIC = [
     "PasswordRefusedError",
     "PayloadTooLargeError",
     "RetryLaterError",
+    "ServerError",
     "Session",
     "SessionStore",
     "StoreUnavailableError",

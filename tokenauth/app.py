@@ -7,7 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from flask import Flask
+from werkzeug.exceptions import HTTPException
 
+from . import routes
 from .extension import TokenAuth
 from .provision import Stores
 from .stores import open_sessions, open_users
@@ -30,6 +32,8 @@ def create_app(config: Mapping[str, Any] | None = None) -> Flask:
     """
     app = configured_app(config)
     TokenAuth(app)
+    # Nobody but programs asks here, and none of them reads HTML.
+    app.register_error_handler(HTTPException, routes.answer_http_error)
     return app
 
 

@@ -281,3 +281,15 @@ class StoreUnavailableError(RetryLaterError):
     def __init__(self, retry_after: int = 1, *, reason: str | None = None) -> None:
         self.reason = reason
         super().__init__(retry_after)
+
+
+class ServerError(AuthError):
+    """Code failed, ours or the application's; its log tells what.
+
+    The name is that of RFC 6749 section 4.1.2.1.
+    """
+
+    code = "server_error"
+    status = 500
+    title = "Server error"
+    description = "Something failed on the server: try again later."

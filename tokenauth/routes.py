@@ -5,12 +5,24 @@ from __future__ import annotations
 from typing import Final
 
 from flask import Blueprint, Flask, Response, request
-from werkzeug.exceptions import MethodNotAllowed, NotFound
+from werkzeug.exceptions import (
+    HTTPException,
+    InternalServerError,
+    MethodNotAllowed,
+    NotFound,
+)
+from werkzeug.routing import RoutingException
 
 from . import docs_page, login, state
 from .config import Settings
 from .endpoints import ROUTES
-from .errors import AuthError, MethodNotAllowedError, NotFoundError
+from .errors import (
+    AuthError,
+    InvalidRequestError,
+    MethodNotAllowedError,
+    NotFoundError,
+    ServerError,
+)
 from .responses import Problem, answer
 
 _DOCS: Final = (
@@ -36,6 +48,7 @@ def register(app: Flask, settings: Settings) -> None:
         blueprint.add_url_rule(
             path, view_func=login.announced(view), methods=[method], merge_slashes=False
         )
+    blueprint.register_error_handler(InternalServerError, answer_http_error)
     app.register_blueprint(blueprint)
     _exempt_from_csrf(app, blueprint)
     app.register_error_handler(AuthError, _answer)
@@ -45,21 +58,31 @@ def _answer(error: AuthError) -> Response:
     return answer(error, state.current().settings.realm)
 
 
+def answer_http_error(error: HTTPException) -> Response:
+    """Answer with a problem document what Flask would answer in HTML."""
+    return _answer(_problem_of(error))
+
+
 def refuse_unrouted() -> None:
     """Answer under our own prefix what Flask would answer in HTML.
 
     Raises:
         Problem: the current request is for an address of ours that there is not.
     """
-    settings = state.current().settings
-    if not f"{request.path}/".startswith(f"{settings.url_prefix}/"):
-        return
-    routing = request.routing_exception
-    if isinstance(routing, MethodNotAllowed):
-        allowed = list(routing.valid_methods or ())
-        raise Problem(MethodNotAllowedError(allowed), settings.realm)
-    if isinstance(routing, NotFound):
-        raise Problem(NotFoundError(), settings.realm)
+    settings, refusal = state.current().settings, request.routing_exception
+    is_ours = f"{request.path}/".startswith(f"{settings.url_prefix}/")
+    if is_ours and refusal is not None and not isinstance(refusal, RoutingException):
+        raise Problem(_problem_of(refusal), settings.realm)
+
+
+def _problem_of(error: HTTPException) -> AuthError:
+    if isinstance(error, MethodNotAllowed):
+        return MethodNotAllowedError(list(error.valid_methods or ()))
+    if isinstance(error, NotFound):
+        return NotFoundError()
+    if isinstance(error, InternalServerError):
+        return ServerError()
+    return InvalidRequestError("This server does not answer such a request.")
 
 
 def _exempt_from_csrf(app: Flask, blueprint: Blueprint) -> None:
