@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 import re
 from typing import Any
+from urllib.parse import quote, quote_plus
 
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
+from flask_login import login_required
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from werkzeug.test import TestResponse
@@ -273,6 +275,15 @@ def test_what_a_form_can_send_is_refused(
     assert_problem(answer, 415, "unsupported_media_type")
     assert answer.json is not None
     assert "'Content-Type: application/json'" in answer.json["detail"]
+
+
+def test_a_type_is_read_up_to_a_length(client: FlaskClient) -> None:
+    """To take apart one of 8,000 characters takes longer than to log in."""
+    media_type = f"{GOOD_TYPES[0]}; a="
+    longest = media_type.ljust(256, "b")
+    assert post(client, login_body(), content_type=longest).status_code == 200
+    answer = post(client, login_body(), content_type=longest + "b")
+    assert_problem(answer, 415, "unsupported_media_type")
 
 
 @pytest.mark.parametrize("coding", ["gzip", "identity", ""])
@@ -736,6 +747,22 @@ def test_a_token_in_a_url_works_where_it_is_turned_on(url_app: Flask) -> None:
     assert_problem(revoked, 401, "token_revoked")
 
 
+def test_no_cache_shares_what_a_url_s_token_opened(url_app: Flask) -> None:
+    """Unless the view knows better (RFC 6750 section 2.3)."""
+
+    @url_app.get("/own")
+    @login_required
+    def own() -> tuple[str, dict[str, str]]:
+        return "own", {"Cache-Control": "no-cache"}
+
+    client, query = url_app.test_client(), {"token": token_of(url_app)}
+    kept = client.get("/protected", query_string=query).headers["Cache-Control"]
+    assert kept == "private"
+    own_rule = client.get("/own", query_string=query).headers["Cache-Control"]
+    assert own_rule == "no-cache"
+    assert "Cache-Control" not in client.get("/public").headers
+
+
 BAD_QUERIES = [
     ("token=abc.def", 401, "token_invalid"),
     ("token=a%20b", 401, "token_invalid"),
@@ -765,6 +792,30 @@ def test_a_url_that_is_not_utf_8_is_refused(url_app: Flask) -> None:
         assert_problem(answer, 400, "invalid_request")
         assert answer.json is not None
         assert answer.json["detail"] == "The parameters in the URL are not UTF-8."
+
+
+@pytest.mark.parametrize("name", ["token", "my token", "t+k", "t&k", "t%k", "t\u00f6k"])
+def test_a_parameter_may_have_any_name_and_spelling(clock: Clock, name: str) -> None:
+    """As `quote`, a form, and a client that escapes everything write it."""
+    app = make_app(clock=clock, config={"TOKENAUTH_QUERY_PARAM": name})
+    escaped = "".join(f"%{byte:02x}" for byte in name.encode())
+    for spelled in (quote(name, safe=""), quote_plus(name), escaped):
+        answer = app.test_client().get(f"/protected?a=b&{spelled}={token_of(app)}")
+        assert answer.json == {"user": "alice"}
+
+
+def test_a_url_with_too_many_parameters_is_refused(url_app: Flask) -> None:
+    """Where one of them may be a token, and then no cookie stands in for it."""
+    many = "a=%41&" * 255
+    client, token = let_in_by_cookie(url_app), token_of(url_app, "bob")
+    allowed = client.get(f"/protected?{many}token={token}")
+    assert allowed.json == {"user": "bob"}
+    for path in ("/protected", "/auth/me"):
+        refused = client.get(f"{path}?{many}a=b&token={token}")
+        assert_problem(refused, 400, "invalid_request")
+    assert client.get(f"/public?{many}a=b").json == {"user": "alice"}
+    assert client.get(f"/public?{many}a=b&c=d").json == {"user": None}
+    assert client.get(f"/public?{'a=b&' * 999}").json == {"user": "alice"}
 
 
 @pytest.mark.parametrize("header", ["good", "Bearer abc.def", "Bearer", "abc.def"])

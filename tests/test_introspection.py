@@ -276,6 +276,16 @@ def test_the_hint_is_not_needed(client: FlaskClient, hint: str) -> None:
     assert client.get("/protected", headers=bearer(token)).status_code == 401
 
 
+def test_a_form_has_no_more_parameters_than_a_client_needs(client: FlaskClient) -> None:
+    """16, however short: a thousand would be work for nothing."""
+    token = log_in(client)["access_token"]
+    many = {f"p{number}": "" for number in range(15)}
+    refused = revoke(client, token, q="", **many)
+    assert_problem(refused, 400, "invalid_request")
+    assert revoke(client, token, **many).status_code == 200
+    assert client.get("/protected", headers=bearer(token)).status_code == 401
+
+
 def test_a_revocation_that_may_not_have_happened_is_no_200(
     client: FlaskClient, store: FailingStore
 ) -> None:

@@ -47,6 +47,9 @@ from .sessions import PERSONAL
 P = ParamSpec("P")
 R = TypeVar("R")
 
+# Browsers send 200 characters; to read 8,000 takes as long as a hundred requests.
+_MAX_ACCEPT = 1024
+
 # Where Flask-Login keeps the user of a request on `g`, and where we keep what the token
 # said, and which request it was.
 _USER = "_login_user"
@@ -252,7 +255,18 @@ def _presented_identity() -> Identity | None:
     current = state.current()
     carrier = request._get_current_object()  # type: ignore[attr-defined]
     token = token_in(carrier, current.settings.query_param)
-    return None if token is None else _authenticate(current, token)
+    if token is None:
+        return None
+    if current.settings.query_param is not None:
+        after_this_request(_kept_private)
+    return _authenticate(current, token)
+
+
+def _kept_private(response: Response) -> Response:
+    """Keep caches that see only the URL from an answer (RFC 6750 section 2.3)."""
+    if "Cache-Control" not in response.headers:
+        response.cache_control.private = True
+    return response
 
 
 def _why_unauthorized() -> AuthError:
@@ -266,5 +280,7 @@ def _why_unauthorized() -> AuthError:
 
 def _is_for_a_page() -> bool:
     """Whether a person's browser asks: no token, and HTML rather than JSON."""
+    if not heeds_cookies() or len(request.headers.get("Accept", "")) > _MAX_ACCEPT:
+        return False
     accepted = request.accept_mimetypes
-    return heeds_cookies() and accepted["text/html"] > accepted["application/json"]
+    return accepted["text/html"] > accepted["application/json"]
