@@ -380,7 +380,7 @@ def test_redis_keeps_a_bounded_number_of_counts_too(redis_url: str) -> None:
 
 
 def test_counters_end_with_their_window_and_are_swept() -> None:
-    """What is over is dropped; the oldest go where that is not enough."""
+    """What is over is dropped; where that is not enough, the stalest go."""
     clock = Clock()
     counters = MemoryCounters(clock, capacity=100)
     for i in range(60):
@@ -389,17 +389,36 @@ def test_counters_end_with_their_window_and_are_swept() -> None:
     assert counters.get_expiry("short-0") == clock.now + 10
     clock.move(10)
     assert counters.get("short-0") == 0
-    for i in range(200):
+    for i in range(100):
         counters.incr(f"long-{i}", 1000)
     assert len(counters) == 100
-    assert counters.get("long-99") == 0
-    assert counters.get("long-100") == 1
+    counters.incr("long-0", 1000)
+    counters.incr("one more", 1000)
+    assert len(counters) == 100 - 7 + 1
+    assert [counters.get(f"long-{i}") for i in (0, 1, 7, 8, 99)] == [2, 0, 0, 1, 1]
     assert counters.incr("short-0", 10, 5) == 5
     assert counters.incr("short-0", 10, -7) == 0
     assert counters.check()
-    assert counters.reset() == 99
-    assert counters.get_expiry("long-100") == clock.now
+    assert counters.reset() == 94
+    assert counters.get_expiry("long-99") == clock.now
     assert issubclass(counters.base_exceptions, Exception)
+
+
+def test_full_counters_are_not_looked_through_for_each_new_one() -> None:
+    """Which would hold up all attempts, each for 10 ms."""
+
+    class Watched(dict[str, tuple[int, float]]):
+        looks = 0
+
+        def items(self) -> Any:
+            Watched.looks += 1
+            return super().items()
+
+    counters = MemoryCounters(Clock(), capacity=160)
+    counters._counts = Watched()
+    for i in range(160 + 1000):
+        counters.incr(f"name-{i}", 1000)
+    assert Watched.looks <= 1000 / 10
 
 
 def test_parallel_first_attempts_are_all_counted() -> None:

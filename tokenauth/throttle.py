@@ -1,6 +1,7 @@
 """Limits on password attempts, counted before a hash is computed.
 
-The only room that knows the limits library. Three budgets of the same size:
+With `counters` the only room that knows the limits library. Three budgets, all of the
+same size:
 
 - of an account, shared by all networks that have not logged in to it before;
 - of a network, for the accounts that it has not logged in to before;
