@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterator, Mapping
-from typing import Any
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, TypeVar
 
 import click
 from flask import Flask, Response, request
@@ -17,6 +19,8 @@ from tokenauth import DictUserStore, SessionStore, TokenAuth, User, UserStore
 from tokenauth.authority import Authority
 from tokenauth.passwords import Argon2Cost, hash_password
 from tokenauth.testing import CHEAP_HASHING
+
+T = TypeVar("T")
 
 SECRET = "test-key-" + "0123456789abcdef" * 3
 # Hashing takes microseconds, unless its usual cost is the point.
@@ -153,6 +157,18 @@ def commands(
 def bearer(token: str) -> dict[str, str]:
     """Return the header that carries a token."""
     return {"Authorization": f"Bearer {token}"}
+
+
+def in_parallel(count: int, work: Callable[[], T]) -> list[T]:
+    """Do something in so many threads at the same moment."""
+    barrier = threading.Barrier(count)
+
+    def start(_: int) -> T:
+        barrier.wait()
+        return work()
+
+    with ThreadPoolExecutor(count) as pool:
+        return list(pool.map(start, range(count)))
 
 
 def assert_problem(response: TestResponse, status: int, code: str) -> None:

@@ -97,7 +97,7 @@ def test_a_wrong_password_is_told_nothing(client: FlaskClient) -> None:
     assert answer.headers["WWW-Authenticate"] == 'Bearer realm="app"'
 
 
-GOOD_LABELS = ["Jo's laptop", "x" * 100, "ä" * 100, "\U0001f4bb", "\u202e", " "]
+GOOD_LABELS = ["Jo's laptop", "x" * 100, "ä" * 100, "\U0001f468\u200d\U0001f4bb", " "]
 BAD_LABELS = [
     "",
     "x" * 101,
@@ -108,6 +108,9 @@ BAD_LABELS = [
     "a\x1f",
     "\x7f",
     "\x85",
+    "a\u2028b",
+    "\u202egod",
+    "\u2066",
     5,
     [],
 ]
@@ -125,7 +128,7 @@ def test_a_label_is_kept_as_it_is(client: FlaskClient, label: str) -> None:
 def test_a_label_that_cannot_be_shown_is_refused(
     client: FlaskClient, label: Any
 ) -> None:
-    """Control characters anywhere, also as its end; the answer names the field."""
+    """Controls, line ends and turns of direction; the answer names the field."""
     answer = post(client, login_body(label=label))
     assert_problem(answer, 400, "invalid_request")
     assert answer.json is not None

@@ -396,7 +396,9 @@ def test_a_deployment_with_nothing_to_mend_is_said_so(deployed: Flask) -> None:
     assert {level for level, _ in found.values()} == {"ok"}
     assert list(found) == [
         *("secret keys", "fallback keys", "access lifetime", "session lifetime"),
-        *("idle lifetime", "tokens in URLs", "password hashes"),
+        *("idle lifetime", "refresh grace", "clock leeway", "tokens in URLs"),
+        *("attempts on a password", "new passwords", "password hashing"),
+        "password hashes",
         *("users", "sessions", "attempts", "clock", "DEBUG", "TESTING", "proxy"),
     ]
 
@@ -405,9 +407,9 @@ def test_a_review_is_one_line_for_each_area(deployed: Flask) -> None:
     """For people, and without a word of what is secret."""
     result = run(deployed, "check")
     lines = result.output.splitlines()
-    assert (result.exit_code, len(lines)) == (0, 15)
+    assert (result.exit_code, len(lines)) == (0, 20)
     assert lines[0].split() == ["level", "area", "text"]
-    assert lines[2] == "ok     fallback keys     None."
+    assert lines[2].split(maxsplit=3) == ["ok", "fallback", "keys", "None."]
     assert deployed.config["SECRET_KEY"] not in result.output
     assert deployed.config["TOKENAUTH_SESSION_URL"] not in result.output
 

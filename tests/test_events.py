@@ -614,3 +614,14 @@ def test_applications_do_not_hear_each_other(scene: Scene) -> None:
     other.log_in()
     assert len(other.trail) == 1
     assert scene.trail == []
+
+
+@pytest.mark.parametrize("text", ["a" * 5000, "\u202e" * 5000, '"' * 5000])
+def test_a_line_is_bounded_whatever_its_values_are(text: str) -> None:
+    """1 KiB, escapes and all; the account is last, for it is the longest."""
+    fields = ("reason", "user_id", "session_id", "purpose", "address", "account")
+    event = Event(at=0, **dict.fromkeys(fields, text))
+    line = events.describe(events.login_failed, event)
+    assert len(line) <= 1024
+    assert line.startswith("login_failed at=1970-01-01T00:00:00.000+00:00 reason=")
+    assert line.isascii()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import threading
 from typing import Any, cast
 
 import msgspec
@@ -12,7 +13,15 @@ from flask.testing import FlaskClient
 from werkzeug.test import EnvironBuilder, run_wsgi_app
 from werkzeug.wsgi import ClosingIterator
 
-from tests.kit import PASSWORDS, Clock, assert_problem, bearer, log_in, make_app
+from tests.kit import (
+    PASSWORDS,
+    Clock,
+    assert_problem,
+    bearer,
+    in_parallel,
+    log_in,
+    make_app,
+)
 from tests.kit import make_users as kit_users
 from tokenauth import (
     PERSONAL_TOKEN_PATTERN,
@@ -27,6 +36,7 @@ from tokenauth import (
     state,
 )
 from tokenauth.personal import MAX_PERSONAL_TOKENS, USE_INTERVAL
+from tokenauth.sessions import Session
 from tokenauth.tokens import Claims
 
 DAY = 86400
@@ -355,6 +365,32 @@ def test_one_user_has_a_bounded_number(
     assert [use(client, each["token"]) for each in made] == [200] * 3
     client.delete(f"/auth/tokens/{made[0]['id']}", headers=login)
     make(client, login)
+
+
+def test_many_made_at_once_are_no_more(
+    app: Flask,
+    store: CountingStore,
+    login: dict[str, str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Whoever finds too many after adding one takes it back."""
+    monkeypatch.setattr(personal, "MAX_PERSONAL_TOKENS", 3)
+    meeting = threading.Barrier(5, timeout=20)
+    add = store.add
+
+    def add_together(session: Session, *, limit: int) -> None:
+        meeting.wait()
+        add(session, limit=limit)
+
+    monkeypatch.setattr(store, "add", add_together)
+
+    def make_one() -> int:
+        body = {"name": "ci"}
+        answer = app.test_client().post("/auth/tokens", json=body, headers=login)
+        return answer.status_code
+
+    assert set(in_parallel(5, make_one)) <= {201, 400}
+    assert len(listed(app.test_client(), login)) <= 3
 
 
 def test_none_is_made_by_a_login_that_ended_meanwhile(

@@ -88,6 +88,35 @@ def test_the_username_makes_no_password(
     assert refusal(password, account) == rule
 
 
+@pytest.mark.parametrize(
+    ("realm", "password", "rule"),
+    [
+        ("AcmePortal", "acmeportal", "common"),
+        ("AcmePortal", "ACMEportal2026", "common"),
+        ("AcmePortal", "acmeportal for me", "common"),
+        ("AcmePortal", "acmeportal rides on", None),
+        ("shop", "shop 1234 shop", None),
+        ("long-shop", "short-shop", None),
+    ],
+)
+def test_the_application_s_name_makes_no_password(
+    realm: str, password: str, rule: str | None
+) -> None:
+    """It is guessed first, too (ASVS 6.2.11), unless it is in words by chance."""
+    assert refusal(password, realm=realm) == rule
+
+
+def test_an_application_s_policy_knows_its_name() -> None:
+    """Its realm."""
+    app = make_app(config={"TOKENAUTH_REALM": "AcmePortal"})
+    client = app.test_client()
+    body = {"current_password": PASSWORDS["alice"], "new_password": "AcmePortal1"}
+    headers = bearer(log_in(client)["access_token"])
+    refused = client.post("/auth/password", json=body, headers=headers)
+    assert_problem(refused, 422, "password_refused")
+    assert "application" in refused.get_json()["detail"]
+
+
 @given(st.text(min_size=20, max_size=200), st.text(max_size=20))
 def test_any_long_text_is_judged_without_an_error(password: str, account: str) -> None:
     """Whatever characters it has."""

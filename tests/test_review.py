@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import secrets
 import time
 from datetime import timedelta
@@ -16,7 +17,7 @@ from tests.servers import RedisServer
 from tests.stores.engines import sessions_at, url_of, users_at
 from tokenauth import DictUserStore, MemorySessionStore, User, state
 from tokenauth.config import load
-from tokenauth.keys import ENOUGH_BITS, apparent_bits
+from tokenauth.keys import looks_guessable
 from tokenauth.review import Finding, Level, review_settings, review_stores
 from tokenauth.stores import ClockedStore, TableStore
 from tokenauth.stores.sql import SQLSessionStore, SQLUserStore
@@ -63,7 +64,7 @@ def test_the_defaults_are_good() -> None:
     """With a random key an application has nothing to mend but what it adds."""
     findings = review_settings(load({"SECRET_KEY": KEY}, "app"))
     assert {finding.level for finding in findings} == {"ok"}
-    assert len({finding.area for finding in findings}) == len(findings) == 7
+    assert len({finding.area for finding in findings}) == len(findings) == 12
 
 
 @pytest.mark.parametrize(
@@ -102,7 +103,7 @@ def test_a_key_with_a_pattern_is_an_error(key: str | bytes) -> None:
 )
 def test_no_random_key_is_taken_for_a_pattern(make: Any) -> None:
     """Not even one of digits alone, of the least length."""
-    assert min(apparent_bits(make()) for _ in range(300)) > ENOUGH_BITS
+    assert not any(looks_guessable(make()) for _ in range(300))
 
 
 def test_a_key_is_described_by_its_length() -> None:
@@ -157,6 +158,34 @@ MOMENT = timedelta(seconds=1)
             {"SESSION_IDLE_LIFETIME": 15 * 60},
             "warning",
             "cannot be refreshed",
+        ),
+        ("refresh grace", {"REFRESH_GRACE": 60}, "ok", "60 s."),
+        ("refresh grace", {"REFRESH_GRACE": DAY}, "warning", "to 60 s at most"),
+        ("clock leeway", {"CLOCK_LEEWAY": 300}, "ok", "300 s."),
+        ("clock leeway", {"CLOCK_LEEWAY": 301}, "warning", "the hosts' clocks"),
+        (
+            "attempts on a password",
+            {"LOGIN_LIMITS": "9 per second; 100 per hour"},
+            "ok",
+            "100 an hour",
+        ),
+        (
+            "attempts on a password",
+            {"LOGIN_LIMITS": "2 per minute; 101 per hour"},
+            "warning",
+            "101 an hour: set TOKENAUTH_LOGIN_LIMITS",
+        ),
+        ("attempts on a password", {"LOGIN_LIMITS": "2 per minute"}, "warning", "120"),
+        ("attempts on a password", {"LOGIN_LIMITS": "100 per day"}, "ok", "100 an"),
+        ("new passwords", {"PASSWORD_MIN_LENGTH": 7}, "warning", "MIN_LENGTH to 8"),
+        ("new passwords", {"PASSWORD_MAX_LENGTH": 63}, "warning", "MAX_LENGTH to 64"),
+        ("new passwords", {"PASSWORD_MAX_LENGTH": 64}, "ok", "to 64 bytes"),
+        ("password hashing", {"PASSWORD_CONCURRENCY": os.cpu_count()}, "ok", "at a"),
+        (
+            "password hashing",
+            {"PASSWORD_CONCURRENCY": (os.cpu_count() or 1) + 1},
+            "warning",
+            "TOKENAUTH_PASSWORD_CONCURRENCY",
         ),
         ("tokens in URLs", {"QUERY_PARAM": "token"}, "warning", "end up in logs"),
         ("password hashes", {"ARGON2_MEMORY_COST": 47104}, "ok", "47104 KiB, 2"),

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
+import operator
 import sys
-import threading
 from collections.abc import Callable, Generator
-from concurrent.futures import ThreadPoolExecutor
-from typing import Any, TypeVar
+from typing import Any
 
 import pytest
 import redis
@@ -16,7 +15,15 @@ from flask.testing import FlaskClient
 from werkzeug.middleware.proxy_fix import ProxyFix
 from werkzeug.test import TestResponse
 
-from tests.kit import PASSWORDS, Clock, assert_problem, bearer, log_in, make_app
+from tests.kit import (
+    PASSWORDS,
+    Clock,
+    assert_problem,
+    bearer,
+    in_parallel,
+    log_in,
+    make_app,
+)
 from tests.servers import RedisServer
 from tokenauth import StoreUnavailableError, TooManyAttemptsError
 from tokenauth.counters import MemoryCounters
@@ -27,21 +34,6 @@ from tokenauth.throttle import Throttle, network_of
 
 def limited(limits: str = "5 per hour", **config: Any) -> Flask:
     return make_app(config={"TOKENAUTH_LOGIN_LIMITS": limits, **config})
-
-
-T = TypeVar("T")
-
-
-def in_parallel(count: int, work: Callable[[], T]) -> list[T]:
-    """Do something in so many threads at the same moment."""
-    barrier = threading.Barrier(count)
-
-    def start(_: int) -> T:
-        barrier.wait()
-        return work()
-
-    with ThreadPoolExecutor(count) as pool:
-        return list(pool.map(start, range(count)))
 
 
 def guess(
@@ -367,6 +359,18 @@ def test_a_flood_of_names_fills_no_memory(is_full: bool) -> None:
     assert isinstance(counters, MemoryCounters)
     assert len(counters) <= 4 * throttle._buckets
     assert all(len(key) < 80 for key in counters._counts)
+
+
+def test_who_does_not_know_the_key_cannot_tell_who_shares_a_budget() -> None:
+    """Else an attacker would pick names that use up the budget of a victim's."""
+    names = [f"name-{i}" for i in range(50)]
+    budgets = {
+        secret: [throttle._bucket("account", name) for name in names]
+        for secret in (b"a" * 32, b"b" * 32)
+        for throttle in [Throttle("9 per hour", "memory://", secret=secret, realm="r")]
+    }
+    first, second = budgets.values()
+    assert sum(map(operator.eq, first, second)) < 3
 
 
 def test_redis_keeps_a_bounded_number_of_counts_too(redis_url: str) -> None:

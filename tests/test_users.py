@@ -31,6 +31,9 @@ from tokenauth.users import MAX_USERNAME_LENGTH, fold_username, scopes_of
         ("a" * (MAX_USERNAME_LENGTH + 1), None),
         ("nul\x00", None),
         ("line\nbreak", None),
+        ("zero\u200bwidth", None),
+        ("soft\u00adhyphen", None),
+        ("right\u202eleft", None),
         ("\ud800", None),
     ],
 )

@@ -15,6 +15,7 @@ from .authority import Authority
 from .credentials import Credentials
 from .events import Event
 from .gate import Gate
+from .keys import looks_guessable
 from .mint import Mint
 from .once import OneTimeTokens
 from .personal import PersonalTokens
@@ -47,6 +48,11 @@ def assemble(
         ConfigurationError: the application is set up in a way that is not safe.
     """
     settings = config.load(app.config, app.name)
+    if not app.testing and any(map(looks_guessable, settings.secret_keys)):
+        events.LOGGER.warning(
+            "SECRET_KEY or a fallback is so regular that it can be guessed: make one "
+            "with 'flask auth new-secret'"
+        )
     stores = provide(settings, users, sessions)
     emit = partial(_emit, app, now)
     throttle = _throttle(settings, now)
@@ -57,6 +63,7 @@ def assemble(
             settings.password_min_length,
             settings.password_max_length,
             settings.password_breach_check,
+            settings.realm,
         ),
         throttle=throttle,
         gate=Gate(settings.password_concurrency),

@@ -14,8 +14,7 @@ from .errors import ConfigurationError
 MIN_KEY_BYTES: Final = 32
 """Shortest secret key: as long as the hash's output (RFC 7518 section 3.2)."""
 
-ENOUGH_BITS: Final = 64
-"""Bits of chance (see `apparent_bits`) below which a key is no random one."""
+_ENOUGH_BITS: Final = 64
 
 # Keys printed in documentation or shipped as defaults: public, so no secret.
 _EXAMPLES: Final = frozenset(
@@ -63,11 +62,16 @@ def secret_keys(config: Mapping[str, Any]) -> tuple[bytes, ...]:
     return (*older, newest)
 
 
-def apparent_bits(key: bytes) -> float:
+def looks_guessable(key: bytes) -> bool:
+    """Whether a key is too regular to be a random one; of words this cannot tell."""
+    return _apparent_bits(key.strip()) < _ENOUGH_BITS
+
+
+def _apparent_bits(key: bytes) -> float:
     """Return how many bits of chance a key shows: an upper bound, as words show many.
 
     What repeats itself counts once, and what goes up by even steps counts as a repeat.
-    A key of 32 random characters shows more than `ENOUGH_BITS`, even one of digits.
+    A key of 32 random characters shows more than 64, even one of digits.
     """
     steps = [(after - before) % 256 for before, after in itertools.pairwise(key)]
     new_parts = {key[i : i + 3] for i in range(len(key) - 2)}

@@ -9,6 +9,7 @@ from typing import Final
 from . import events
 from .authenticator import Identity
 from .errors import (
+    AuthError,
     InvalidRequestError,
     StoreUnavailableError,
     TokenRevokedError,
@@ -92,14 +93,18 @@ class PersonalTokens(Secretive):
             idle_expires_at=NEVER,
             expires_at=NEVER if expires_in is None else now + expires_in,
         )
-        self._refuse_too_many(session.user_id)
+        self._refuse_more_than(MAX_PERSONAL_TOKENS - 1, session.user_id)
         # The store's own limit ends the oldest, which somebody may rely on. It only
         # bounds those that are made at the same moment.
         self._sessions.add(session, limit=2 * MAX_PERSONAL_TOKENS)
-        # Whoever ended the login meanwhile was told that nothing of it is left.
-        if self._sessions.get(identity.session.id) is None:
+        try:
+            self._refuse_more_than(MAX_PERSONAL_TOKENS, session.user_id)
+            # Whoever ended the login meanwhile was told that nothing of it is left.
+            if self._sessions.get(identity.session.id) is None:
+                raise TokenRevokedError
+        except AuthError:
             self._sessions.end(session.id)
-            raise TokenRevokedError
+            raise
         self._emit(events.token_created, user_id=session.user_id, session_id=session.id)
         return session, self._mint.personal_token(session)
 
@@ -132,8 +137,8 @@ class PersonalTokens(Secretive):
         except Exception:  # noqa: BLE001 # whatever it is, it is logged, not raised
             LOGGER.exception("the use of a personal access token was not written down")
 
-    def _refuse_too_many(self, user_id: str) -> None:
-        if len(self.of_user(user_id)) >= MAX_PERSONAL_TOKENS:
+    def _refuse_more_than(self, most: int, user_id: str) -> None:
+        if len(self.of_user(user_id)) > most:
             raise InvalidRequestError(
                 f"You have {MAX_PERSONAL_TOKENS} personal access tokens, which is the "
                 "most: end one first."

@@ -15,8 +15,10 @@ from .errors import PasswordRefusedError, StoreUnavailableError
 from .events import LOGGER
 from .secrecy import Secretive
 
-_MIN_WORD_LENGTH = 3
-"""Shorter names are in many good passwords by chance."""
+# Shorter ones are in many good passwords by chance; that of an application is often
+# "app".
+_MIN_USERNAME_LENGTH = 3
+_MIN_REALM_LENGTH = 5
 
 
 class PasswordPolicy(Secretive, msgspec.Struct, frozen=True):
@@ -26,11 +28,13 @@ class PasswordPolicy(Secretive, msgspec.Struct, frozen=True):
         min_length: Fewest characters (code points).
         max_length: Most bytes in UTF-8.
         is_breached: Says whether a password is known from a breach.
+        realm: The application's name, which is guessed first, too (ASVS 6.2.11).
     """
 
     min_length: int = 8
     max_length: int = 1024
     is_breached: Callable[[str], bool] | None = None
+    realm: str = ""
 
     def check(self, password: str, account: str = "") -> None:
         """Return if a new password may be used.
@@ -44,10 +48,17 @@ class PasswordPolicy(Secretive, msgspec.Struct, frozen=True):
             StoreUnavailableError: the breach check failed, so nobody can tell.
         """
         self._check_length(password)
-        if _without(account, password) < self.min_length:
+        if _without(account, password, _MIN_USERNAME_LENGTH) < self.min_length:
             raise PasswordRefusedError(
                 "username",
                 f"Use at least {self.min_length} characters besides the username.",
+            )
+        realm = self.realm.casefold()
+        if _without(realm, password, _MIN_REALM_LENGTH) < self.min_length:
+            raise PasswordRefusedError(
+                "common",
+                f"Use at least {self.min_length} characters besides the application's "
+                "name.",
             )
         if password.casefold() in _common_passwords():
             raise PasswordRefusedError(
@@ -79,13 +90,13 @@ class PasswordPolicy(Secretive, msgspec.Struct, frozen=True):
         raise StoreUnavailableError
 
 
-def _without(account: str, password: str) -> int:
-    """Return how many characters a password has besides the username."""
+def _without(word: str, password: str, shortest: int) -> int:
+    """Return how many characters a password has besides a word that is not short."""
     folded = unicodedata.normalize("NFKC", password).casefold()
-    if folded == account:
+    if folded == word:
         return 0
-    if len(account) >= _MIN_WORD_LENGTH and account in folded:
-        return len(folded.replace(account, ""))
+    if len(word) >= shortest and word in folded:
+        return len(folded.replace(word, ""))
     return len(password)
 
 

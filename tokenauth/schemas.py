@@ -18,8 +18,9 @@ DEFAULT_EXPIRES_IN: Final = 30 * 86400
 
 _MAX_EXPIRES_IN: Final = 100 * 365 * 86400
 
-# Printable: labels and names are shown in lists. (A mere `$` lets a line feed follow.)
-_LABEL: Final = r"^[^\x00-\x1f\x7f-\x9f]*$(?!\n)"
+# Labels and names are shown in lists: no controls, line ends, or marks that turn what
+# follows around. (A mere `$` lets a line feed follow.)
+_LABEL: Final = r"^[^\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]*$(?!\n)"
 
 Name = Annotated[str, Meta(examples=["Jo's laptop"])]
 NewName = Annotated[Name, Meta(min_length=1, max_length=100, pattern=_LABEL)]
@@ -46,7 +47,8 @@ def check_label(label: str | None) -> None:
     """Return if a session may have this label.
 
     Raises:
-        InvalidRequestError: it is empty or too long, or holds a control character.
+        InvalidRequestError: it is empty or too long, or holds what cannot be shown in
+            a line.
     """
     try:
         msgspec.convert(label, NewName | None)

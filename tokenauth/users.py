@@ -152,7 +152,8 @@ def fold_username(username: str) -> str | None:
 
     Returns:
         None when it cannot be anybody's name: empty, longer than
-        `MAX_USERNAME_LENGTH`, or with control or unassigned characters.
+        `MAX_USERNAME_LENGTH`, or with control, format or unassigned characters, of
+        which some do not show.
     """
     # The length is capped first: normalisation takes quadratic time (CVE-2023-46695).
     if len(username) > MAX_USERNAME_LENGTH or not username:
@@ -174,12 +175,12 @@ def folded_name(username: str) -> str:
     if folded is None:
         raise InvalidRequestError(
             f"A username has 1 to {MAX_USERNAME_LENGTH} characters, none of them a "
-            "control character."
+            "control or format character."
         )
     return folded
 
 
-_NOT_IN_NAMES = frozenset({"Cc", "Cs", "Cn", "Zl", "Zp"})
+_NOT_IN_NAMES = frozenset({"Cc", "Cf", "Cs", "Cn", "Zl", "Zp"})
 
 
 class DictUserStore:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from typing import Final
 
 from ..config import Settings
-from ..keys import ENOUGH_BITS, apparent_bits
+from ..keys import looks_guessable
 from ..passwords import Argon2Cost
 from .findings import Finding
 
@@ -13,6 +14,13 @@ _HOUR: Final = 3600
 _DAY: Final = 24 * _HOUR
 _LONGEST_SESSION: Final = 30 * _DAY
 """NIST SP 800-63B section 4.1.3: at least once in 30 days the password is asked for."""
+_LONGEST_GRACE: Final = 60
+_LONGEST_LEEWAY: Final = 5 * 60
+_MOST_GUESSES: Final = 100
+"""NIST SP 800-63B section 3.2.2: consecutive failures on one account."""
+_SHORTEST: Final = 8
+_LONGEST: Final = 64
+"""NIST SP 800-63B section 3.1.1.2: lengths that a password may have at least."""
 
 
 def review_settings(settings: Settings) -> list[Finding]:
@@ -23,7 +31,11 @@ def review_settings(settings: Settings) -> list[Finding]:
         _access_lifetime(settings.access_lifetime),
         _session_lifetime(settings.session_lifetime),
         _idle_lifetime(settings),
+        *_leniencies(settings),
         _query_param(settings.query_param),
+        _attempts(settings.login_limits),
+        _password_lengths(settings),
+        _concurrency(settings.password_concurrency),
         _argon2(settings.argon2),
     ]
 
@@ -32,7 +44,7 @@ def _keys(keys: tuple[bytes, ...]) -> Finding:
     *older, newest = keys
     named = {"the secret key": newest}
     named |= {f"fallback key {i}": key for i, key in enumerate(older)}
-    regular = [name for name, key in named.items() if apparent_bits(key) < ENOUGH_BITS]
+    regular = [name for name, key in named.items() if looks_guessable(key)]
     if regular:
         return Finding(
             "error",
@@ -96,6 +108,32 @@ def _idle_lifetime(settings: Settings) -> Finding:
     return Finding("ok", "idle lifetime", f"{seconds:.0f} s.")
 
 
+def _leniencies(settings: Settings) -> list[Finding]:
+    return [
+        _at_most(
+            _LONGEST_GRACE,
+            settings.refresh_grace,
+            "refresh grace",
+            "TOKENAUTH_REFRESH_GRACE",
+            "a stolen refresh token is not noticed for so long after its use",
+        ),
+        _at_most(
+            _LONGEST_LEEWAY,
+            settings.clock_leeway,
+            "clock leeway",
+            "TOKENAUTH_CLOCK_LEEWAY",
+            "tokens of the future are accepted; set the hosts' clocks",
+        ),
+    ]
+
+
+def _at_most(most: int, seconds: float, what: str, key: str, why: str) -> Finding:
+    if seconds > most:
+        text = f"{seconds:.0f} s: {why}. Set {key} to {most} s at most."
+        return Finding("warning", what, text)
+    return Finding("ok", what, f"{seconds:.0f} s.")
+
+
 def _query_param(name: str | None) -> Finding:
     if name is not None:
         return Finding(
@@ -105,6 +143,46 @@ def _query_param(name: str | None) -> Finding:
             "TOKENAUTH_QUERY_PARAM.",
         )
     return Finding("ok", "tokens in URLs", "Not accepted.")
+
+
+def _attempts(notation: str) -> Finding:
+    # Imported when used: the limits library takes longer to import than all the rest.
+    from ..throttle import parse_limits
+
+    limits = parse_limits(notation)
+    count = min(item.amount * max(1, _HOUR // item.get_expiry()) for item in limits)
+    if count > _MOST_GUESSES:
+        return Finding(
+            "warning",
+            "attempts on a password",
+            f"{count} an hour: set TOKENAUTH_LOGIN_LIMITS so that guesses stay rare, "
+            f"for example '30 per minute; {_MOST_GUESSES} per day'.",
+        )
+    return Finding("ok", "attempts on a password", f"{count} an hour at most.")
+
+
+def _password_lengths(settings: Settings) -> Finding:
+    shortest, longest = settings.password_min_length, settings.password_max_length
+    if shortest < _SHORTEST or longest < _LONGEST:
+        return Finding(
+            "warning",
+            "new passwords",
+            f"{shortest} characters to {longest} bytes: set "
+            f"TOKENAUTH_PASSWORD_MIN_LENGTH to {_SHORTEST} and "
+            f"TOKENAUTH_PASSWORD_MAX_LENGTH to {_LONGEST} at least.",
+        )
+    return Finding("ok", "new passwords", f"{shortest} characters to {longest} bytes.")
+
+
+def _concurrency(count: int) -> Finding:
+    if count > (processors := os.cpu_count() or 1):
+        return Finding(
+            "warning",
+            "password hashing",
+            f"{count} at a time on {processors} processors: logins can starve other "
+            f"requests. Set TOKENAUTH_PASSWORD_CONCURRENCY to {processors} at most.",
+        )
+    return Finding("ok", "password hashing", f"{count} at a time in each process.")
 
 
 def _argon2(cost: Argon2Cost) -> Finding:
