@@ -648,6 +648,15 @@ def test_an_address_that_is_not_there(app: Flask, path: str, method: str) -> Non
     assert "Location" not in answer.headers
 
 
+def test_an_application_may_trap_http_exceptions(clock: Clock) -> None:
+    """What stops a request of ours is an answer all the same."""
+    app = make_app(clock=clock, config={"TRAP_HTTP_EXCEPTIONS": True})
+    client = app.test_client()
+    assert_problem(client.get("/protected"), 401, "token_missing")
+    assert_problem(client.get("/auth/nowhere"), 404, "not_found")
+    assert_problem(client.post("/auth/login", json={}), 400, "invalid_request")
+
+
 def test_a_host_that_is_not_trusted_gets_a_problem_document(clock: Clock) -> None:
     """As far as the address is ours; the rest is Flask's."""
     app = make_app(clock=clock, config={"TRUSTED_HOSTS": ["localhost"]})
@@ -710,6 +719,8 @@ def test_our_addresses_set_no_cookie() -> None:
         client.post("/auth/login", json={}),
         client.get("/auth/me"),
         client.options("/auth/me"),
+        client.get("/auth/nowhere"),
+        client.get("/auth/login"),
     ]
     for answer in answers:
         assert "Set-Cookie" not in answer.headers

@@ -42,6 +42,7 @@ def refusal(config: Mapping[str, Any], start: Callable[..., Any] = load) -> str:
     return str(caught.value)
 
 
+RANDOM = secrets.token_hex(32)
 EXAMPLE = "192b9bdd22ab9ed4d12e236c78afcb9a393ec15f71bbf5dc987d54727823bcbf"
 BAD_KEYS: dict[str, Any] = {
     "missing": None,
@@ -509,3 +510,24 @@ def test_settings_show_and_give_away_nothing() -> None:
     assert repr(found) == str(found) == "<Settings>"
     with pytest.raises(AttributeError):
         found.realm = "other"
+
+
+def test_a_guessable_key_is_warned_of_where_it_is_in_use(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """Once at start and by no more than its name; a random key is not."""
+    regular = "secret" * 6
+    for config in (
+        {"SECRET_KEY": regular},
+        {"SECRET_KEY": RANDOM, "SECRET_KEY_FALLBACKS": [regular]},
+    ):
+        caplog.clear()
+        start_extension(config)
+        [record] = caplog.records
+        assert record.levelname == "WARNING"
+        assert "flask auth new-secret" in record.getMessage()
+        assert regular not in record.getMessage()
+    caplog.clear()
+    start_extension({"SECRET_KEY": RANDOM})
+    start_extension({"SECRET_KEY": regular, "TESTING": True})
+    assert not caplog.records

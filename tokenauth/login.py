@@ -40,7 +40,7 @@ from .errors import (
     TokenMissingError,
     TokenRevokedError,
 )
-from .presented import heeds_cookies, is_token_request, token_in
+from .presented import heeds_cookies, is_for_us, is_token_request, token_in
 from .responses import Problem
 from .sessions import PERSONAL
 
@@ -168,8 +168,7 @@ class TokenLoginManager(LoginManager):  # type: ignore[misc] # Flask-Login has n
         except (TokenInvalidError, TokenMissingError):
             # What we did not issue may belong to another scheme, for which the
             # application has a `request_loader`: that one is asked, and no cookie.
-            is_ours = request.blueprint == state.KEY
-            user = None if is_ours else self._load_user_from_request(request)
+            user = None if is_for_us() else self._load_user_from_request(request)
             if user is None:
                 raise
         else:

@@ -86,7 +86,19 @@ def _parameters(request: Request, name: str) -> list[str]:
 
 def heeds_cookies() -> bool:
     """Whether cookies may say who asks: no token does, and the address is not ours."""
-    return request.blueprint != state.KEY and not is_token_request()
+    return not is_for_us() and not is_token_request()
+
+
+def is_for_us() -> bool:
+    """Whether the current request is for an address of ours, one that is not there too.
+
+    An application's own pages may be under our prefix.
+    """
+    current: Request = request._get_current_object()  # type: ignore[attr-defined]
+    if current.routing_exception is None:
+        return current.blueprint == state.KEY
+    prefix = state.current().settings.url_prefix
+    return f"{current.path}/".startswith(f"{prefix}/")
 
 
 def _is_ours(header: str | None) -> bool:

@@ -23,6 +23,7 @@ from .errors import (
     NotFoundError,
     ServerError,
 )
+from .presented import is_for_us
 from .responses import Problem, answer
 
 _DOCS: Final = (
@@ -52,6 +53,8 @@ def register(app: Flask, settings: Settings) -> None:
     app.register_blueprint(blueprint)
     _exempt_from_csrf(app, blueprint)
     app.register_error_handler(AuthError, _answer)
+    # For an application that traps HTTP exceptions; Flask itself needs no help.
+    app.register_error_handler(Problem, Problem.get_response)
 
 
 def _answer(error: AuthError) -> Response:
@@ -69,10 +72,10 @@ def refuse_unrouted() -> None:
     Raises:
         Problem: the current request is for an address of ours that there is not.
     """
-    settings, refusal = state.current().settings, request.routing_exception
-    is_ours = f"{request.path}/".startswith(f"{settings.url_prefix}/")
-    if is_ours and refusal is not None and not isinstance(refusal, RoutingException):
-        raise Problem(_problem_of(refusal), settings.realm)
+    refusal = request.routing_exception
+    if refusal is None or isinstance(refusal, RoutingException) or not is_for_us():
+        return
+    raise Problem(_problem_of(refusal), state.current().settings.realm)
 
 
 def _problem_of(error: HTTPException) -> AuthError:

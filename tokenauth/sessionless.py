@@ -7,11 +7,11 @@ from __future__ import annotations
 
 from typing import Any, cast
 
-from flask import Flask, Request, Response, request
+from flask import Flask, Request, Response
 from flask.sessions import SessionInterface, SessionMixin
 
 from . import state
-from .presented import carries_token
+from .presented import carries_token, is_for_us
 
 
 def join(app: Flask) -> None:
@@ -55,7 +55,7 @@ class TokenSessionInterface:
         self, app: Flask, session: SessionMixin, response: Response
     ) -> None:
         """Save a session that was opened, unless the address is one of ours."""
-        if request.blueprint != state.KEY:
+        if not is_for_us():
             app.login_manager.update_remember_cookie(response)  # type: ignore[attr-defined]
             self._inner.save_session(app, session, response)
 
