@@ -15,14 +15,20 @@ from flask_login import current_user, login_required, login_user
 from werkzeug.test import TestResponse
 
 from tests.grammar import check_answer
-from tokenauth import DictUserStore, SessionStore, TokenAuth, User, UserStore
+from tokenauth import (
+    DictUserStore,
+    SessionStore,
+    TokenAuth,
+    User,
+    UserStore,
+    testing,
+)
 from tokenauth.authority import Authority
 from tokenauth.passwords import Argon2Cost, hash_password
-from tokenauth.testing import CHEAP_HASHING
 
 T = TypeVar("T")
 
-SECRET = "test-key-" + "0123456789abcdef" * 3
+SECRET = "test-key-9f1c7ae25d08b34e6a19c2f7705be8d3cb46e1f80a9d2753"
 # Hashing takes microseconds, unless its usual cost is the point.
 CHEAP, USUAL = Argon2Cost(memory=8, time=1), Argon2Cost()
 USUAL_HASHING = {
@@ -32,17 +38,11 @@ USUAL_HASHING = {
 PASSWORDS = {"alice": "alice: correct horse", "bob": "bob: battery staple"}
 
 
-class Clock:
-    """A clock that stands still until it is moved."""
+class Clock(testing.Clock):
+    """A clock that stands still, by default at the same moment in every test."""
 
     def __init__(self, now: float = 1_790_000_000.0) -> None:
-        self.now = now
-
-    def __call__(self) -> float:
-        return self.now
-
-    def move(self, seconds: float) -> None:
-        self.now += seconds
+        super().__init__(now)
 
 
 @functools.cache
@@ -75,7 +75,7 @@ def make_app(
     app = flask_class("app")
     app.config.update({"SECRET_KEY": SECRET, "TESTING": True, **(config or {})})
     if app.testing:
-        app.config.from_mapping(CHEAP_HASHING | app.config)
+        app.config.from_mapping(testing.CHEAP_HASHING | app.config)
     auth = TokenAuth()
     auth.init_app(
         app,

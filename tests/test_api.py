@@ -181,7 +181,6 @@ def test_a_client_is_known_by_what_it_can_print(client: FlaskClient) -> None:
 
 # -- bodies --------------------------------------------------------------------------
 
-DEEP = 100_000
 BAD_BODIES = {
     "empty": b"",
     "nothing": b" ",

@@ -26,7 +26,6 @@ BROWSER = {
     "Accept": "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8",
     "User-Agent": "one",
 }
-OTHER_BROWSER = BROWSER | {"User-Agent": "another"}
 
 
 def shop(config: Mapping[str, Any]) -> tuple[Flask, DictUserStore]:

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import inspect
 import pickle
 from collections.abc import Callable
 
 import pytest
 from flask import Flask
 
-import tokenauth
 from tests.grammar import PROBLEMS
 from tests.kit import assert_problem, make_app
 from tokenauth import AuthError, errors
@@ -107,21 +105,6 @@ def test_a_mistake_at_start_is_no_answer() -> None:
     """It stops the start: no handler of requests may catch it."""
     assert issubclass(ConfigurationError, RuntimeError)
     assert not issubclass(ConfigurationError, AuthError)
-
-
-def test_the_public_errors_are_exported() -> None:
-    """What an application may want to catch is one import away."""
-    exported = {
-        value
-        for value in vars(tokenauth).values()
-        if inspect.isclass(value) and issubclass(value, AuthError)
-    }
-    assert exported >= BASES - {RetryLaterError}
-    assert {error.code for error in exported - BASES} >= {
-        *(code for code, (status, _) in PROBLEMS.items() if status in {401, 403, 503}),
-        *("invalid_grant", "invalid_request", "invalid_scope", "password_refused"),
-        "too_many_attempts",
-    }
 
 
 @pytest.mark.parametrize("seconds", [-5, 0, 1, 90])

@@ -50,6 +50,6 @@ def test_a_target_notices_a_5xx(monkeypatch: pytest.MonkeyPatch) -> None:
     """An exception that no room of ours made ends the run."""
     login = next(seed for seed in TARGETS["api"].seeds if b"/auth/login" in seed)
     TARGETS["api"].run(login)
-    monkeypatch.setattr("tokenauth.api.client", lambda: 1 / 0)
+    monkeypatch.setattr("tokenauth.api.client_name", lambda: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         TARGETS["api"].run(login)

@@ -14,8 +14,8 @@ from .errors import (
     TokenMissingError,
     TokenRevokedError,
 )
-from .presented import presented_token, url_parameters
-from .responses import json_response, no_content
+from .presented import client_name, presented_token, url_parameters
+from .responses import empty, json_response
 from .schemas import (
     LoginRequest,
     Me,
@@ -36,7 +36,7 @@ def log_in() -> Response:
         body.password,
         scope=body.scope,
         label=body.label,
-        client=client(),
+        client=client_name(),
         address=request.remote_addr,
     )
     return json_response(pair)
@@ -54,7 +54,7 @@ def log_out() -> Response:
     if token is None:
         raise TokenMissingError
     state.current().authority.log_out(token)
-    return no_content()
+    return empty()
 
 
 def me() -> Response:
@@ -86,13 +86,13 @@ def end_session(session_id: str) -> Response:
 def end_sessions() -> Response:
     """End all of the user's own logins, or all but this one."""
     claims = current_login().claims
-    keep = url_parameters("keep")
+    keep = url_parameters(request, "keep")
     if keep not in ([], ["current"]):
         raise InvalidRequestError("The parameter 'keep' can only be 'current'.")
     state.current().authority.revoke_user(
         claims.subject, kind=LOGIN, keep=claims.session_id if keep else None
     )
-    return no_content()
+    return empty()
 
 
 def change_password() -> Response:
@@ -109,17 +109,11 @@ def change_password() -> Response:
     return json_response(pair)
 
 
-def client() -> str | None:
-    """Return the client's `User-Agent`: printable, and cut to 200 characters."""
-    agent = request.headers.get("User-Agent", "")[:200]
-    return "".join(c for c in agent if c.isprintable()) or None
-
-
 def current_identity() -> Identity:
     """Return who the current request's token stands for.
 
     Raises:
-        AuthError: it carries none, or one that is bad, or nobody can tell.
+        AuthError: it carries none, or one that is bad, or a store cannot answer.
     """
     identity = login.identity()
     if identity is None:
@@ -161,4 +155,4 @@ def end_own(session_id: str, *, kind: str) -> Response:
     if session is None or session.user_id != user_id or session.kind != kind:
         raise NotFoundError
     authority.revoke_session(session_id, user_id=user_id)
-    return no_content()
+    return empty()

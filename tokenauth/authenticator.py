@@ -65,7 +65,7 @@ class Authenticator(Secretive):
             TokenInvalidError: it was not issued here for this purpose, or altered.
             TokenExpiredError: its time is over.
             TokenRevokedError: its session has ended, or its user is gone or disabled.
-            StoreUnavailableError: nobody can tell.
+            StoreUnavailableError: a store cannot answer.
         """
         now = self.now()
         signer = self._mint.bearer_signer(token)
@@ -82,7 +82,7 @@ class Authenticator(Secretive):
 
         Raises:
             TokenInvalidError: it was not issued here, or altered.
-            StoreUnavailableError: nobody can tell.
+            StoreUnavailableError: a store cannot answer.
         """
         purpose, signer = self._mint.signer_of(token)
         claims = signer.read(token)

@@ -88,6 +88,7 @@ class Authority(Secretive):
             InvalidScopeError: the user does not have a scope that was asked for.
             TooManyAttemptsError: the account or the network has no attempts left.
             OverloadedError: too many passwords are being checked.
+            StoreUnavailableError: a store cannot answer.
         """
         proof = self._credentials.prove(username, password, address)
         session = self._start(proof.user, scope, label, client)
@@ -116,6 +117,7 @@ class Authority(Secretive):
         Raises:
             InvalidCredentialsError: the store has no such user, or a disabled one.
             InvalidScopeError: the user does not have a scope that was asked for.
+            StoreUnavailableError: the session could not be kept.
         """
         session = self._start(user, scopes, label, client)
         with self._ended_on_refusal(session):
@@ -132,7 +134,7 @@ class Authority(Secretive):
 
         Raises:
             InvalidGrantError: it is bad, expired, reused or revoked.
-            StoreUnavailableError: nobody can tell.
+            StoreUnavailableError: a store cannot answer.
         """
         now = self.now()
         try:
@@ -249,6 +251,7 @@ class Authority(Secretive):
             InvalidCredentialsError: the current password is wrong, or was changed by
                 somebody else at the same time.
             PasswordRefusedError: the policy refuses the new one.
+            TokenRevokedError: the login ended meanwhile.
             TooManyAttemptsError: the account or the network has no attempts left.
             OverloadedError: too many passwords are being checked.
             StoreUnavailableError: the change may not have happened.

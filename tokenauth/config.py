@@ -29,8 +29,8 @@ class Settings(Secretive, msgspec.Struct, frozen=True, kw_only=True):
         secret_keys: Secrets, oldest first; the last one signs.
         url_prefix: Where the endpoints are.
         realm: Part of every key derivation and of the challenge.
-        access_lifetime: Seconds that an access token lives.
         docs: Whether the API's description and its page are served.
+        access_lifetime: Seconds that an access token lives.
         session_lifetime: Seconds after which a login ends whatever happens.
         session_idle_lifetime: Seconds after which a login ends unless refreshed.
         session_check_lag: Seconds that an ended session may still be served; 0: none.
@@ -70,6 +70,17 @@ class Settings(Secretive, msgspec.Struct, frozen=True, kw_only=True):
     argon2: Argon2Cost
     login_limits: str
     limits_url: str
+
+
+# Each setting has the name of its key, but for those that are read from several.
+_NAMES: Final = {*Settings.__struct_fields__} - {"secret_keys", "argon2"} | {
+    "secret_key",
+    "secret_key_fallbacks",
+    "argon2_memory_cost",
+    "argon2_time_cost",
+    "argon2_parallelism",
+}
+KNOWN: Final = frozenset(f"TOKENAUTH_{name.upper()}" for name in _NAMES)
 
 
 def load(config: Mapping[str, Any], app_name: str) -> Settings:
@@ -114,37 +125,6 @@ def load(config: Mapping[str, Any], app_name: str) -> Settings:
         login_limits=read.texts("LOGIN_LIMITS", "30 per minute; 100 per day"),
         limits_url=read.text("LIMITS_URL", _limits_url(read)),
     )
-
-
-KNOWN: Final = frozenset(
-    f"TOKENAUTH_{name}"
-    for name in (
-        "SECRET_KEY",
-        "SECRET_KEY_FALLBACKS",
-        "URL_PREFIX",
-        "REALM",
-        "DOCS",
-        "ACCESS_LIFETIME",
-        "SESSION_LIFETIME",
-        "SESSION_IDLE_LIFETIME",
-        "SESSION_CHECK_LAG",
-        "SESSION_LIMIT",
-        "REFRESH_GRACE",
-        "CLOCK_LEEWAY",
-        "USERS_URL",
-        "SESSION_URL",
-        "QUERY_PARAM",
-        "PASSWORD_MIN_LENGTH",
-        "PASSWORD_MAX_LENGTH",
-        "PASSWORD_BREACH_CHECK",
-        "PASSWORD_CONCURRENCY",
-        "LOGIN_LIMITS",
-        "LIMITS_URL",
-        "ARGON2_MEMORY_COST",
-        "ARGON2_TIME_COST",
-        "ARGON2_PARALLELISM",
-    )
-)
 
 
 def _refuse_unknown(config: Mapping[str, Any]) -> None:

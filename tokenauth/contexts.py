@@ -26,7 +26,7 @@ def join(app: Flask) -> None:
 
     def request_context(environ: dict[str, Any]) -> RequestContext:
         # Each time: what is set up after us may have taken our places.
-        login.refuse_other_manager(app)
+        login.manager_of(app)
         sessionless.join(app)
         return TokenRequestContext(app, environ)
 
@@ -45,9 +45,9 @@ class TokenRequestContext(RequestContext):
             self._leave_only_user_of(self.request)
         super().push()
 
-    def pop(self, *args: BaseException | None) -> None:
+    def pop(self, *args: BaseException | None, **kwargs: BaseException | None) -> None:
         """End: whoever was found is forgotten, unless this request goes on outside."""
-        super().pop(*args)
+        super().pop(*args, **kwargs)
         if has_app_context():
             outer = request._get_current_object() if has_request_context() else None  # type: ignore[attr-defined]
             self._leave_only_user_of(outer)

@@ -89,6 +89,7 @@ class Credentials:
                 disabled or has no usable password.
             TooManyAttemptsError: the account or the network has no attempts left.
             OverloadedError: too many passwords are being checked.
+            StoreUnavailableError: a store cannot answer.
         """
         account = fold_username(username)
         with self._attempt(account or username, address) as attempt:
@@ -110,6 +111,8 @@ class Credentials:
 
         Raises:
             InvalidCredentialsError: it does not hold any more.
+            OverloadedError: too many passwords are being checked.
+            StoreUnavailableError: a store cannot answer.
         """
         user = self.active_user(proof.user.get_id())
         if user.password_hash == proof.password_hash:
@@ -121,6 +124,7 @@ class Credentials:
 
         Raises:
             InvalidCredentialsError: gone or disabled.
+            StoreUnavailableError: the store cannot answer.
         """
         user = self._users.get(user_id)
         if user is None or not user.is_active:

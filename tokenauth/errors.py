@@ -240,11 +240,9 @@ class RetryLaterError(AuthError):
         retry_after: Seconds after which a retry makes sense.
     """
 
-    retry_after: int
-
-    def __init__(self, retry_after: int = 1, detail: str | None = None) -> None:
+    def __init__(self, retry_after: int = 1) -> None:
         self.retry_after = max(1, retry_after)
-        super().__init__(detail)
+        super().__init__()
 
 
 class TooManyAttemptsError(RetryLaterError):

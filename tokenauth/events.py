@@ -34,19 +34,7 @@ token_redeemed: Final = _signals.signal("token-redeemed")
 token_refused: Final = _signals.signal("token-refused")
 store_failed: Final = _signals.signal("store-failed")
 
-SIGNALS: Final = (
-    login_succeeded,
-    login_failed,
-    attempts_limited,
-    session_refreshed,
-    refresh_reused,
-    session_revoked,
-    password_changed,
-    token_created,
-    token_redeemed,
-    token_refused,
-    store_failed,
-)
+SIGNALS: Final = tuple(_signals.values())
 """All of them."""
 
 # What an operator should look at; the rest is the normal course of things.

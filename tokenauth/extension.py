@@ -5,17 +5,18 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Mapping
 from datetime import timedelta
-from typing import Any, cast
+from typing import Any
 
 from flask import Flask, Request, has_request_context, request
 from flask.typing import ResponseReturnValue
 
-from . import api, assembly, contexts, openapi, routes, schemas, state
+from . import assembly, contexts, openapi, routes, schemas, state
 from .cli import auth
 from .errors import ConfigurationError
 from .events import LOGGER
-from .login import TokenLoginManager, announced
+from .login import TokenLoginManager, announced, manager_of
 from .mint import TokenPair
+from .presented import client_name
 from .provision import watch_processes
 from .sessions import SessionStore
 from .tokens import Claims
@@ -107,12 +108,12 @@ class TokenAuth:
 
         Raises:
             InvalidRequestError: the label cannot be used.
-            InvalidCredentialsError: the user is not active.
+            InvalidCredentialsError: the store has no such user, or a disabled one.
             InvalidScopeError: the user does not have a scope that was asked for.
             StoreUnavailableError: the session could not be kept.
         """
         schemas.check_label(label)
-        client = api.client() if has_request_context() else None
+        client = client_name() if has_request_context() else None
         return state.current().authority.start(
             user, scopes=scopes, label=label, client=client
         )
@@ -128,7 +129,7 @@ class TokenAuth:
             TokenInvalidError: it was not issued here for this purpose, or altered.
             TokenExpiredError: its time is over.
             TokenRevokedError: its session has ended, or its user is gone or disabled.
-            StoreUnavailableError: nobody can tell.
+            StoreUnavailableError: a store cannot answer.
         """
         current = state.current()
         identity = current.authenticator.authenticate(token)
@@ -167,7 +168,7 @@ class TokenAuth:
             TokenExpiredError: its time is over.
             TokenRevokedError: it was used, a newer one was issued, the password was
                 changed since, or the user is gone or disabled.
-            StoreUnavailableError: nobody can tell.
+            StoreUnavailableError: a store cannot answer.
         """
         return state.current().once.redeem(purpose, token)
 
@@ -249,9 +250,9 @@ def _look_at_unusual_requests(app: Flask) -> None:
         if current.routing_exception is not None:
             routes.refuse_unrouted()
         elif current.method == "OPTIONS":
-            refusal = app.login_manager.guard_options()  # type: ignore[attr-defined]
+            refusal: ResponseReturnValue | None = manager_of(app).guard_options()
             if refusal is not None:
-                return cast(ResponseReturnValue, refusal)
+                return refusal
         return preprocess()
 
     app.preprocess_request = preprocess_request  # type: ignore[method-assign]

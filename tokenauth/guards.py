@@ -105,12 +105,11 @@ def _guard(
     def decorate(view: Callable[P, R]) -> Callable[P, R]:
         @functools.wraps(view)
         def guarded(*args: P.args, **kwargs: P.kwargs) -> R:
-            if current_app.config.get("LOGIN_DISABLED"):
-                pass
-            elif not flask_login.current_user.is_authenticated:
-                return cast(R, current_app.login_manager.unauthorized())  # type: ignore[attr-defined]
-            elif not is_allowed():
-                return cast(R, refuse())
+            if not current_app.config.get("LOGIN_DISABLED"):
+                if not flask_login.current_user.is_authenticated:
+                    return cast(R, current_app.login_manager.unauthorized())  # type: ignore[attr-defined]
+                if not is_allowed():
+                    return cast(R, refuse())
             return cast(R, current_app.ensure_sync(view)(*args, **kwargs))
 
         return guarded

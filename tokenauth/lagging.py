@@ -56,7 +56,7 @@ class LaggingSessions:
         """Return a session that stands, or stood a lag ago; None when it has ended.
 
         Raises:
-            StoreUnavailableError: nobody can tell.
+            StoreUnavailableError: a store cannot answer.
         """
         now = self._monotonic()
         if now - self._told_at >= self._lag / 2:

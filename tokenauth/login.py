@@ -61,7 +61,7 @@ def identity() -> Identity | None:
     """Return who the current request's token stands for; None: it carries none.
 
     Raises:
-        AuthError: it carries one that is bad, or nobody can tell.
+        AuthError: it carries one that is bad, or a store cannot answer.
     """
     if _USER not in g:
         current_app.login_manager._load_user()  # type: ignore[attr-defined]
@@ -93,7 +93,7 @@ def authenticate(token: str) -> Identity:
     """Return who a token stands for, now; its use is noted once that is answered.
 
     Raises:
-        AuthError: it is bad, or nobody can tell.
+        AuthError: it is bad, or a store cannot answer.
     """
     return _authenticate(state.current(), token)
 
@@ -171,18 +171,17 @@ class TokenLoginManager(LoginManager):  # type: ignore[misc] # Flask-Login has n
             user = None if is_for_us() else self._load_user_from_request(request)
             if user is None:
                 raise
-        else:
-            if found is None:
-                self._load_other_user()
-                return
-            _hold(found.user, found)
-            if user_accessed.receivers or user_loaded_from_request.receivers:
-                _send_loaded(found.user)
+            self._update_request_context_with_user(user)
             return
-        self._update_request_context_with_user(user)
+        if found is None:
+            self._load_other_user()
+            return
+        _hold(found.user, found)
+        if user_accessed.receivers or user_loaded_from_request.receivers:
+            _send_loaded(found.user)
 
     def _update_request_context_with_user(self, user: Any = None) -> None:
-        """Note the user, for `login_user` too: no token speaks for him."""
+        """Note the user, for `login_user` too: no token speaks for them."""
         super()._update_request_context_with_user(user)
         _hold(g.get(_USER), None)
 
@@ -197,7 +196,7 @@ class TokenLoginManager(LoginManager):  # type: ignore[misc] # Flask-Login has n
         """Answer a request that needs a login.
 
         A person's browser without a token is sent to the login page, if there is one;
-        everybody else gets 401 with a challenge, or 503 when nobody can tell.
+        everybody else gets 401 with a challenge, or 503 when a store cannot answer.
         """
         error = _why_unauthorized()
         is_missing = isinstance(error, TokenMissingError)
@@ -231,17 +230,20 @@ class TokenLoginManager(LoginManager):  # type: ignore[misc] # Flask-Login has n
         return None
 
 
-def refuse_other_manager(app: Flask) -> None:
-    """Return if an application's manager is one of ours.
+def manager_of(app: Flask) -> TokenLoginManager:
+    """Return an application's manager.
 
     Raises:
-        ConfigurationError: it would let a cookie's user in for the token's.
+        ConfigurationError: it is another's, and would let a cookie's user in for the
+            token's.
     """
-    if not isinstance(app.login_manager, TokenLoginManager):  # type: ignore[attr-defined]
+    manager = app.login_manager  # type: ignore[attr-defined]
+    if not isinstance(manager, TokenLoginManager):
         raise ConfigurationError(
             "Another LoginManager took the place of TokenAuth's: remove it, and "
             "register its user_loader on 'auth.login_manager' instead."
         )
+    return manager
 
 
 def _send_loaded(user: Any) -> None:

@@ -96,7 +96,7 @@ class OneTimeTokens(Secretive):
             TokenExpiredError: its time is over.
             TokenRevokedError: it was used, a newer one was issued, the password was
                 changed since, or the user is gone or disabled.
-            StoreUnavailableError: nobody can tell.
+            StoreUnavailableError: a store cannot answer.
         """
         kind = _kind_of(purpose)
         about = {"purpose": kind}

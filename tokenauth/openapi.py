@@ -12,7 +12,7 @@ import msgspec
 from flask import Response
 
 from .bodies import FORM, JSON
-from .errors import AuthError, ConfigurationError
+from .errors import AuthError, ConfigurationError, RetryLaterError
 from .responses import PROBLEM, ProblemDocument, describe_error
 
 Document = dict[str, Any]
@@ -20,6 +20,11 @@ Document = dict[str, Any]
 SCHEME: Final = "tokenauth"
 """Name of the security scheme; an application's own operations may refer to it."""
 
+_SECURITY: Final = {
+    "type": "http",
+    "scheme": "bearer",
+    "description": "An access token from a login, or a personal access token.",
+}
 _REF: Final = "#/components/schemas/tokenauth.{name}"
 
 
@@ -111,13 +116,6 @@ def _add(target: Document, addition: Document) -> None:
             raise ConfigurationError(f"The document has another {name!r} already.")
 
 
-_SECURITY: Final = {
-    "type": "http",
-    "scheme": "bearer",
-    "description": "An access token from a login, or a personal access token.",
-}
-
-
 def _schemas(routes: Iterable[Route]) -> tuple[dict[type, Document], Document]:
     """Return a reference for each type, and the schemas that they refer to."""
     types: dict[Any, None] = dict.fromkeys(
@@ -199,7 +197,7 @@ def _headers(errors: Iterable[AuthError]) -> Document:
             "description": "The challenge (RFC 6750 section 3, RFC 9470 section 3).",
             "schema": {"type": "string"},
         }
-    if any(hasattr(error, "retry_after") for error in errors):
+    if any(isinstance(error, RetryLaterError) for error in errors):
         headers["Retry-After"] = {
             "description": "Seconds to wait.",
             "schema": {"type": "integer", "minimum": 1},

@@ -1,4 +1,4 @@
-"""What a request presents: a token of ours, or nothing of our kind."""
+"""What a request presents: a token of ours or none, and the client's name."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def token_in(request: Request, query_param: str | None) -> str | None:
     # Read anew each time, which costs a microsecond: what is kept in the environ
     # outlives the header it came from, and is dumped where the header is masked.
     header = request.environ.get("HTTP_AUTHORIZATION")
-    values = [] if query_param is None else _parameters(request, query_param)
+    values = [] if query_param is None else url_parameters(request, query_param)
     if not values:
         return bearer.read_header(header)
     if len(values) > 1 or _is_ours(header):
@@ -43,14 +43,23 @@ def token_in(request: Request, query_param: str | None) -> str | None:
     return bearer.read_token(values[0])
 
 
-def url_parameters(name: str) -> list[str]:
-    """Return what the current request's URL gives for a parameter.
+def url_parameters(request: Request, name: str) -> list[str]:
+    """Return what the URL of a request gives for a parameter.
 
     Raises:
-        InvalidRequestError: the URL's bytes are not UTF-8, which no client should send
-            and not every server refuses.
+        InvalidRequestError: there are too many parameters; or the URL's bytes are not
+            UTF-8, which no client should send and not every server refuses.
     """
-    return _parameters(request, name)
+    query = request.query_string
+    if not any(sign in query for sign in (name.encode(), b"%", b"+")):
+        return []  # however it is spelled
+    if query.count(b"&") >= _MAX_PARAMETERS:
+        raise InvalidRequestError("The URL has too many parameters.")
+    try:
+        return request.args.getlist(name)
+    except UnicodeDecodeError:
+        pass
+    raise InvalidRequestError("The parameters in the URL are not UTF-8.")
 
 
 def is_token_request() -> bool:
@@ -71,19 +80,6 @@ def carries_token(request: Request, query_param: str | None) -> bool:
         return True
 
 
-def _parameters(request: Request, name: str) -> list[str]:
-    query = request.query_string
-    if not any(sign in query for sign in (name.encode(), b"%", b"+")):
-        return []  # however it is spelled
-    if query.count(b"&") >= _MAX_PARAMETERS:
-        raise InvalidRequestError("The URL has too many parameters.")
-    try:
-        return request.args.getlist(name)
-    except UnicodeDecodeError:
-        pass
-    raise InvalidRequestError("The parameters in the URL are not UTF-8.")
-
-
 def heeds_cookies() -> bool:
     """Whether cookies may say who asks: no token does, and the address is not ours."""
     return not is_for_us() and not is_token_request()
@@ -99,6 +95,12 @@ def is_for_us() -> bool:
         return current.blueprint == state.KEY
     prefix = state.current().settings.url_prefix
     return f"{current.path}/".startswith(f"{prefix}/")
+
+
+def client_name() -> str | None:
+    """Return the client's `User-Agent`: printable, and cut to 200 characters."""
+    agent = request.headers.get("User-Agent", "")[:200]
+    return "".join(c for c in agent if c.isprintable()) or None
 
 
 def _is_ours(header: str | None) -> bool:

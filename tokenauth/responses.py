@@ -9,7 +9,12 @@ from flask import Response
 from werkzeug.exceptions import HTTPException
 
 from .bearer import challenge
-from .errors import AuthError, PasswordRefusedError
+from .errors import (
+    AuthError,
+    MethodNotAllowedError,
+    PasswordRefusedError,
+    RetryLaterError,
+)
 
 PROBLEM = "application/problem+json"
 _encode = msgspec.json.Encoder().encode
@@ -58,10 +63,10 @@ def answer(error: AuthError, realm: str) -> Response:
     response = json_response(describe_error(error), error.status, mimetype=PROBLEM)
     if (value := challenge(realm, error)) is not None:
         response.headers["WWW-Authenticate"] = value
-    if (seconds := getattr(error, "retry_after", None)) is not None:
-        response.headers["Retry-After"] = str(seconds)
-    if (methods := getattr(error, "allow", None)) is not None:
-        response.headers["Allow"] = methods
+    if isinstance(error, RetryLaterError):
+        response.headers["Retry-After"] = str(error.retry_after)
+    if isinstance(error, MethodNotAllowedError):
+        response.headers["Allow"] = error.allow
     return response
 
 
@@ -72,7 +77,7 @@ def json_response(
     return no_store(Response(_encode(body), status, mimetype=mimetype))
 
 
-def no_content(status: int = 204) -> Response:
+def empty(status: int = 204) -> Response:
     """Return the answer to a request that is done and has nothing to say."""
     response = no_store(Response(status=status))
     response.headers.remove("Content-Type")

@@ -20,6 +20,11 @@ NEVER: Final = 253_402_300_799.0
 PURGE_STEP: Final = 2
 """Rows whose time is over that go at most with each new one: so their number falls."""
 
+MOST_ENDINGS: Final = 10_000
+"""More are not told at once, but that they were too many."""
+
+_ID: Final = re.compile(r"[A-Za-z0-9_-]{22}")
+
 
 # gc=False: it refers to nothing that could refer back, and there may be a million.
 class Session(msgspec.Struct, frozen=True, kw_only=True, gc=False):
@@ -73,9 +78,6 @@ def is_session_id(text: str) -> bool:
     return _ID.fullmatch(text) is not None
 
 
-_ID: Final = re.compile(r"[A-Za-z0-9_-]{22}")
-
-
 class Endings(NamedTuple):
     """What a store tells of sessions that ended.
 
@@ -86,10 +88,6 @@ class Endings(NamedTuple):
 
     session_ids: list[str] | None
     mark: str
-
-
-MOST_ENDINGS: Final = 10_000
-"""More are not told at once, but that they were too many."""
 
 
 @runtime_checkable
@@ -145,11 +143,7 @@ class SessionStore(Protocol):
         ...
 
     def end_all(
-        self,
-        user_id: str,
-        *,
-        kind: str | None = None,
-        keep: str | None = None,
+        self, user_id: str, *, kind: str | None = None, keep: str | None = None
     ) -> int:
         """End a user's sessions.
 

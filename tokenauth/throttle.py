@@ -114,7 +114,7 @@ class Throttle(Secretive):
 
         Raises:
             TooManyAttemptsError: a budget is used up; the error says for how long.
-            StoreUnavailableError: nobody can count.
+            StoreUnavailableError: the storage cannot answer.
         """
         with _failing_closed():
             attempt = self._attempt(account, network_of(address))
@@ -129,13 +129,17 @@ class Throttle(Secretive):
         """Return if the storage answers.
 
         Raises:
-            StoreUnavailableError: nobody can count.
+            StoreUnavailableError: the storage cannot answer.
         """
         with _failing_closed():
             self._storage.get("tokenauth/check")
 
     def release(self, attempt: Attempt) -> None:
-        """Take back an attempt that was not made after all."""
+        """Take back an attempt that was not made after all.
+
+        Raises:
+            StoreUnavailableError: the storage cannot answer.
+        """
         with _failing_closed():
             self._give_back(attempt.budgets)
 
@@ -143,8 +147,10 @@ class Throttle(Secretive):
         """Take back an attempt that succeeded, and note that the network may.
 
         What the network failed at this account before is forgotten; what it failed
-        elsewhere, or others here, is not: an own account would reset the count
-        (R11).
+        elsewhere, or others here, is not: an own account would reset the count.
+
+        Raises:
+            StoreUnavailableError: the storage cannot answer.
         """
         with _failing_closed():
             if attempt.is_known:
@@ -152,20 +158,18 @@ class Throttle(Secretive):
                     self._counter.clear(item, key)
             else:
                 self._give_back(attempt.budgets)
+            pair = self._pair(attempt.account, attempt.network)
             for period in (self._period(), self._period() + 1):
-                self._counter.hit(_KNOWN, self._pair(attempt), str(period))
+                self._counter.hit(_KNOWN, pair, str(period))
 
     def _attempt(self, account: str, network: str) -> Attempt:
-        attempt = Attempt(account, network, False, ())  # noqa: FBT003 # a field's value
-        pair = self._pair(attempt)
-        if self._counter.test(_KNOWN, pair, str(self._period())):
-            keys = [self._bucket("network", network), self._bucket("account", account)]
-        else:
+        pair = self._pair(account, network)
+        is_known = not self._counter.test(_KNOWN, pair, str(self._period()))
+        keys = [self._bucket("network", network), self._bucket("account", account)]
+        if is_known:
             keys = [f"{pair}/failed"]
-        return attempt._replace(
-            is_known=len(keys) == 1,
-            budgets=tuple((item, key) for key in keys for item in self._limits),
-        )
+        budgets = tuple((item, key) for key in keys for item in self._limits)
+        return Attempt(account, network, is_known, budgets)
 
     def _give_back(self, budgets: Iterable[Budget]) -> None:
         for item, key in budgets:
@@ -185,8 +189,8 @@ class Throttle(Secretive):
     def _period(self) -> int:
         return int(self.now() // (_PERIOD_DAYS * 86400))
 
-    def _pair(self, attempt: Attempt) -> str:
-        digest = _digest(self._realm, attempt.account, attempt.network)
+    def _pair(self, account: str, network: str) -> str:
+        digest = _digest(self._realm, account, network)
         return f"tokenauth/{digest.hex()}"
 
     def _bucket(self, kind: str, name: str) -> str:

@@ -10,7 +10,7 @@ from .api import current_login, end_own
 from .bodies import read_body, read_form
 from .errors import TokenError
 from .guards import fresh_login_required, require_scopes
-from .responses import json_response, no_content
+from .responses import empty, json_response
 from .schemas import (
     Introspection,
     NewToken,
@@ -56,7 +56,7 @@ def revoke() -> Response:
     """End what a token belongs to (RFC 7009); holding it is the right to."""
     form = read_form(request, TokenForm)
     state.current().authority.revoke_token(form.token)
-    return no_content(200)
+    return empty(200)
 
 
 @require_scopes(INTROSPECT)

@@ -16,6 +16,10 @@ from .scopes import check_names, scope_set
 MAX_USERNAME_LENGTH = 128
 """Longest username that is looked up, in code points."""
 
+# Categories of Unicode: control, format, surrogate, unassigned, line and paragraph
+# separator.
+_NOT_IN_NAMES = frozenset({"Cc", "Cf", "Cs", "Cn", "Zl", "Zp"})
+
 
 class UserRecord(Protocol):
     """Any object with Flask-Login's methods and a password hash is a user.
@@ -178,9 +182,6 @@ def folded_name(username: str) -> str:
             "control or format character."
         )
     return folded
-
-
-_NOT_IN_NAMES = frozenset({"Cc", "Cf", "Cs", "Cn", "Zl", "Zp"})
 
 
 class DictUserStore:

@@ -45,12 +45,6 @@ def users_at(url: str, *users: User) -> ManagedUserStore:
     return store
 
 
-@pytest.fixture(params=SHARED)
-def shared_url(request: pytest.FixtureRequest) -> str:
-    """Each engine that several processes can share, holding nothing yet."""
-    return url_of(request.param, request)
-
-
 @pytest.fixture(params=["memory", *SHARED])
 def sessions(request: pytest.FixtureRequest) -> SessionStore:
     """An empty store of sessions, on each engine."""

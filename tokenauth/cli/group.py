@@ -15,7 +15,7 @@ from .. import state
 from ..errors import AuthError, ConfigurationError
 from ..sessions import NEVER
 from ..state import State
-from ..users import User, UserRecord, fold_username
+from ..users import UserRecord, fold_username
 
 
 class _Group(AppGroup):
@@ -84,11 +84,6 @@ def user_named(username: str) -> UserRecord:
     if user is None:
         raise click.ClickException("There is no user of this name.")
     return user
-
-
-def name_of(user: UserRecord) -> str:
-    """Return a user's name as it can be printed."""
-    return user.username if isinstance(user, User) else user.get_id()
 
 
 def show(columns: Sequence[str], rows: list[list[Any]], *, is_json: bool) -> None:

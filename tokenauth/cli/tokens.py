@@ -10,6 +10,7 @@ import click
 from ..errors import AuthError, TokenInvalidError
 from ..passwords import hash_password
 from ..policy import PasswordPolicy
+from ..scopes import written
 from ..tokens import Claims
 from .group import (
     as_json,
@@ -91,7 +92,7 @@ def _facts(purpose: str, claims: Claims) -> dict[str, str]:
         "issued": utc(claims.issued_at),
         "expires": utc(claims.expires_at),
         "authenticated": utc(claims.authenticated_at),
-        "scopes": " ".join(sorted(claims.scopes)) or "none",
+        "scopes": written(claims.scopes) or "none",
     }
 
 

@@ -8,11 +8,11 @@ from typing import Any
 import click
 from flask.cli import AppGroup
 
+from ..scopes import written
 from ..users import ManagedUserStore, User, UserRecord, folded_name, scopes_of
 from .group import (
     as_json,
     auth,
-    name_of,
     print_json,
     read_new_password,
     rooms,
@@ -73,7 +73,7 @@ def disable(username: str) -> None:
     """
     store, user = _managed(), user_named(username)
     store.set_active(user.get_id(), active=False)
-    click.echo(f"Disabled {name_of(user)}; {_end_all(user)} sessions ended.")
+    click.echo(f"Disabled {_name_of(user)}; {_end_all(user)} sessions ended.")
 
 
 @users.command("enable")
@@ -89,7 +89,7 @@ def enable(username: str) -> None:
     # Should the store have failed when the account was closed, they end now.
     _end_all(user)
     store.set_active(user.get_id(), active=True)
-    click.echo(f"Enabled {name_of(user)}.")
+    click.echo(f"Enabled {_name_of(user)}.")
 
 
 @users.command("set-password")
@@ -109,7 +109,7 @@ def set_password(username: str) -> None:
     ):
         raise click.ClickException("The password was changed meanwhile: try again.")
     _end_all(user)
-    click.echo(f"Changed the password of {name_of(user)}; every session has ended.")
+    click.echo(f"Changed the password of {_name_of(user)}; every session has ended.")
 
 
 @users.command("remove")
@@ -124,16 +124,19 @@ def remove(username: str, *, yes: bool) -> None:
     """
     store, user = _managed(), user_named(username)
     if not yes:
-        click.confirm(f"Remove {name_of(user)} for good?", abort=True, err=True)
+        click.confirm(f"Remove {_name_of(user)} for good?", abort=True, err=True)
     _end_all(user)
     store.remove(user.get_id())
     _end_all(user)
-    click.echo(f"Removed {name_of(user)}; every session has ended.")
+    click.echo(f"Removed {_name_of(user)}; every session has ended.")
+
+
+def _name_of(user: UserRecord) -> str:
+    return user.username if isinstance(user, User) else user.get_id()
 
 
 def _row(user: User) -> list[Any]:
-    scope = " ".join(sorted(scopes_of(user)))
-    return [user.id, user.username, user.is_active, scope]
+    return [user.id, user.username, user.is_active, written(scopes_of(user))]
 
 
 def _managed() -> ManagedUserStore:

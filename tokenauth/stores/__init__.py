@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Generator
+from contextlib import contextmanager
 from typing import Protocol, runtime_checkable
 
 from ..errors import ConfigurationError
@@ -58,7 +60,9 @@ def open_users(url: str) -> UserStore:
         ConfigurationError: no store is known by this URL, or its driver is missing.
     """
     if _engine_of(url) in _SQL:
-        return _open_sql_users(url)
+        with _naming_extra("A SQL database", "sql"):
+            from .sql import SQLUserStore
+        return SQLUserStore(url)
     raise ConfigurationError(
         f"TOKENAUTH_USERS_URL names no known store of users: use {_DATABASES}."
     )
@@ -79,9 +83,15 @@ def open_sessions(url: str, *, beside: UserStore | None = None) -> SessionStore:
     if engine == "memory":
         return MemorySessionStore()
     if engine in _SQL:
-        return _open_sql_sessions(url, beside)
+        with _naming_extra("A SQL database", "sql"):
+            from .sql import SQLSessionStore, SQLUserStore
+        if isinstance(beside, SQLUserStore) and beside.database.url == url:
+            return SQLSessionStore(beside.database)
+        return SQLSessionStore(url)
     if engine in _REDIS:
-        return _open_redis_sessions(url)
+        with _naming_extra("Redis", "redis"):
+            from .redis import RedisSessionStore
+        return RedisSessionStore(url)
     raise ConfigurationError(
         "TOKENAUTH_SESSION_URL names no known store of sessions: use 'memory://', "
         f"'redis://:password@host/0', {_DATABASES}."
@@ -92,33 +102,11 @@ def _engine_of(url: str) -> str:
     return url.partition(":")[0].partition("+")[0]
 
 
-def _open_sql_users(url: str) -> UserStore:
+@contextmanager
+def _naming_extra(engine: str, extra: str) -> Generator[None]:
     try:
-        from .sql import SQLUserStore
+        yield
     except ImportError:
-        raise _missing("A SQL database", "sql") from None
-    return SQLUserStore(url)
-
-
-def _open_sql_sessions(url: str, beside: UserStore | None) -> SessionStore:
-    try:
-        from .sql import SQLSessionStore, SQLUserStore
-    except ImportError:
-        raise _missing("A SQL database", "sql") from None
-    if isinstance(beside, SQLUserStore) and beside.database.url == url:
-        return SQLSessionStore(beside.database)
-    return SQLSessionStore(url)
-
-
-def _open_redis_sessions(url: str) -> SessionStore:
-    try:
-        from .redis import RedisSessionStore
-    except ImportError:
-        raise _missing("Redis", "redis") from None
-    return RedisSessionStore(url)
-
-
-def _missing(engine: str, extra: str) -> ConfigurationError:
-    return ConfigurationError(
-        f"{engine} needs its driver: pip install 'flask-login-tokenauth[{extra}]'."
-    )
+        raise ConfigurationError(
+            f"{engine} needs its driver: pip install 'flask-login-tokenauth[{extra}]'."
+        ) from None

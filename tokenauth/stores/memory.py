@@ -69,22 +69,12 @@ class MemorySessionStore:
             return self._drop(session_id)
 
     def end_all(
-        self,
-        user_id: str,
-        *,
-        kind: str | None = None,
-        keep: str | None = None,
+        self, user_id: str, *, kind: str | None = None, keep: str | None = None
     ) -> int:
         """End a user's sessions, of one kind or all, but for one to keep."""
         with self._lock:
-            ended = [
-                session
-                for session in self._of_user(user_id, kind)
-                if session.id != keep
-            ]
-            for session in ended:
-                self._drop(session.id)
-            return len(ended)
+            sessions = self._of_user(user_id, kind)
+            return sum(self._drop(each.id) for each in sessions if each.id != keep)
 
     def of_user(self, user_id: str, *, kind: str) -> list[Session]:
         """Return a user's sessions of one kind, newest first."""

@@ -121,11 +121,7 @@ class RedisSessionStore(Secretive):
         return bool(ended)
 
     def end_all(
-        self,
-        user_id: str,
-        *,
-        kind: str | None = None,
-        keep: str | None = None,
+        self, user_id: str, *, kind: str | None = None, keep: str | None = None
     ) -> int:
         """End a user's sessions, of one kind or all, but for one to keep."""
         with _unavailable():

@@ -15,13 +15,7 @@ from contextlib import contextmanager
 from typing import Any, Final
 from urllib.parse import quote
 
-from sqlalchemy import (
-    ClauseElement,
-    Engine,
-    create_engine,
-    event,
-    inspect,
-)
+from sqlalchemy import ClauseElement, Engine, create_engine, event, inspect
 from sqlalchemy.engine.interfaces import DBAPIConnection, DBAPICursor
 from sqlalchemy.exc import DisconnectionError, SQLAlchemyError
 from sqlalchemy.pool import ConnectionPoolEntry, PoolProxiedConnection

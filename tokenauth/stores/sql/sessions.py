@@ -5,17 +5,9 @@ from __future__ import annotations
 from typing import Any, Final
 
 import msgspec
-from sqlalchemy import (
-    Text,
-    bindparam,
-    case,
-    delete,
-    insert,
-    or_,
-    select,
-    update,
-)
+from sqlalchemy import Text, bindparam, case, delete, insert, or_, select, update
 
+from ...scopes import scope_set, written
 from ...sessions import PURGE_STEP, Endings, Session
 from . import tables
 from .database import Database, Statement, is_text
@@ -129,7 +121,7 @@ class SQLSessionStore:
     def add(self, session: Session, *, limit: int) -> None:
         """Keep a new session; end its user's oldest of that kind beyond a limit."""
         row = msgspec.structs.asdict(session)
-        row |= {"scopes": " ".join(sorted(session.scopes)), "ends_at": session.ends_at}
+        row |= {"scopes": written(session.scopes), "ends_at": session.ends_at}
         owned = {"owner": session.user_id, "of_kind": session.kind}
         now = session.created_at
         with self.database.transaction(session.user_id) as cursor:
@@ -168,21 +160,14 @@ class SQLSessionStore:
             return cursor.rowcount == 1
 
     def end_all(
-        self,
-        user_id: str,
-        *,
-        kind: str | None = None,
-        keep: str | None = None,
+        self, user_id: str, *, kind: str | None = None, keep: str | None = None
     ) -> int:
         """End a user's sessions, of one kind or all, but for one to keep."""
         if not is_text(user_id):
             return 0
         with self.database.transaction(user_id) as cursor:
             self._end_all.execute(
-                cursor,
-                owner=user_id,
-                of_kind=kind or _NO,
-                keep=keep or _NO,
+                cursor, owner=user_id, of_kind=kind or _NO, keep=keep or _NO
             )
             return cursor.rowcount
 
@@ -218,5 +203,5 @@ class SQLSessionStore:
 
 def _session(row: Any) -> Session:
     fields = dict(zip(Session.__struct_fields__, row, strict=True))
-    fields["scopes"] = frozenset(fields["scopes"].split())
+    fields["scopes"] = scope_set(fields["scopes"])
     return Session(**fields)

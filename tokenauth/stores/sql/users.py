@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from sqlalchemy import bindparam, delete, select, update
 
+from ...scopes import written
 from ...users import User, folded_name
 from . import tables
 from .database import Database, Statement, is_text
@@ -105,7 +106,7 @@ class SQLUserStore:
             username=user.username,
             password_hash=user.password_hash,
             is_active=user.is_active,
-            scopes=" ".join(sorted(user.scopes)),
+            scopes=written(user.scopes),
         )
 
     def all(self) -> Iterator[User]:
@@ -148,9 +149,5 @@ class SQLUserStore:
 def _user(row: Any) -> User:
     username, password_hash, user_id, is_active, scopes = row
     return User(
-        username,
-        password_hash,
-        id=user_id,
-        is_active=bool(is_active),
-        scopes=scopes.split(),
+        username, password_hash, id=user_id, is_active=bool(is_active), scopes=scopes
     )
