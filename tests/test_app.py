@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 import pytest
 from click.testing import CliRunner, Result
-from flask import Flask
+from flask import Flask, abort
 from flask.cli import cli
 
 from tests.kit import SECRET, assert_problem, bearer, make_app
@@ -326,3 +326,11 @@ def test_what_is_typed_must_be_text(folder: Path) -> None:
     result = run(create_app(), "users", "add", "bob", stdin=b"\xff\xfe password\n")
     assert result.exit_code == 1
     assert "not UTF-8" in result.output
+
+
+@pytest.mark.parametrize("status", [403, 409, 413, 429, 503])
+def test_what_a_view_aborts_with_stays(status: int) -> None:
+    """A view that is added to it may say no in its own words."""
+    app = create_app()
+    app.add_url_rule("/aborting", view_func=lambda: abort(status), endpoint="aborting")
+    assert app.test_client().get("/aborting").status_code == status

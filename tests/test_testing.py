@@ -6,7 +6,7 @@ import pytest
 from flask import Flask
 
 from tests.kit import SECRET, assert_problem, make_app, make_users
-from tokenauth import TokenAuth, User, hash_password
+from tokenauth import TokenAuth, User, events, hash_password
 from tokenauth.errors import ConfigurationError, InvalidScopeError
 from tokenauth.testing import CHEAP_HASHING, client_as, frozen_clock
 
@@ -86,3 +86,17 @@ def test_the_kit_refuses_an_application_in_production() -> None:
         client_as(app, User("alice"))
     with pytest.raises(ConfigurationError, match="TESTING"), frozen_clock(app):
         pass
+
+
+def test_events_go_by_the_stopped_clock() -> None:
+    """What is told to an application happened when its clock says."""
+    app, seen = make_app(), []
+
+    @events.login_succeeded.connect_via(app)
+    def note(_app: Flask, event: events.Event) -> None:
+        seen.append(event.at)
+
+    with frozen_clock(app) as clock:
+        clock.move(1000)
+        client_as(app, "alice")
+        assert seen == [clock.now]

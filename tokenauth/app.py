@@ -32,8 +32,6 @@ def create_app(config: Mapping[str, Any] | None = None) -> Flask:
     """
     app = configured_app(config)
     TokenAuth(app)
-    # Nobody but programs asks here, and none of them reads HTML.
-    app.register_error_handler(HTTPException, routes.answer_http_error)
     return app
 
 
@@ -52,6 +50,8 @@ def configured_app(config: Mapping[str, Any] | None) -> Flask:
     app = Flask("tokenauth", instance_path=str(Path.cwd() / "instance"))
     app.config.from_prefixed_env()
     app.config.from_mapping(config)
+    # Nobody but programs asks here, and none of them reads HTML.
+    app.register_error_handler(HTTPException, routes.answer_http_error)
     users_url = app.config.get("TOKENAUTH_USERS_URL") or _embedded(app)
     app.config["TOKENAUTH_USERS_URL"] = users_url
     if not app.config.get("TOKENAUTH_SESSION_URL"):

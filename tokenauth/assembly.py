@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from blinker import NamedSignal
 from flask import Flask, has_request_context, request
 
-from . import config, endpoints, events, openapi
+from . import config, endpoints, events, openapi, state
 from .authenticator import Authenticator
 from .authority import Authority
 from .credentials import Credentials
@@ -54,7 +54,7 @@ def assemble(
             "with 'flask auth new-secret'"
         )
     stores = provide(settings, users, sessions)
-    emit = partial(_emit, app, now)
+    emit = partial(_emit, app)
     throttle = _throttle(settings, now)
     credentials = Credentials(
         stores.users,
@@ -105,11 +105,7 @@ def _throttle(settings: config.Settings, now: Callable[[], float]) -> Throttle:
     )
 
 
-def _emit(
-    app: Flask,
-    now: Callable[[], float],
-    signal: NamedSignal,
-    **details: str | None,
-) -> None:
+def _emit(app: Flask, signal: NamedSignal, **details: str | None) -> None:
     address = request.remote_addr if has_request_context() else None
-    events.send(signal, app, Event(at=now(), address=address, **details))
+    now = state.of(app).authority.now()  # which tests may have stopped
+    events.send(signal, app, Event(at=now, address=address, **details))

@@ -6,12 +6,12 @@ from typing import Final
 
 from flask import Blueprint, Flask, Response, request
 from werkzeug.exceptions import (
+    BadRequest,
     HTTPException,
     InternalServerError,
     MethodNotAllowed,
     NotFound,
 )
-from werkzeug.routing import RoutingException
 
 from . import docs_page, login, state
 from .config import Settings
@@ -61,9 +61,13 @@ def _answer(error: AuthError) -> Response:
     return answer(error, state.current().settings.realm)
 
 
-def answer_http_error(error: HTTPException) -> Response:
-    """Answer with a problem document what Flask would answer in HTML."""
-    return _answer(_problem_of(error))
+def answer_http_error(error: HTTPException) -> Response | HTTPException:
+    """Answer with a problem document what Flask would answer in HTML.
+
+    An error of another kind is a view's own, and stays as it is.
+    """
+    problem = _problem_of(error)
+    return error if problem is None else _answer(problem)
 
 
 def refuse_unrouted() -> None:
@@ -73,19 +77,21 @@ def refuse_unrouted() -> None:
         Problem: the current request is for an address of ours that there is not.
     """
     refusal = request.routing_exception
-    if refusal is None or isinstance(refusal, RoutingException) or not is_for_us():
-        return
-    raise Problem(_problem_of(refusal), state.current().settings.realm)
+    problem = None if refusal is None else _problem_of(refusal)
+    if problem is not None and is_for_us():
+        raise Problem(problem, state.current().settings.realm)
 
 
-def _problem_of(error: HTTPException) -> AuthError:
+def _problem_of(error: HTTPException) -> AuthError | None:
     if isinstance(error, MethodNotAllowed):
         return MethodNotAllowedError(list(error.valid_methods or ()))
     if isinstance(error, NotFound):
         return NotFoundError()
     if isinstance(error, InternalServerError):
         return ServerError()
-    return InvalidRequestError("This server does not answer such a request.")
+    if isinstance(error, BadRequest):
+        return InvalidRequestError("This server does not answer such a request.")
+    return None
 
 
 def _exempt_from_csrf(app: Flask, blueprint: Blueprint) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import logging
 from typing import Any, Final
 from urllib.parse import unquote_to_bytes
 
@@ -17,7 +16,6 @@ from tests.fuzz.readers import (
 from tests.kit import PASSWORDS, make_app
 from tokenauth import DictUserStore, MemorySessionStore, User, hash_password
 from tokenauth.endpoints import ROUTES
-from tokenauth.events import LOGGER
 from tokenauth.passwords import Argon2Cost
 
 CHEAP: Final = Argon2Cost(memory=8, time=1)
@@ -27,9 +25,6 @@ _SESSIONS: Final = MemorySessionStore()
 
 
 def _make_app() -> Flask:
-    LOGGER.addHandler(logging.NullHandler())
-    LOGGER.propagate = False
-    LOGGER.setLevel(logging.INFO)  # the lines are written, and go nowhere
     config = {
         "PROPAGATE_EXCEPTIONS": True,
         "TOKENAUTH_ARGON2_MEMORY_COST": CHEAP.memory,
