@@ -11,7 +11,7 @@ from werkzeug.wrappers import Request, Response
 from tokenauth import AuthError
 from tokenauth.bearer import read_header
 
-# design.md section 4: code -> status, and `error` of the challenge. Empty: a challenge
+# The contract: code -> status, and `error` of the challenge. Empty: a challenge
 # without `error`; None: no challenge. Clients rely on every line of it.
 PROBLEMS: dict[str, tuple[int, str | None]] = {
     "token_missing": (401, ""),

@@ -321,7 +321,7 @@ def test_others_keys_are_others_business() -> None:
 
 
 def test_login_disabled_is_for_tests() -> None:
-    """It opens every protected view (security.md 4.1)."""
+    """It opens every protected view."""
     assert settings(LOGIN_DISABLED=True, TESTING=True)
     assert settings(LOGIN_DISABLED=False)
 

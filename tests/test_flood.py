@@ -19,7 +19,7 @@ from tests.servers import serve
 def test_a_flood_leaves_honest_clients_served(
     scenario: flood.Scenario, is_full: bool, redis_url: str
 ) -> None:
-    """Pages and owners' logins are all answered; the flood gets 401, 429 or 503 (R80).
+    """Pages and owners' logins are all answered; the flood gets 401, 429 or 503.
 
     How long they take is measured by the benchmark, on a machine that is quiet.
     """

@@ -86,7 +86,7 @@ def chunked(raw: bytes, *headers: str) -> bytes:
     return login("Transfer-Encoding: chunked", *headers) + raw
 
 
-# -- the Authorization header (security.md 4.2; design.md section 4) -----------------
+# -- the Authorization header --------------------------------------------------------
 
 TOKEN = "<token>"  # stands for the good token
 HEADERS: dict[str, tuple[list[str], set[int]]] = {
@@ -155,7 +155,7 @@ def test_headers(victim: Victim, name: str) -> None:
         assert answer.json["code"] in {"token_missing", "token_invalid"}
 
 
-# -- lengths, chunks and other framing (security.md 4.4) -----------------------------
+# -- lengths, chunks and other framing -----------------------------------------------
 
 FRAMES: dict[str, tuple[bytes, set[int | None]]] = {
     "chunked": (chunked(chunks(LOGIN)), {200}),
@@ -276,7 +276,7 @@ def test_a_slow_body_gets_its_answer(victim: Victim) -> None:
     assert answer.status == 200
 
 
-# -- what the body holds (security.md 4.4, 4.5) --------------------------------------
+# -- what the body holds -------------------------------------------------------------
 
 
 def fields(**changed: object) -> bytes:

@@ -1,4 +1,4 @@
-"""What the code must not contain, and no linter of ours can say (security.md M13)."""
+"""What the code must not contain, and no linter of ours can say."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""New passwords: long enough, and not what is guessed first (R01 to R06)."""
+"""New passwords: long enough, and not what is guessed first."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def refusal(password: str, account: str = "", **policy: Any) -> str | None:
 def test_length_is_the_only_thing_that_is_composed(
     password: str, rule: str | None
 ) -> None:
-    """Eight characters to 1024 bytes, whichever they are (R01 to R03)."""
+    """Eight characters to 1024 bytes, whichever they are."""
     assert refusal(password) == rule
 
 
@@ -54,7 +54,7 @@ def test_length_is_the_only_thing_that_is_composed(
     "password", ["password", "12345678", "TrustNo1", "iloveyou", "qwertyuiop"]
 )
 def test_common_passwords_are_refused_in_any_case(password: str) -> None:
-    """What is guessed first (R05)."""
+    """What is guessed first (ASVS 6.2.4)."""
     assert refusal(password) == "common"
 
 

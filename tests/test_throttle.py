@@ -147,7 +147,7 @@ def test_parallel_guesses_are_all_counted_in_time(
 
 
 def test_a_forwarded_address_counts_only_through_a_trusted_proxy() -> None:
-    """R64: whoever may choose the address may guess for ever."""
+    """Whoever may choose the address may guess for ever."""
     for trusted, stopped in ((False, 15), (True, 0)):
         app = limited("5 per hour")
         if trusted:
@@ -283,7 +283,7 @@ def test_parallel_first_logins_leave_nothing_behind(throttle: Throttle) -> None:
 
 
 def test_own_logins_reset_no_count_of_others(throttle: Throttle) -> None:
-    """Guesses between logins to one's own account are counted (R11)."""
+    """Guesses between logins to one's own account are counted."""
     for _ in range(5):
         throttle.reserve("victim", "192.0.2.66")
         throttle.welcome(throttle.reserve("mallory", "192.0.2.67"))
