@@ -503,6 +503,17 @@ def test_attempts_are_counted_where_the_sessions_are(
     assert settings(TOKENAUTH_SESSION_URL=sessions).limits_url == limits
 
 
+@pytest.mark.parametrize("own", [None, "memory://", "sqlite:///sessions"])
+@pytest.mark.parametrize("users", [None, "sqlite:///users"])
+def test_sessions_are_kept_where_the_users_are(
+    users: str | None, own: str | None
+) -> None:
+    """Unless they have a URL of their own; without either, in memory."""
+    found = settings(TOKENAUTH_USERS_URL=users, TOKENAUTH_SESSION_URL=own)
+    assert found.users_url == users
+    assert found.session_url == (own or users or "memory://")
+
+
 def test_settings_show_and_give_away_nothing() -> None:
     """They hold the keys, and the URLs with their passwords."""
     found = settings(TOKENAUTH_LIMITS_URL="redis://:canary@host")
