@@ -106,6 +106,7 @@ def test_what_an_operator_ends_has_ended(command: tuple[str, ...]) -> None:
     tokens = log_in(app).get_json()
     result = run(app, *command, stdin="another good phrase")
     assert result.exit_code == 0, result.output
+    assert "Alice; 1 sessions ended.\n" in result.output
     assert_problem(me(app, tokens["access_token"]), 401, "token_revoked")
     body = {"refresh_token": tokens["refresh_token"]}
     answer = app.test_client().post("/auth/refresh", json=body)

@@ -321,7 +321,7 @@ def test_a_token_is_explained_to_a_script(app: Flask) -> None:
     client.post("/auth/logout", headers=bearer(tokens["access_token"]))
     refused = run(app, "inspect", "--json", "-", text=tokens["access_token"])
     assert refused.exit_code == 1
-    assert json.loads(refused.output) == {
+    assert json.loads(refused.stdout) == {
         **said,
         "accepted": False,
         "refusal": {
@@ -335,6 +335,54 @@ def test_a_token_is_explained_to_a_script(app: Flask) -> None:
     assert set(said) == {"accepted", "refusal"}
     assert not said["accepted"]
     assert said["refusal"]["code"] == "token_invalid"
+
+
+# -- sessions that cannot be seen ----------------------------------------------------
+
+UNSEEN = "are not seen from here: set TOKENAUTH_SESSION_URL."
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("sessions", "list", "alice"),
+        ("sessions", "revoke", "--user", "alice"),
+        ("sessions", "revoke", "k0vQ1lW2rGmUJbYcXz5T8w"),
+        ("sessions", "purge"),
+        ("users", "disable", "alice"),
+        ("users", "enable", "alice"),
+        ("users", "set-password", "alice"),
+        ("users", "remove", "alice", "--yes"),
+    ],
+    ids=" ".join,
+)
+@pytest.mark.parametrize("is_seen", [False, True])
+def test_sessions_of_another_process_are_not_seen(
+    command: tuple[str, ...], is_seen: bool, tmp_path: Path
+) -> None:
+    """A command says so where it would look into a memory of its own."""
+    store = users_at(f"sqlite:///{tmp_path}/t.sqlite3")
+    store.add(User("alice", scopes=["read"]))
+    app = make_app(users=store)
+    if is_seen:
+        token_of(app)
+    result = run(app, *command, text=PASSWORD)
+    assert (UNSEEN in result.stderr) is not is_seen
+    assert UNSEEN not in result.stdout
+
+
+def test_a_token_of_another_process_is_not_known() -> None:
+    """Which is said beside the refusal, and of no token that is refused by itself."""
+    token = token_of(make_app())
+    revoked = run(make_app(), "inspect", "--json", token)
+    assert json.loads(revoked.stdout)["refusal"]["code"] == "token_revoked"
+    assert UNSEEN in revoked.stderr
+    assert run(make_app(), "inspect", token + "A").stderr.startswith("Error: ")
+    late = Clock()
+    late.move(15 * 60)
+    expired = run(make_app(clock=late), "inspect", token)
+    assert "token_expired" in expired.stdout
+    assert expired.stderr == ""
 
 
 # -- users add -----------------------------------------------------------------------

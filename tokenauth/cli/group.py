@@ -12,9 +12,11 @@ import click
 from flask.cli import AppGroup
 
 from .. import state
+from ..authority import Authority
 from ..errors import AuthError, ConfigurationError
 from ..sessions import NEVER
 from ..state import State
+from ..stores.memory import MemorySessionStore
 from ..users import User, UserRecord, fold_username
 
 
@@ -50,6 +52,23 @@ def rooms() -> State:
         return state.current()
     except RuntimeError as error:
         raise click.ClickException(str(error)) from None
+
+
+def authority() -> Authority:
+    """Return the desk, for a command that looks at sessions; see `warn_of_memory`."""
+    warn_of_memory()
+    return rooms().authority
+
+
+def warn_of_memory() -> None:
+    """Say so where the sessions that a server has cannot be seen by a command."""
+    sessions = rooms().stores.sessions
+    if isinstance(sessions, MemorySessionStore) and sessions.is_empty:
+        click.echo(
+            "Sessions in memory belong to the server's process and are not seen from "
+            "here: set TOKENAUTH_SESSION_URL.",
+            err=True,
+        )
 
 
 def read_new_password() -> str:

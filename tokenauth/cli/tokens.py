@@ -7,7 +7,7 @@ import sys
 
 import click
 
-from ..errors import AuthError, TokenInvalidError
+from ..errors import AuthError, TokenInvalidError, TokenRevokedError
 from ..passwords import hash_password
 from ..policy import PasswordPolicy
 from ..tokens import Claims
@@ -19,6 +19,7 @@ from .group import (
     read_new_password,
     rooms,
     utc,
+    warn_of_memory,
 )
 
 
@@ -80,6 +81,8 @@ def inspect(token: str, *, is_json: bool) -> None:
     else:
         _tell(facts, refusal)
     if refusal is not None:
+        if isinstance(refusal, TokenRevokedError):
+            warn_of_memory()
         sys.exit(1)
 
 

@@ -8,10 +8,12 @@ from typing import Any
 import click
 from flask.cli import AppGroup
 
-from ..users import ManagedUserStore, User, UserRecord, folded_name, scopes_of
+from ..errors import InvalidCredentialsError
+from ..users import ManagedUserStore, User, folded_name, scopes_of
 from .group import (
     as_json,
     auth,
+    authority,
     name_of,
     print_json,
     read_new_password,
@@ -39,7 +41,8 @@ def add(username: str, scopes: tuple[str, ...], *, is_json: bool) -> None:
       flask auth users add JohnDoe --json < password.txt
     """
     store, account = _managed(), folded_name(username)
-    user = User(username, _new_hash(account), id=secrets.token_hex(16), scopes=scopes)
+    new_hash = rooms().credentials.hash_set(read_new_password(), account)
+    user = User(username, new_hash, id=secrets.token_hex(16), scopes=scopes)
     if not store.add(user):
         raise click.ClickException(
             "This username, or another spelling of it, is taken."
@@ -73,7 +76,8 @@ def disable(username: str) -> None:
     """
     store, user = _managed(), user_named(username)
     store.set_active(user.get_id(), active=False)
-    click.echo(f"Disabled {name_of(user)}; {_end_all(user)} sessions ended.")
+    ended = authority().revoke_user(user.get_id())
+    click.echo(f"Disabled {name_of(user)}; {ended} sessions ended.")
 
 
 @users.command("enable")
@@ -87,7 +91,7 @@ def enable(username: str) -> None:
     """
     store, user = _managed(), user_named(username)
     # Should the store have failed when the account was closed, they end now.
-    _end_all(user)
+    authority().revoke_user(user.get_id())
     store.set_active(user.get_id(), active=True)
     click.echo(f"Enabled {name_of(user)}.")
 
@@ -101,15 +105,16 @@ def set_password(username: str) -> None:
     Example:
       flask auth users set-password JohnDoe
     """
-    store, user = _managed(), user_named(username)
-    new_hash = _new_hash(folded_name(username))
-    _end_all(user)  # and once more below: should a store fail in between, they are gone
-    if not store.set_password_hash(
-        user.get_id(), new_hash, expected=user.password_hash
-    ):
-        raise click.ClickException("The password was changed meanwhile: try again.")
-    _end_all(user)
-    click.echo(f"Changed the password of {name_of(user)}; every session has ended.")
+    _managed()
+    user = user_named(username)
+    password = read_new_password()
+    try:
+        ended = authority().set_password(user, password)
+    except InvalidCredentialsError:
+        raise click.ClickException(
+            "The password was changed meanwhile: try again."
+        ) from None
+    click.echo(f"Changed the password of {name_of(user)}; {ended} sessions ended.")
 
 
 @users.command("remove")
@@ -125,10 +130,11 @@ def remove(username: str, *, yes: bool) -> None:
     store, user = _managed(), user_named(username)
     if not yes:
         click.confirm(f"Remove {name_of(user)} for good?", abort=True, err=True)
-    _end_all(user)
-    store.remove(user.get_id())
-    _end_all(user)
-    click.echo(f"Removed {name_of(user)}; every session has ended.")
+    desk, user_id = authority(), user.get_id()
+    ended = desk.revoke_user(user_id)
+    store.remove(user_id)
+    ended += desk.revoke_user(user_id)
+    click.echo(f"Removed {name_of(user)}; {ended} sessions ended.")
 
 
 def _row(user: User) -> list[Any]:
@@ -144,11 +150,3 @@ def _managed() -> ManagedUserStore:
             "TOKENAUTH_USERS_URL, or manage them where they are kept."
         )
     return store
-
-
-def _new_hash(account: str) -> str:
-    return rooms().credentials.hash_set(read_new_password(), account)
-
-
-def _end_all(user: UserRecord) -> int:
-    return rooms().authority.revoke_user(user.get_id())
