@@ -231,6 +231,7 @@ def test_a_password_changed_meanwhile_is_not_overwritten(
         "users disable",
         "users enable",
         "users set-password",
+        "users set-scopes",
         "users remove",
         "sessions",
         "sessions list",

@@ -408,6 +408,36 @@ def test_a_script_learns_the_id_of_a_new_user(tmp_path: Path) -> None:
     ]
 
 
+@pytest.mark.parametrize("command", ["add", "set-scopes"])
+def test_what_cannot_be_a_scope_is_refused(command: str, tmp_path: Path) -> None:
+    """As wrong usage, before a password is asked for."""
+    store = users_at(f"sqlite:///{tmp_path}/t.sqlite3")
+    app = make_app(users=store)
+    result = run(app, "users", command, "Zoë", "--scope", "read", "--scope", "a b,c")
+    assert result.exit_code == 2
+    assert "Invalid value for '--scope': 'a b,c' cannot be the name" in result.stderr
+    assert list(store.all()) == []
+
+
+def test_a_token_loses_a_scope_that_its_user_loses(tmp_path: Path) -> None:
+    """With the next request; one that the user gains needs another login."""
+    store = users_at(f"sqlite:///{tmp_path}/t.sqlite3")
+    store.add(User("zoë", scopes=["read", "write"]))
+    app = make_app(users=store)
+    headers = bearer(token_of(app, "zoë"))
+
+    def change(*scopes: str) -> tuple[str, str]:
+        options = [word for scope in scopes for word in ("--scope", scope)]
+        result = run(app, "users", "set-scopes", "ZOË", *options)
+        assert result.exit_code == 0
+        answer = app.test_client().get("/auth/me", headers=headers)
+        return result.output, answer.get_json()["scope"]
+
+    assert change("write", "admin") == ("Scopes of zoë: admin write.\n", "write")
+    assert change() == ("Scopes of zoë: none.\n", "")
+    assert change("read") == ("Scopes of zoë: read.\n", "read")
+
+
 # -- check ---------------------------------------------------------------------------
 
 
@@ -580,7 +610,7 @@ COMMANDS = sorted(words for words, _ in commands(auth))
 def test_every_command_is_found() -> None:
     """By the function that the tests below go by."""
     assert {("check",), ("users", "add"), ("sessions", "purge")} < set(COMMANDS)
-    assert len(COMMANDS) == 14
+    assert len(COMMANDS) == 15
 
 
 @pytest.mark.parametrize("command", COMMANDS, ids=" ".join)

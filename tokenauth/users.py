@@ -68,7 +68,7 @@ class UserStore(Protocol):
 
 @runtime_checkable
 class ManagedUserStore(UserStore, Protocol):
-    """A store whose users can be added, disabled and removed from here."""
+    """A store whose users can be added, changed and removed from here."""
 
     def add(self, user: User) -> bool:
         """Keep a new user.
@@ -87,6 +87,14 @@ class ManagedUserStore(UserStore, Protocol):
 
     def set_active(self, user_id: str, *, active: bool) -> bool:
         """Enable or disable a user; false when there is none with this id."""
+        ...
+
+    def set_scopes(self, user_id: str, scopes: str | Iterable[str]) -> bool:
+        """Give a user these scopes and no others; false when there is no such user.
+
+        Raises:
+            ValueError: one of these cannot be the name of a scope.
+        """
         ...
 
     def remove(self, user_id: str) -> bool:

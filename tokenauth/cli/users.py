@@ -9,6 +9,7 @@ import click
 from flask.cli import AppGroup
 
 from ..errors import InvalidCredentialsError
+from ..scopes import check_names, written
 from ..users import ManagedUserStore, User, folded_name, scopes_of
 from .group import (
     as_json,
@@ -28,9 +29,28 @@ users = AppGroup("users", help="People who may log in.")
 auth.add_command(users)
 
 
+def _names_of_scopes(
+    _: click.Context, __: click.Parameter, names: tuple[str, ...]
+) -> tuple[str, ...]:
+    try:
+        check_names(names)
+    except ValueError as error:
+        raise click.BadParameter(str(error)) from None
+    return names
+
+
+_scopes = click.option(
+    "--scope",
+    "scopes",
+    multiple=True,
+    callback=_names_of_scopes,
+    help="A scope of the user; repeat the option for more.",
+)
+
+
 @users.command("add")
 @click.argument("username")
-@click.option("--scope", "scopes", multiple=True, help="What the user may do.")
+@_scopes
 @as_json
 def add(username: str, scopes: tuple[str, ...], *, is_json: bool) -> None:
     """Add a user; the password is asked for, or read from standard input.
@@ -117,6 +137,23 @@ def set_password(username: str) -> None:
     click.echo(f"Changed the password of {name_of(user)}; {ended} sessions ended.")
 
 
+@users.command("set-scopes")
+@click.argument("username")
+@_scopes
+def set_scopes(username: str, scopes: tuple[str, ...]) -> None:
+    """Give a user these scopes and no others; tokens lose the rest at once.
+
+    Without --scope the user has none. For one that is new, the user logs in again.
+
+    \b
+    Example:
+      flask auth users set-scopes JohnDoe --scope reports:read
+    """
+    store, user = _managed(), user_named(username)
+    store.set_scopes(user.get_id(), scopes)
+    click.echo(f"Scopes of {name_of(user)}: {written(scopes) or 'none'}.")
+
+
 @users.command("remove")
 @click.argument("username")
 @click.option("--yes", is_flag=True, help="Do not ask.")
@@ -138,8 +175,7 @@ def remove(username: str, *, yes: bool) -> None:
 
 
 def _row(user: User) -> list[Any]:
-    scope = " ".join(sorted(scopes_of(user)))
-    return [user.id, user.username, user.is_active, scope]
+    return [user.id, user.username, user.is_active, written(scopes_of(user))]
 
 
 def _managed() -> ManagedUserStore:
