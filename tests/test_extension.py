@@ -12,6 +12,7 @@ from flask import Flask
 from flask_login import LoginManager
 
 from tests.kit import (
+    PASSWORDS,
     SECRET,
     Clock,
     assert_problem,
@@ -241,6 +242,30 @@ def test_a_login_that_may_not_be_is_refused(
         alice.is_active = False
         with pytest.raises(InvalidCredentialsError):
             auth.login(alice)
+
+
+@pytest.mark.parametrize("wrong", [7, None, b"x"])
+def test_a_user_whose_id_is_no_text_gets_no_token(
+    app: Flask, auth: TokenAuth, users: DictUserStore, wrong: Any
+) -> None:
+    """No request could find the user again: each would be 401 without a word why."""
+
+    class Account(User):
+        def get_id(self) -> Any:
+            return wrong
+
+    account = Account("dora", password_hash("alice"))
+    users._add("dora", account)
+    said = rf"get_id\(\) of Account must return text, .* not {type(wrong).__name__}\."
+    with app.app_context():
+        with pytest.raises(TypeError, match=said):
+            auth.login(account)
+        with pytest.raises(TypeError, match=said):
+            auth.issue_once("reset-password", account, 900)
+    app.testing = False
+    body = {"username": "dora", "password": PASSWORDS["alice"]}
+    answer = app.test_client().post("/auth/login", json=body)
+    assert_problem(answer, 500, "server_error")
 
 
 # -- verify and revoke ---------------------------------------------------------------

@@ -109,6 +109,7 @@ class TokenAuth:
             InvalidRequestError: the label cannot be used.
             InvalidCredentialsError: the user is not active.
             InvalidScopeError: the user does not have a scope that was asked for.
+            TypeError: the user's `get_id()` returns no text.
             StoreUnavailableError: the session could not be kept.
         """
         schemas.check_label(label)
@@ -153,6 +154,7 @@ class TokenAuth:
 
         Raises:
             ValueError: the purpose or the age cannot be used.
+            TypeError: the user's `get_id()` returns no text.
             StoreUnavailableError: it could not be kept.
         """
         return state.current().once.issue(purpose, user, max_age)

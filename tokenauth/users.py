@@ -150,6 +150,21 @@ class User(UserMixin):  # type: ignore[misc] # Flask-Login ships no types
         return self.__dict__ | {"password_hash": None}
 
 
+def id_of(user: UserRecord) -> str:
+    """Return a user's id, for what is kept under it.
+
+    Raises:
+        TypeError: it is no text; no store would find the user again.
+    """
+    user_id: object = user.get_id()
+    if not isinstance(user_id, str):
+        raise TypeError(
+            f"get_id() of {type(user).__name__} must return text, as Flask-Login's "
+            f"UserMixin does, not {type(user_id).__name__}."
+        )
+    return user_id
+
+
 def scopes_of(user: UserRecord) -> frozenset[str]:
     """Return what a user may do; a user without `scopes` may do nothing special."""
     return scope_set(getattr(user, "scopes", None))
