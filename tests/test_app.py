@@ -304,7 +304,10 @@ def test_a_store_that_is_down_is_one_line() -> None:
     app.extensions["tokenauth"].stores.users.database._engine.dispose()
     result = run(app, "users", "disable", "alice")
     assert result.exit_code == 1
-    assert result.output.startswith("Error: The service cannot check this")
+    assert result.output == (
+        "Error: A store does not answer (OperationalError SQLITE_CANTOPEN): "
+        "'flask auth check' says which.\n"
+    )
     assert isinstance(result.exception, SystemExit)
 
 

@@ -32,6 +32,9 @@ _MANY_PROCESSES: Final = (
 )
 
 
+_SETTINGS: Final = ("TOKENAUTH_USERS_URL", "TOKENAUTH_SESSION_URL")
+
+
 class Stores(NamedTuple):
     """Where an application keeps its users and sessions."""
 
@@ -132,12 +135,17 @@ def _check_tables(stores: Stores) -> None:
     context = click.get_current_context(silent=True)
     if context is not None and context.info_name in {INIT_DB, CHECK}:
         return
-    for store in stores.with_tables:
-        try:
-            store.check_tables()
-        except StoreUnavailableError as error:
-            # It may come up later; until then each request is answered with 503.
-            LOGGER.warning("the tables could not be checked: %s", error.reason)
+    for name, setting, store in zip(Stores._fields, _SETTINGS, stores, strict=True):
+        if isinstance(store, TableStore):
+            _check_table_of(f"{name} ({setting})", store)
+
+
+def _check_table_of(place: str, store: TableStore) -> None:
+    try:
+        store.check_tables()
+    except StoreUnavailableError as error:
+        # It may come up later; until then each request is answered with 503.
+        LOGGER.warning("the table of %s could not be checked: %s", place, error.reason)
 
 
 def _warning_once(

@@ -13,7 +13,7 @@ from flask.cli import AppGroup
 
 from .. import state
 from ..authority import Authority
-from ..errors import AuthError, ConfigurationError
+from ..errors import AuthError, ConfigurationError, StoreUnavailableError
 from ..sessions import NEVER
 from ..state import State
 from ..stores.memory import MemorySessionStore
@@ -27,7 +27,15 @@ class _Group(AppGroup):
         try:
             return super().invoke(ctx)
         except (AuthError, ConfigurationError) as error:
-            raise click.ClickException(str(error)) from None
+            raise click.ClickException(_message_of(error)) from None
+
+
+def _message_of(error: AuthError | ConfigurationError) -> str:
+    if isinstance(error, StoreUnavailableError) and error.reason is not None:
+        return (
+            f"A store does not answer ({error.reason}): 'flask auth check' says which."
+        )
+    return str(error)
 
 
 auth = _Group(
