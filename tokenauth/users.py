@@ -239,7 +239,8 @@ class DictUserStore:
             raise ConfigurationError(
                 f"The password hash of {username!r} is of no supported scheme. Make "
                 "one with tokenauth.hash_password or 'flask auth hash-password'; a "
-                "clear-text password does not belong here."
+                "clear-text password does not belong here. Read are argon2 and "
+                "Werkzeug's scrypt and pbkdf2."
             )
         self._by_name[name] = self._by_id[user.id] = user
 

@@ -150,11 +150,15 @@ def test_the_driver_need_not_be_named(scheme: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("missing", "url"),
-    [("sqlalchemy", "sqlite:///x"), ("psycopg", "postgresql+psycopg://h/x")],
+    ("missing", "url", "extra"),
+    [
+        ("sqlalchemy", "sqlite:///x", "sql"),
+        ("sqlalchemy", "postgresql+psycopg://h/x", "postgres"),
+        ("psycopg", "postgresql+psycopg://h/x", "postgres"),
+    ],
 )
 def test_a_missing_driver_is_named(
-    missing: str, url: str, monkeypatch: pytest.MonkeyPatch
+    missing: str, url: str, extra: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """With the command that installs it."""
     monkeypatch.setitem(sys.modules, missing, None)
@@ -162,7 +166,7 @@ def test_a_missing_driver_is_named(
         for name in [name for name in sys.modules if ".stores.sql" in name]:
             monkeypatch.delitem(sys.modules, name)
     for open_store in (open_users, open_sessions):
-        with pytest.raises(ConfigurationError, match=r"pip install 'flask-login-token"):
+        with pytest.raises(ConfigurationError, match=rf"tokenauth\[{extra}\]'\."):
             open_store(url)
 
 

@@ -96,7 +96,7 @@ def _open_sql_users(url: str) -> UserStore:
     try:
         from .sql import SQLUserStore
     except ImportError:
-        raise _missing("A SQL database", "sql") from None
+        raise _missing_sql(url) from None
     return SQLUserStore(url)
 
 
@@ -104,7 +104,7 @@ def _open_sql_sessions(url: str, beside: UserStore | None) -> SessionStore:
     try:
         from .sql import SQLSessionStore, SQLUserStore
     except ImportError:
-        raise _missing("A SQL database", "sql") from None
+        raise _missing_sql(url) from None
     if isinstance(beside, SQLUserStore) and beside.database.url == url:
         return SQLSessionStore(beside.database)
     return SQLSessionStore(url)
@@ -116,6 +116,12 @@ def _open_redis_sessions(url: str) -> SessionStore:
     except ImportError:
         raise _missing("Redis", "redis") from None
     return RedisSessionStore(url)
+
+
+def _missing_sql(url: str) -> ConfigurationError:
+    if _engine_of(url) == "sqlite":
+        return _missing("SQLite", "sql")
+    return _missing("PostgreSQL", "postgres")
 
 
 def _missing(engine: str, extra: str) -> ConfigurationError:
