@@ -634,6 +634,18 @@ def test_the_group_tells_the_exit_codes(app: Flask) -> None:
     assert auth.get_short_help_str(60).startswith("Token authentication: keys, users")
 
 
+@pytest.mark.parametrize("group", ["", "users", "sessions"])
+def test_no_summary_is_cut_short(group: str, app: Flask) -> None:
+    """The list of a group is read before any of its commands is."""
+    text = run(app, *group.split(), "--help").output
+    summaries = text.partition("Commands:\n")[2].splitlines()
+    assert len(summaries) >= 3
+    for line in summaries:
+        name, summary = line.split(maxsplit=1)
+        assert len(summary) <= 45, name
+        assert not summary.endswith("..."), name
+
+
 def complete(shell: str, line: str, folder: Path) -> str:
     """Return what a shell is told when somebody presses Tab at the end of a line."""
     *before, last = line.split(" ")

@@ -41,7 +41,11 @@ def list_sessions(username: str, *, is_json: bool) -> None:
 
 
 # An id may begin with a hyphen.
-@sessions.command("revoke", context_settings={"ignore_unknown_options": True})
+@sessions.command(
+    "revoke",
+    short_help="End a login or a token, or all of a user.",
+    context_settings={"ignore_unknown_options": True},
+)
 @click.argument("session_id", required=False)
 @click.option("--user", "username", help="End every login and token of this user.")
 def revoke(session_id: str | None, username: str | None) -> None:

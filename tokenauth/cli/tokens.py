@@ -52,7 +52,7 @@ def hash_password_command() -> None:
     click.echo(hash_password(password))
 
 
-@auth.command("inspect")
+@auth.command("inspect", short_help="Say what TOKEN is, and if it is accepted.")
 @click.argument("token")
 @as_json
 def inspect(token: str, *, is_json: bool) -> None:

@@ -48,7 +48,7 @@ _scopes = click.option(
 )
 
 
-@users.command("add")
+@users.command("add", short_help="Add a user.")
 @click.argument("username")
 @_scopes
 @as_json
@@ -85,7 +85,7 @@ def list_users(*, is_json: bool) -> None:
     show(_COLUMNS, [_row(user) for user in _managed().all()], is_json=is_json)
 
 
-@users.command("disable")
+@users.command("disable", short_help="Close an account; its logins and tokens end.")
 @click.argument("username")
 def disable(username: str) -> None:
     """Close an account; every login and token of it ends at once.
@@ -100,7 +100,7 @@ def disable(username: str) -> None:
     click.echo(f"Disabled {name_of(user)}; {ended} sessions ended.")
 
 
-@users.command("enable")
+@users.command("enable", short_help="Open a closed account again.")
 @click.argument("username")
 def enable(username: str) -> None:
     """Open a closed account again; what has ended stays ended.
@@ -116,7 +116,7 @@ def enable(username: str) -> None:
     click.echo(f"Enabled {name_of(user)}.")
 
 
-@users.command("set-password")
+@users.command("set-password", short_help="Give a new password; logins and tokens end.")
 @click.argument("username")
 def set_password(username: str) -> None:
     """Give a user a new password; every login and token of the user ends at once.
@@ -137,7 +137,7 @@ def set_password(username: str) -> None:
     click.echo(f"Changed the password of {name_of(user)}; {ended} sessions ended.")
 
 
-@users.command("set-scopes")
+@users.command("set-scopes", short_help="Give a user other scopes.")
 @click.argument("username")
 @_scopes
 def set_scopes(username: str, scopes: tuple[str, ...]) -> None:
@@ -154,7 +154,7 @@ def set_scopes(username: str, scopes: tuple[str, ...]) -> None:
     click.echo(f"Scopes of {name_of(user)}: {written(scopes) or 'none'}.")
 
 
-@users.command("remove")
+@users.command("remove", short_help="Remove a user for good.")
 @click.argument("username")
 @click.option("--yes", is_flag=True, help="Do not ask.")
 def remove(username: str, *, yes: bool) -> None:
