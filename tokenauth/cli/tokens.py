@@ -23,7 +23,7 @@ from .group import (
 )
 
 
-@auth.command("new-secret", with_appcontext=False)
+@auth.command("new-secret", short_help="Print a new secret key.", with_appcontext=False)
 def new_secret() -> None:
     """Print a new secret key of 256 random bits.
 
