@@ -21,6 +21,8 @@ help: ## Show this list
 
 # The pip of a stock Python may be too old for --group.
 $(VENV)/.stamp-pip:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "Python 3.11 or newer is needed; name one: make run PYTHON=python3.12" >&2; exit 1; }
 	@echo "Making an environment in $(VENV) ..."
 	@$(PYTHON) -m venv $(VENV)
 	@$(PIP) --upgrade 'pip>=25.1'
@@ -55,7 +57,7 @@ Try it from another terminal:
 
 or read and try the API at $(URL)/auth/docs
 
-Give it a user of your own; like all sessions, it is still there after a restart:
+Give it a user of your own, in this folder; like all sessions, it is still there after a restart:
 
   FLASK_SECRET_KEY=$$(cat instance/secret-key) $(BIN)/flask --app tokenauth:create_app auth users add Ann
 

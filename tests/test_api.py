@@ -60,6 +60,19 @@ def login_body(**changes: Any) -> bytes:
     return json.dumps({**CREDENTIALS, **changes}).encode()
 
 
+@pytest.mark.parametrize(
+    ("path", "status"), [("/auth/me", 200), ("/auth/nowhere", 404)]
+)
+def test_no_prompt_sticks_to_an_answer(
+    client: FlaskClient, alice: dict[str, str], path: str, status: int
+) -> None:
+    """It ends with a newline, good news or bad, and is as long as it says."""
+    answer = client.get(path, headers=alice)
+    assert answer.status_code == status
+    assert answer.data.endswith(b"}\n")
+    assert answer.headers["Content-Length"] == str(len(answer.data))
+
+
 # -- POST /auth/login ----------------------------------------------------------------
 
 

@@ -106,6 +106,7 @@ def test_what_an_operator_ends_has_ended(command: tuple[str, ...]) -> None:
     tokens = log_in(app).get_json()
     result = run(app, *command, stdin="another good phrase")
     assert result.exit_code == 0, result.output
+    assert "Alice; 1 sessions ended.\n" in result.output
     assert_problem(me(app, tokens["access_token"]), 401, "token_revoked")
     body = {"refresh_token": tokens["refresh_token"]}
     answer = app.test_client().post("/auth/refresh", json=body)
@@ -230,6 +231,7 @@ def test_a_password_changed_meanwhile_is_not_overwritten(
         "users disable",
         "users enable",
         "users set-password",
+        "users set-scopes",
         "users remove",
         "sessions",
         "sessions list",
@@ -302,7 +304,10 @@ def test_a_store_that_is_down_is_one_line() -> None:
     app.extensions["tokenauth"].stores.users.database._engine.dispose()
     result = run(app, "users", "disable", "alice")
     assert result.exit_code == 1
-    assert result.output.startswith("Error: The service cannot check this")
+    assert result.output == (
+        "Error: A store does not answer (OperationalError SQLITE_CANTOPEN): "
+        "'flask auth check' says which.\n"
+    )
     assert isinstance(result.exception, SystemExit)
 
 

@@ -17,7 +17,7 @@ from tokenauth.errors import (
     PayloadTooLargeError,
     UnsupportedMediaTypeError,
 )
-from tokenauth.schemas import RefreshRequest, TokenForm
+from tokenauth.schemas import LoginRequest, RefreshRequest, TokenForm
 
 GOOD = b'{"refresh_token":"a.b"}'
 
@@ -85,6 +85,24 @@ def test_a_broken_body_is_the_clients_mistake(made: Request) -> None:
         read_body(made, RefreshRequest)
     assert caught.value.__cause__ is None
     assert "server's own" not in caught.value.detail
+
+
+def test_an_unknown_field_is_answered_with_those_that_are_known() -> None:
+    """The name that the client made up is not: it may be a password."""
+    body = b'{"username":"a","password":"b","canary":1}'
+    with pytest.raises(InvalidRequestError) as caught:
+        read_body(request(body), LoginRequest)
+    assert caught.value.detail == (
+        "The body has a field that this route does not know. It takes: username, "
+        "password, label, scope."
+    )
+
+
+@pytest.mark.parametrize("in_chunks", [True, False])
+def test_an_empty_body_is_called_so(in_chunks: bool) -> None:
+    """It is what a client sends that forgot it."""
+    with pytest.raises(InvalidRequestError, match="is empty: send a JSON object"):
+        read_body(request(b"", length=None if in_chunks else 0), RefreshRequest)
 
 
 def test_a_form_that_is_cut_off_is_refused() -> None:

@@ -321,7 +321,7 @@ def test_a_token_is_explained_to_a_script(app: Flask) -> None:
     client.post("/auth/logout", headers=bearer(tokens["access_token"]))
     refused = run(app, "inspect", "--json", "-", text=tokens["access_token"])
     assert refused.exit_code == 1
-    assert json.loads(refused.output) == {
+    assert json.loads(refused.stdout) == {
         **said,
         "accepted": False,
         "refusal": {
@@ -335,6 +335,54 @@ def test_a_token_is_explained_to_a_script(app: Flask) -> None:
     assert set(said) == {"accepted", "refusal"}
     assert not said["accepted"]
     assert said["refusal"]["code"] == "token_invalid"
+
+
+# -- sessions that cannot be seen ----------------------------------------------------
+
+UNSEEN = "are not seen from here: set TOKENAUTH_SESSION_URL."
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("sessions", "list", "alice"),
+        ("sessions", "revoke", "--user", "alice"),
+        ("sessions", "revoke", "k0vQ1lW2rGmUJbYcXz5T8w"),
+        ("sessions", "purge"),
+        ("users", "disable", "alice"),
+        ("users", "enable", "alice"),
+        ("users", "set-password", "alice"),
+        ("users", "remove", "alice", "--yes"),
+    ],
+    ids=" ".join,
+)
+@pytest.mark.parametrize("is_seen", [False, True])
+def test_sessions_of_another_process_are_not_seen(
+    command: tuple[str, ...], is_seen: bool, tmp_path: Path
+) -> None:
+    """A command says so where it would look into a memory of its own."""
+    store = users_at(f"sqlite:///{tmp_path}/t.sqlite3")
+    store.add(User("alice", scopes=["read"]))
+    app = make_app(users=store)
+    if is_seen:
+        token_of(app)
+    result = run(app, *command, text=PASSWORD)
+    assert (UNSEEN in result.stderr) is not is_seen
+    assert UNSEEN not in result.stdout
+
+
+def test_a_token_of_another_process_is_not_known() -> None:
+    """Which is said beside the refusal, and of no token that is refused by itself."""
+    token = token_of(make_app())
+    revoked = run(make_app(), "inspect", "--json", token)
+    assert json.loads(revoked.stdout)["refusal"]["code"] == "token_revoked"
+    assert UNSEEN in revoked.stderr
+    assert run(make_app(), "inspect", token + "A").stderr.startswith("Error: ")
+    late = Clock()
+    late.move(15 * 60)
+    expired = run(make_app(clock=late), "inspect", token)
+    assert "token_expired" in expired.stdout
+    assert expired.stderr == ""
 
 
 # -- users add -----------------------------------------------------------------------
@@ -358,6 +406,36 @@ def test_a_script_learns_the_id_of_a_new_user(tmp_path: Path) -> None:
     assert json.loads(run(app, "users", "list", "--json").output) == [
         json.loads(added.output)
     ]
+
+
+@pytest.mark.parametrize("command", ["add", "set-scopes"])
+def test_what_cannot_be_a_scope_is_refused(command: str, tmp_path: Path) -> None:
+    """As wrong usage, before a password is asked for."""
+    store = users_at(f"sqlite:///{tmp_path}/t.sqlite3")
+    app = make_app(users=store)
+    result = run(app, "users", command, "Zoë", "--scope", "read", "--scope", "a b,c")
+    assert result.exit_code == 2
+    assert "Invalid value for '--scope': 'a b,c' cannot be the name" in result.stderr
+    assert list(store.all()) == []
+
+
+def test_a_token_loses_a_scope_that_its_user_loses(tmp_path: Path) -> None:
+    """With the next request; one that the user gains needs another login."""
+    store = users_at(f"sqlite:///{tmp_path}/t.sqlite3")
+    store.add(User("zoë", scopes=["read", "write"]))
+    app = make_app(users=store)
+    headers = bearer(token_of(app, "zoë"))
+
+    def change(*scopes: str) -> tuple[str, str]:
+        options = [word for scope in scopes for word in ("--scope", scope)]
+        result = run(app, "users", "set-scopes", "ZOË", *options)
+        assert result.exit_code == 0
+        answer = app.test_client().get("/auth/me", headers=headers)
+        return result.output, answer.get_json()["scope"]
+
+    assert change("write", "admin") == ("Scopes of zoë: admin write.\n", "write")
+    assert change() == ("Scopes of zoë: none.\n", "")
+    assert change("read") == ("Scopes of zoë: read.\n", "read")
 
 
 # -- check ---------------------------------------------------------------------------
@@ -534,7 +612,7 @@ COMMANDS = sorted(words for words, _ in commands(auth))
 def test_every_command_is_found() -> None:
     """By the function that the tests below go by."""
     assert {("check",), ("users", "add"), ("sessions", "purge")} < set(COMMANDS)
-    assert len(COMMANDS) == 14
+    assert len(COMMANDS) == 15
 
 
 @pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
@@ -556,6 +634,18 @@ def test_the_group_tells_the_exit_codes(app: Flask) -> None:
     text = run(app, "--help").output
     assert "Exit codes: 0: done; 1: refused" in text
     assert auth.get_short_help_str(60).startswith("Token authentication: keys, users")
+
+
+@pytest.mark.parametrize("group", ["", "users", "sessions"])
+def test_no_summary_is_cut_short(group: str, app: Flask) -> None:
+    """The list of a group is read before any of its commands is."""
+    text = run(app, *group.split(), "--help").output
+    summaries = text.partition("Commands:\n")[2].splitlines()
+    assert len(summaries) >= 3
+    for line in summaries:
+        name, summary = line.split(maxsplit=1)
+        assert len(summary) <= 45, name
+        assert not summary.endswith("..."), name
 
 
 def complete(shell: str, line: str, folder: Path) -> str:

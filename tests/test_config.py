@@ -296,7 +296,6 @@ def test_a_bad_value_is_refused_by_name(key: str, value: Any, cure: str) -> None
         ("TOKENAUTH_ACESS_LIFETIME", "TOKENAUTH_ACCESS_LIFETIME"),
         ("TOKENAUTH_SECRETKEY", "TOKENAUTH_SECRET_KEY"),
         ("TOKENAUTH_FALLBACKS", "TOKENAUTH_SECRET_KEY_FALLBACKS"),
-        ("TOKENAUTH_access_lifetime", "TOKENAUTH_"),
         ("TOKENAUTH_", "TOKENAUTH_"),
         ("TOKENAUTH_🦊", "TOKENAUTH_"),
     ],
@@ -306,6 +305,16 @@ def test_an_unknown_key_is_refused_with_the_nearest(key: str, near: str) -> None
     said = refusal({"SECRET_KEY": SECRET, key: None})
     assert said.startswith(f"{key} is unknown. Did you mean {near}")
     assert any(f"mean {known}?" in said for known in KNOWN)
+
+
+@pytest.mark.parametrize("name", ["JWT_ALGORITHM", "access_lifetime"])
+def test_an_unknown_key_that_is_like_no_other_is_refused(name: str) -> None:
+    """A guess would mislead: the table of all is named instead."""
+    said = refusal({"SECRET_KEY": SECRET, f"TOKENAUTH_{name}": None})
+    assert said == (
+        f"TOKENAUTH_{name} is unknown. The known ones are in the README under "
+        "Configuration."
+    )
 
 
 def test_a_slip_in_the_key_s_own_name_is_named() -> None:
@@ -502,6 +511,17 @@ def test_attempts_are_counted_where_the_sessions_are(
 ) -> None:
     """If that is a Redis; under the name that the limits library has for it."""
     assert settings(TOKENAUTH_SESSION_URL=sessions).limits_url == limits
+
+
+@pytest.mark.parametrize("own", [None, "memory://", "sqlite:///sessions"])
+@pytest.mark.parametrize("users", [None, "sqlite:///users"])
+def test_sessions_are_kept_where_the_users_are(
+    users: str | None, own: str | None
+) -> None:
+    """Unless they have a URL of their own; without either, in memory."""
+    found = settings(TOKENAUTH_USERS_URL=users, TOKENAUTH_SESSION_URL=own)
+    assert found.users_url == users
+    assert found.session_url == (own or users or "memory://")
 
 
 def test_settings_show_and_give_away_nothing() -> None:

@@ -48,6 +48,34 @@ def test_a_tutorial_s_user_changes_the_password(client: FlaskClient) -> None:
     assert_problem(client.post("/auth/login", json=JANE), 401, "invalid_credentials")
 
 
+def test_whoever_opens_the_demo_sees_the_page_to_try_it(client: FlaskClient) -> None:
+    """Unless the pages are off: then there is nothing to lead to."""
+    answer = client.get("/")
+    assert (answer.status_code, answer.location) == (302, "/auth/docs")
+    assert client.get(answer.location).mimetype == "text/html"
+    bare = demo.create_app({"SECRET_KEY": SECRET, "TOKENAUTH_DOCS": False})
+    assert bare.test_client().get("/").status_code == 404
+
+
+@pytest.mark.checkout
+@pytest.mark.parametrize("python", ["false", "no-such-python"])
+def test_an_old_python_is_refused_before_anything_is_made(
+    python: str, tmp_path: Path
+) -> None:
+    """With what to type instead; a half-made environment would be used next time."""
+    folder = tmp_path / "environment"
+    refused = subprocess.run(
+        ["make", f"PYTHON={python}", f"VENV={folder}", f"{folder}/.stamp-pip"],
+        cwd=Path(__file__).parent.parent,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert refused.returncode == 2
+    assert "Python 3.11 or newer is needed; name one: make run" in refused.stderr
+    assert not folder.exists()
+
+
 @pytest.fixture
 def server(tmp_path: Path) -> Iterator[AppServer]:
     with serve("tokenauth.demo:create_app()", cwd=tmp_path, env=ENVIRONMENT) as running:

@@ -36,6 +36,7 @@ CHEAP_HASHES = {
     for name, password in PASSWORDS.items()
 }
 BY_ALICE = {"user_id": "u-alice", "session_id": "the login's"}
+UNAVAILABLE = {"reason": "store_unavailable", "cause": "ConnectionError"}
 
 
 class Sessions(MemorySessionStore):
@@ -57,14 +58,14 @@ class Sessions(MemorySessionStore):
 
     def _check(self) -> None:
         if self.is_down:
-            raise StoreUnavailableError
+            raise StoreUnavailableError(reason="ConnectionError")
 
 
 class Users(DictUserStore):
     """A store that cannot be written to."""
 
     def set_password_hash(self, *_: Any, **__: Any) -> bool:
-        raise StoreUnavailableError
+        raise StoreUnavailableError(reason="ConnectionError")
 
 
 class Scene(NamedTuple):
@@ -366,37 +367,37 @@ STORIES: dict[str, tuple[Callable[[Scene], int], int, str, dict[str, Any]]] = {
         lose_the_store(send("GET", "/protected")),
         503,
         "store-failed",
-        BY_ALICE | {"reason": "store_unavailable"},
+        BY_ALICE | UNAVAILABLE,
     ),
     "no store for an endpoint": (
         lose_the_store(send("GET", "/auth/me")),
         503,
         "store-failed",
-        BY_ALICE | {"reason": "store_unavailable"},
+        BY_ALICE | UNAVAILABLE,
     ),
     "no store for a logout": (
         lose_the_store(send("POST", "/auth/logout")),
         503,
         "store-failed",
-        BY_ALICE | {"reason": "store_unavailable"},
+        BY_ALICE | UNAVAILABLE,
     ),
     "no store for a refresh": (
         lose_the_store(lambda scene: scene.refresh()),
         503,
         "store-failed",
-        BY_ALICE | {"reason": "store_unavailable"},
+        BY_ALICE | UNAVAILABLE,
     ),
     "no store for a login": (
         lose_the_store(lambda scene: scene.log_in()),
         503,
         "store-failed",
-        {"reason": "store_unavailable"},
+        UNAVAILABLE,
     ),
     "no store for a revocation": (
         lose_the_store(revoke),
         503,
         "store-failed",
-        {"reason": "store_unavailable"},
+        UNAVAILABLE,
     ),
 }
 
@@ -558,6 +559,28 @@ def test_a_line_says_when_who_and_from_where(
     assert last.getMessage() == (
         'attempts_limited at=2026-09-21T14:13:20.000+00:00 address="127.0.0.1"'
     )
+
+
+def test_a_line_says_why_a_store_failed(
+    scene: Scene, caplog: pytest.LogCaptureFixture
+) -> None:
+    """In the operator's word, which no client is told."""
+    scene.sessions.is_down = True
+    answer = scene.client.get("/auth/me", headers=bearer(scene.tokens["access_token"]))
+    assert "ConnectionError" not in answer.text
+    (record,) = caplog.records
+    assert record.levelname == "WARNING"
+    assert 'reason="store_unavailable" cause="ConnectionError"' in record.getMessage()
+
+
+def test_a_hash_that_nobody_can_verify_is_a_warning(
+    scene: Scene, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The user cannot mend it; a wrong password is the normal course of things."""
+    caplog.set_level(logging.INFO, "tokenauth")
+    scene.log_in(password="wrong")
+    log_in_with_a_damaged_hash(scene)
+    assert [record.levelname for record in caplog.records] == ["INFO", "WARNING"]
 
 
 def test_a_long_token_leaves_a_short_line(

@@ -12,6 +12,7 @@ from flask import Flask
 from flask_login import LoginManager
 
 from tests.kit import (
+    PASSWORDS,
     SECRET,
     Clock,
     assert_problem,
@@ -84,18 +85,49 @@ def test_both_ways_to_join_are_one() -> None:
         assert answer.json["username"] == "alice"
 
 
-def test_users_without_an_application_are_refused(users: DictUserStore) -> None:
-    """They would be one object's state, which is shared by several applications."""
-    given: Any
-    for given in ({"users": users}, {"sessions": MemorySessionStore()}):
-        with pytest.raises(ConfigurationError, match=r"init_app\(app, users"):
-            TokenAuth(**given)
+def test_users_may_be_given_before_there_is_an_application(
+    users: DictUserStore,
+) -> None:
+    """They serve each application that is given no others."""
+    sessions = MemorySessionStore()
+    auth = TokenAuth(users=users, sessions=sessions)
+    first, second = plain_app(), plain_app()
+    auth.init_app(first)
+    auth.init_app(second, make_users(), sessions=MemorySessionStore())
+    stores = first.extensions["tokenauth"].stores
+    assert (stores.users, stores.sessions) == (users, sessions)
+    token = token_of(first)
+    for app, status in ((first, 200), (second, 401)):
+        answer = app.test_client().get("/auth/me", headers=bearer(token))
+        assert answer.status_code == status
 
 
-@pytest.mark.parametrize("users", [None, ["alice"], object(), User("alice")])
-def test_users_that_are_no_store_are_refused(users: Any) -> None:
-    """By name, and with what to pass instead."""
+def test_an_application_s_own_users_are_nobody_else_s(users: DictUserStore) -> None:
+    """Given with an application, they are of that one alone."""
+    auth = TokenAuth(plain_app(), users)
+    with pytest.raises(ConfigurationError, match="needs users"):
+        auth.init_app(plain_app())
+
+
+@pytest.mark.parametrize("name", ["users", "no application"])
+def test_the_first_argument_is_the_application(name: str) -> None:
+    """Whoever leaves it out is told the order."""
+    wrong: Any = make_users() if name == "users" else name
+    for step in (TokenAuth, TokenAuth().init_app):
+        with pytest.raises(ConfigurationError, match=r"TokenAuth\(app, users\)\."):
+            step(wrong)
+
+
+def test_an_application_needs_users() -> None:
+    """And is told what they may be."""
     with pytest.raises(ConfigurationError, match=r"needs users.*hash_password"):
+        TokenAuth(plain_app())
+
+
+@pytest.mark.parametrize("users", [["alice"], object(), User("alice")])
+def test_users_that_are_no_store_are_refused(users: Any) -> None:
+    """By what they are, and what they lack."""
+    with pytest.raises(ConfigurationError, match=r"is no UserStore: it has no 'get'"):
         TokenAuth(plain_app(), users)
 
 
@@ -111,7 +143,7 @@ def test_a_second_one_on_an_application_is_refused(
     app: Flask, users: DictUserStore
 ) -> None:
     """Also when the first is another object."""
-    with pytest.raises(ConfigurationError, match="has a TokenAuth already"):
+    with pytest.raises(ConfigurationError, match=r"already: use that one\."):
         TokenAuth(app, users)
 
 
@@ -141,7 +173,8 @@ def test_nothing_of_an_application_is_on_the_object(
     app: Flask, auth: TokenAuth
 ) -> None:
     """Only the manager, and of that only what the application registered."""
-    assert set(vars(auth)) == {"login_manager"}
+    kept = {name: value for name, value in vars(auth).items() if value is not None}
+    assert set(kept) == {"login_manager"}
     assert vars(auth.login_manager).keys() == vars(LoginManager()).keys()
 
 
@@ -241,6 +274,30 @@ def test_a_login_that_may_not_be_is_refused(
         alice.is_active = False
         with pytest.raises(InvalidCredentialsError):
             auth.login(alice)
+
+
+@pytest.mark.parametrize("wrong", [7, None, b"x"])
+def test_a_user_whose_id_is_no_text_gets_no_token(
+    app: Flask, auth: TokenAuth, users: DictUserStore, wrong: Any
+) -> None:
+    """No request could find the user again: each would be 401 without a word why."""
+
+    class Account(User):
+        def get_id(self) -> Any:
+            return wrong
+
+    account = Account("dora", password_hash("alice"))
+    users._add("dora", account)
+    said = rf"get_id\(\) of Account must return text, .* not {type(wrong).__name__}\."
+    with app.app_context():
+        with pytest.raises(TypeError, match=said):
+            auth.login(account)
+        with pytest.raises(TypeError, match=said):
+            auth.issue_once("reset-password", account, 900)
+    app.testing = False
+    body = {"username": "dora", "password": PASSWORDS["alice"]}
+    answer = app.test_client().post("/auth/login", json=body)
+    assert_problem(answer, 500, "server_error")
 
 
 # -- verify and revoke ---------------------------------------------------------------

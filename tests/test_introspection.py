@@ -18,7 +18,7 @@ from tokenauth import (
     state,
 )
 
-INACTIVE = b'{"active":false}'
+INACTIVE = b'{"active":false}\n'
 FORM = "application/x-www-form-urlencoded"
 
 

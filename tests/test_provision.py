@@ -10,7 +10,13 @@ from flask import Flask
 
 from tests.kit import SECRET, make_app, make_users
 from tests.stores.engines import sessions_at, users_at
-from tokenauth import MemorySessionStore, SessionStore, TokenAuth, UserStore
+from tokenauth import (
+    DictUserStore,
+    MemorySessionStore,
+    SessionStore,
+    TokenAuth,
+    UserStore,
+)
 from tokenauth.errors import ConfigurationError
 from tokenauth.stores.sql import SQLSessionStore, SQLUserStore
 
@@ -47,8 +53,37 @@ def test_an_application_without_users_does_not_start() -> None:
 def test_what_is_no_store_is_refused() -> None:
     """At start, not at the first login."""
     for wrong in ({"sessions": object()}, {"users": object()}):
-        with pytest.raises(ConfigurationError, match="Store"):
+        with pytest.raises(ConfigurationError, match=r"object is no .*Store"):
             make_app(**wrong)  # type: ignore[arg-type]
+
+
+def test_what_a_store_lacks_is_named() -> None:
+    """One forgotten method is not looked for in vain."""
+
+    class Partial(DictUserStore):
+        set_password_hash = None  # type: ignore[assignment]
+
+    class Forgetful(MemorySessionStore):
+        end = purge = None  # type: ignore[assignment]
+
+    wrong: dict[str, Any] = {"users": Partial({})}
+    with pytest.raises(ConfigurationError) as caught:
+        make_app(**wrong)
+    said = str(caught.value)
+    assert said == "Partial is no UserStore: it has no 'set_password_hash'."
+    wrong = {"sessions": Forgetful()}
+    with pytest.raises(ConfigurationError) as caught:
+        make_app(**wrong)
+    said = str(caught.value)
+    assert said == "Forgetful is no SessionStore: it has no 'end', 'purge'."
+
+
+@pytest.mark.parametrize("name", ["users", "sessions"])
+def test_a_class_is_no_store(name: str) -> None:
+    """Though it has all of the methods."""
+    wrong: dict[str, Any] = {name: MemorySessionStore}
+    with pytest.raises(ConfigurationError, match="pass an object, not the class"):
+        make_app(**wrong)
 
 
 def test_an_application_without_its_tables_does_not_start(tmp_path: Path) -> None:

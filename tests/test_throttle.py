@@ -208,6 +208,19 @@ def test_a_url_of_no_store_stops_the_start() -> None:
         limited(TOKENAUTH_LIMITS_URL="async+memory://")
 
 
+@pytest.mark.parametrize("scheme", ["redis", "rediss", "redis+unix"])
+def test_a_missing_driver_is_named(
+    scheme: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With the command that installs it, and without the URL."""
+    monkeypatch.setitem(sys.modules, "redis", None)
+    with pytest.raises(ConfigurationError) as caught:
+        limited(TOKENAUTH_LIMITS_URL=f"{scheme}://user:hunter2@host")
+    assert str(caught.value) == (
+        "Redis needs its driver: pip install 'flask-login-tokenauth[redis]'."
+    )
+
+
 def test_a_counter_that_is_down_lets_nobody_guess() -> None:
     """Fail closed: 503, and the same for every step."""
     dead = "redis://127.0.0.1:1/0"

@@ -38,7 +38,7 @@ def create_app(config: Mapping[str, Any] | None = None) -> Flask:
 def configured_app(config: Mapping[str, Any] | None) -> Flask:
     """Return the application that `create_app` gives a `TokenAuth`.
 
-    Its settings say where users and sessions are kept.
+    Its settings say where users are kept; sessions follow them.
 
     Args:
         config: As for `create_app`.
@@ -52,10 +52,8 @@ def configured_app(config: Mapping[str, Any] | None) -> Flask:
     app.config.from_mapping(config)
     # Nobody but programs asks here, and none of them reads HTML.
     app.register_error_handler(HTTPException, routes.answer_http_error)
-    users_url = app.config.get("TOKENAUTH_USERS_URL") or _embedded(app)
-    app.config["TOKENAUTH_USERS_URL"] = users_url
-    if not app.config.get("TOKENAUTH_SESSION_URL"):
-        app.config["TOKENAUTH_SESSION_URL"] = users_url
+    if not app.config.get("TOKENAUTH_USERS_URL"):
+        app.config["TOKENAUTH_USERS_URL"] = _embedded(app)
     return app
 
 

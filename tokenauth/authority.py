@@ -27,7 +27,7 @@ from .scopes import grant
 from .secrecy import Secretive
 from .sessions import LOGIN, Session, SessionStore, new_session_id
 from .tokens import REFRESH, Claims, RefreshClaims
-from .users import UserRecord, UserStore, scopes_of
+from .users import UserRecord, UserStore, id_of, scopes_of
 
 
 class Authority(Secretive):
@@ -89,6 +89,7 @@ class Authority(Secretive):
             TooManyAttemptsError: the account or the network has no attempts left.
             OverloadedError: too many passwords are being checked.
             StoreUnavailableError: a store cannot answer.
+            TypeError: the user's `get_id()` returns no text.
         """
         proof = self._credentials.prove(username, password, address)
         session = self._start(proof.user, scope, label, client)
@@ -118,6 +119,7 @@ class Authority(Secretive):
             InvalidCredentialsError: the store has no such user, or a disabled one.
             InvalidScopeError: the user does not have a scope that was asked for.
             StoreUnavailableError: the session could not be kept.
+            TypeError: the user's `get_id()` returns no text.
         """
         session = self._start(user, scopes, label, client)
         with self._ended_on_refusal(session):
@@ -317,15 +319,16 @@ class Authority(Secretive):
         label: str | None,
         client: str | None,
     ) -> Session:
+        user_id = id_of(user)
         try:
             granted = grant(scopes, scopes_of(user))
         except InvalidScopeError as error:
-            self._emit(events.login_failed, user_id=user.get_id(), reason=error.code)
+            self._emit(events.login_failed, user_id=user_id, reason=error.code)
             raise
         now = self.now()
         session = Session(
             id=new_session_id(),
-            user_id=user.get_id(),
+            user_id=user_id,
             label=label,
             client=client,
             scopes=granted,

@@ -44,16 +44,19 @@ def read_body(request: Request, body_type: type[BodyT]) -> BodyT:
         UnsupportedMediaTypeError: it is not `application/json` in plain UTF-8. Other
             types could be sent across sites without a preflight (ASVS 3.5.2).
         PayloadTooLargeError: it is larger than `MAX_BODY_BYTES`.
-        InvalidRequestError: it is not JSON, not of this type, or names a field twice.
+        InvalidRequestError: it is empty, not JSON, not of this type, or names a field
+            twice.
     """
     raw = _read(request, JSON)
+    if not raw:
+        raise InvalidRequestError("The body is empty: send a JSON object.")
     try:
         body = msgspec.json.decode(raw, type=body_type)
         # msgspec keeps the last of two equal keys. What it has accepted is flat, so
         # the second reader cannot be led into deep recursion.
         json.loads(raw, object_pairs_hook=_refuse_duplicates)
     except msgspec.ValidationError as error:
-        detail = _without_values(str(error))
+        detail = _without_values(error, body_type)
     except (msgspec.DecodeError, ValueError):
         detail = "The body is not valid JSON in UTF-8, or names a field twice."
     else:
@@ -92,7 +95,7 @@ def read_form(request: Request, body_type: type[BodyT]) -> BodyT:
     try:
         return msgspec.convert(dict(pairs), body_type)
     except msgspec.ValidationError as error:
-        raise InvalidRequestError(_without_values(str(error))) from None
+        raise InvalidRequestError(_without_values(error, body_type)) from None
 
 
 def _read(request: Request, media_type: str) -> bytes:
@@ -125,8 +128,9 @@ def _refuse_duplicates(pairs: Sequence[tuple[str, object]]) -> None:
         raise ValueError
 
 
-def _without_values(message: str) -> str:
+def _without_values(error: msgspec.ValidationError, body_type: type[Struct]) -> str:
     """Return what msgspec found wrong, without the names a client made up."""
-    if "unknown field" in message:
-        return "The body has a field that this route does not know."
-    return f"{message}."
+    if "unknown field" in str(error):
+        known = ", ".join(field.name for field in msgspec.structs.fields(body_type))
+        return f"The body has a field that this route does not know. It takes: {known}."
+    return f"{error}."

@@ -38,7 +38,7 @@ class Settings(Secretive, msgspec.Struct, frozen=True, kw_only=True):
         refresh_grace: Seconds in which the previous refresh token is still answered.
         clock_leeway: Seconds that hosts' clocks may differ.
         users_url: Where users are kept; None: the application brings them.
-        session_url: Where sessions are kept.
+        session_url: Where sessions are kept; by default where users are.
         query_param: URL parameter that may carry the token; None: none may.
         password_min_length: Fewest characters of a new password.
         password_max_length: Most bytes of a new password.
@@ -102,6 +102,8 @@ def load(config: Mapping[str, Any], app_name: str) -> Settings:
         )
     read = Reader(config)
     shortest = read.count("PASSWORD_MIN_LENGTH", 8)
+    users_url = read.optional_text("USERS_URL")
+    session_url = read.text("SESSION_URL", users_url or "memory://")
     return Settings(
         secret_keys=secret_keys(config),
         url_prefix=read.path("URL_PREFIX", "/auth"),
@@ -114,8 +116,8 @@ def load(config: Mapping[str, Any], app_name: str) -> Settings:
         session_limit=read.count("SESSION_LIMIT", 100),
         refresh_grace=read.duration("REFRESH_GRACE", 10),
         clock_leeway=read.duration("CLOCK_LEEWAY", 30),
-        users_url=read.optional_text("USERS_URL"),
-        session_url=read.text("SESSION_URL", "memory://"),
+        users_url=users_url,
+        session_url=session_url,
         query_param=read.optional_text("QUERY_PARAM"),
         password_min_length=shortest,
         password_max_length=read.count("PASSWORD_MAX_LENGTH", 1024, at_least=shortest),
@@ -123,23 +125,28 @@ def load(config: Mapping[str, Any], app_name: str) -> Settings:
         password_concurrency=read.count("PASSWORD_CONCURRENCY", 1),
         argon2=_argon2_cost(read, testing=bool(config.get("TESTING"))),
         login_limits=read.texts("LOGIN_LIMITS", "30 per minute; 100 per day"),
-        limits_url=read.text("LIMITS_URL", _limits_url(read)),
+        limits_url=read.text("LIMITS_URL", _limits_url(session_url)),
     )
 
 
 def _refuse_unknown(config: Mapping[str, Any]) -> None:
     for key in config:
         if key.startswith("TOKENAUTH_") and key not in KNOWN:
-            near = difflib.get_close_matches(key, KNOWN, n=1, cutoff=0)[0]
-            raise ConfigurationError(f"{key} is unknown. Did you mean {near}?")
+            near = difflib.get_close_matches(key, KNOWN, n=1, cutoff=0.7)
+            cure = (
+                f"Did you mean {near[0]}?"
+                if near
+                else "The known ones are in the README under Configuration."
+            )
+            raise ConfigurationError(f"{key} is unknown. {cure}")
 
 
-def _limits_url(read: Reader) -> str:
+def _limits_url(session_url: str) -> str:
     """Return where attempts are counted by default: with the sessions, if on Redis."""
-    url = read.text("SESSION_URL", "memory://")
-    if url.startswith("unix://"):  # the limits library has its own name for it
-        return f"redis+{url}"
-    return url if url.startswith(("redis://", "rediss://")) else "memory://"
+    if session_url.startswith("unix://"):  # the limits library has its own name for it
+        return f"redis+{session_url}"
+    is_redis = session_url.startswith(("redis://", "rediss://"))
+    return session_url if is_redis else "memory://"
 
 
 def _session_check_lag(read: Reader) -> float:

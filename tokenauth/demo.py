@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from flask import Flask
+from flask import Flask, redirect, url_for
+from flask.typing import ResponseReturnValue
 from flask_login import current_user, login_required
 
 from .app import configured_app
@@ -18,6 +19,8 @@ from .users import DictUserStore, UserRecord, UserStore
 def create_app(config: Mapping[str, Any] | None = None) -> Flask:
     """Return the stand-alone API with the tutorial's users and its protected view.
 
+    `/` leads to the page to try the API.
+
     Args:
         config: Settings that go over those of the environment.
     """
@@ -28,6 +31,12 @@ def create_app(config: Mapping[str, Any] | None = None) -> Flask:
     @login_required  # type: ignore[untyped-decorator] # Flask-Login has no types
     def protected() -> dict[str, str]:
         return {"hello": current_user.username}
+
+    if "tokenauth.page" in app.view_functions:  # TOKENAUTH_DOCS is not off
+
+        @app.get("/")
+        def index() -> ResponseReturnValue:
+            return redirect(url_for("tokenauth.page"))
 
     return app
 

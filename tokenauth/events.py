@@ -39,6 +39,7 @@ SIGNALS: Final = tuple(_signals.values())
 
 # What an operator should look at; the rest is the normal course of things.
 _WARNINGS: Final = frozenset({attempts_limited, refresh_reused, store_failed})
+_WARNING_REASONS: Final = frozenset({"unsupported_hash"})  # no login can mend that
 
 _MAX_VALUE_LENGTH: Final = 128
 _MAX_LINE_LENGTH: Final = 1000
@@ -54,6 +55,7 @@ class Event(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         at: When, in seconds since the epoch (UTC).
         reason: Why, for the operator; the client is not told. One of a closed set of
             words, never text of a client's.
+        cause: The operator's word for why a store failed, where it gave one.
         user_id: Whose account, as far as it is known.
         session_id: The session that it is about; None where it is about all that a
             user has.
@@ -65,6 +67,7 @@ class Event(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     at: float
     reason: str | None = None
+    cause: str | None = None
     user_id: str | None = None
     session_id: str | None = None
     purpose: str | None = None
@@ -90,7 +93,8 @@ def send(signal: NamedSignal, sender: object, event: Event) -> None:
         sender: The application.
         event: What happened.
     """
-    level = logging.WARNING if signal in _WARNINGS else logging.INFO
+    is_warning = signal in _WARNINGS or event.reason in _WARNING_REASONS
+    level = logging.WARNING if is_warning else logging.INFO
     if LOGGER.isEnabledFor(level):
         LOGGER.log(level, "%s", describe(signal, event))
     for receiver in signal.receivers_for(sender):

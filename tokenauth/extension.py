@@ -27,7 +27,8 @@ class TokenAuth:
     """Token authentication for Flask applications.
 
     Nothing of an application is kept here: one object may serve several applications,
-    each with its own settings, users and sessions.
+    each with its own settings, users and sessions. Users and sessions that are given
+    without an application are those of each that `init_app` is given none for.
 
     Args:
         app: The application; without one, call `init_app` later.
@@ -48,13 +49,12 @@ class TokenAuth:
         sessions: SessionStore | None = None,
     ) -> None:
         self.login_manager = TokenLoginManager()
-        if app is not None:
+        self._users: UserStore | Mapping[str, str | User] | None = None
+        self._sessions: SessionStore | None = None
+        if app is None:
+            self._users, self._sessions = users, sessions
+        else:
             self.init_app(app, users, sessions=sessions)
-        elif users is not None or sessions is not None:
-            raise ConfigurationError(
-                "Users and sessions belong to one application: pass them to "
-                "init_app(app, users, sessions=...)."
-            )
 
     def init_app(
         self,
@@ -68,16 +68,23 @@ class TokenAuth:
 
         Args:
             app: The application.
-            users: Where users are kept.
-            sessions: Where sessions are kept.
+            users: Where users are kept; None: where `TokenAuth(users=...)` said.
+            sessions: Where sessions are kept; None: where `TokenAuth(sessions=...)`
+                said.
             now: Seconds since the epoch; tests may stop the clock.
 
         Raises:
             ConfigurationError: the application is set up in a way that is not safe, or
                 has a `TokenAuth` or a `LoginManager` already.
         """
+        _refuse_other_objects(app)
         _refuse_second(app)
-        rooms = assembly.assemble(app, users, sessions, now=now)
+        rooms = assembly.assemble(
+            app,
+            self._users if users is None else users,
+            self._sessions if sessions is None else sessions,
+            now=now,
+        )
         app.extensions[state.KEY] = rooms
         watch_processes(app, rooms.stores)
         if rooms.settings.query_param is not None:
@@ -110,6 +117,7 @@ class TokenAuth:
             InvalidRequestError: the label cannot be used.
             InvalidCredentialsError: the store has no such user, or a disabled one.
             InvalidScopeError: the user does not have a scope that was asked for.
+            TypeError: the user's `get_id()` returns no text.
             StoreUnavailableError: the session could not be kept.
         """
         schemas.check_label(label)
@@ -154,6 +162,7 @@ class TokenAuth:
 
         Raises:
             ValueError: the purpose or the age cannot be used.
+            TypeError: the user's `get_id()` returns no text.
             StoreUnavailableError: it could not be kept.
         """
         return state.current().once.issue(purpose, user, max_age)
@@ -258,9 +267,18 @@ def _look_at_unusual_requests(app: Flask) -> None:
     app.preprocess_request = preprocess_request  # type: ignore[method-assign]
 
 
+def _refuse_other_objects(app: object) -> None:
+    if not isinstance(app, Flask):
+        raise ConfigurationError(
+            "The first argument is the Flask application: TokenAuth(app, users)."
+        )
+
+
 def _refuse_second(app: Flask) -> None:
     if state.KEY in app.extensions:
-        raise ConfigurationError("This application has a TokenAuth already.")
+        raise ConfigurationError(
+            "This application has a TokenAuth already: use that one."
+        )
     if hasattr(app, "login_manager"):
         raise ConfigurationError(
             "This application has a LoginManager already. TokenAuth brings its own: "

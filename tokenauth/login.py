@@ -128,9 +128,10 @@ def announced(function: Callable[P, R]) -> Callable[P, R]:
 
 
 def _announce(error: AuthError) -> None:
-    is_store = isinstance(error, StoreUnavailableError)
-    signal = events.store_failed if is_store else events.token_refused
-    state.current().emit(signal, reason=error.code, **error.about)
+    signal, cause = events.token_refused, None
+    if isinstance(error, StoreUnavailableError):
+        signal, cause = events.store_failed, error.reason
+    state.current().emit(signal, reason=error.code, cause=cause, **error.about)
 
 
 class TokenLoginManager(LoginManager):  # type: ignore[misc] # Flask-Login has no types

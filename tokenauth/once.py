@@ -14,7 +14,7 @@ from .mint import Mint
 from .secrecy import Secretive
 from .sessions import Session, SessionStore, new_session_id
 from .tokens import OnceClaims, TokenSigner
-from .users import UserRecord, UserStore
+from .users import UserRecord, UserStore, id_of
 
 _PURPOSE = re.compile(r"[a-z0-9][a-z0-9-]{0,31}")
 _MAX_AGE = 366 * 86400
@@ -60,13 +60,14 @@ class OneTimeTokens(Secretive):
 
         Raises:
             ValueError: the purpose or the age cannot be used.
+            TypeError: the user's `get_id()` returns no text.
             StoreUnavailableError: it could not be kept.
         """
         kind, lifetime = _kind_of(purpose), _seconds(max_age)
         now = self.now()
         session = Session(
             id=new_session_id(),
-            user_id=user.get_id(),
+            user_id=id_of(user),
             kind=kind,
             created_at=now,
             authenticated_at=0,

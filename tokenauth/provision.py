@@ -32,6 +32,9 @@ _MANY_PROCESSES: Final = (
 )
 
 
+_SETTINGS: Final = ("TOKENAUTH_USERS_URL", "TOKENAUTH_SESSION_URL")
+
+
 class Stores(NamedTuple):
     """Where an application keeps its users and sessions."""
 
@@ -106,38 +109,64 @@ def _user_store(
 ) -> UserStore:
     if users is None and url is not None:
         return open_users(url)
-    store = DictUserStore(users) if isinstance(users, Mapping) else users
-    if not isinstance(store, UserStore):
+    if isinstance(users, Mapping):
+        return DictUserStore(users)
+    if users is None:
         raise ConfigurationError(
             "TokenAuth needs users: TokenAuth(app, users), where users is a UserStore "
             "or a mapping username -> hash_password(...). Without them, "
             "TOKENAUTH_USERS_URL names a store."
         )
-    return store
+    _refuse_partial(users, UserStore)
+    return users
 
 
 def _session_store(
     sessions: SessionStore | None, url: str, users: UserStore
 ) -> SessionStore:
-    store = open_sessions(url, beside=users) if sessions is None else sessions
-    if not isinstance(store, SessionStore):
+    if sessions is None:
+        return open_sessions(url, beside=users)
+    _refuse_partial(sessions, SessionStore)
+    return sessions
+
+
+def _refuse_partial(store: object, promise: type) -> None:
+    """Return if a store is an object with all methods of a protocol.
+
+    Raises:
+        ConfigurationError: it is not; the message names what is missing.
+    """
+    if isinstance(store, type):
         raise ConfigurationError(
-            "TokenAuth keeps sessions in a SessionStore: leave sessions out, or pass "
-            "an object with all of its methods."
+            f"{store.__name__} is a class: pass an object, not the class."
         )
-    return store
+    missing = [
+        repr(name)
+        for name in vars(promise)
+        if not name.startswith("_") and getattr(store, name, None) is None
+    ]
+    if missing:
+        raise ConfigurationError(
+            f"{type(store).__name__} is no {promise.__name__}: it has no "
+            f"{', '.join(missing)}."
+        )
 
 
 def _check_tables(stores: Stores) -> None:
     context = click.get_current_context(silent=True)
     if context is not None and context.info_name in {INIT_DB, CHECK}:
         return
-    for store in stores.with_tables:
-        try:
-            store.check_tables()
-        except StoreUnavailableError as error:
-            # It may come up later; until then each request is answered with 503.
-            LOGGER.warning("the tables could not be checked: %s", error.reason)
+    for name, setting, store in zip(Stores._fields, _SETTINGS, stores, strict=True):
+        if isinstance(store, TableStore):
+            _check_table_of(f"{name} ({setting})", store)
+
+
+def _check_table_of(place: str, store: TableStore) -> None:
+    try:
+        store.check_tables()
+    except StoreUnavailableError as error:
+        # It may come up later; until then each request is answered with 503.
+        LOGGER.warning("the table of %s could not be checked: %s", place, error.reason)
 
 
 def _warning_once(

@@ -73,8 +73,11 @@ def answer(error: AuthError, realm: str) -> Response:
 def json_response(
     body: object, status: int = 200, *, mimetype: str = "application/json"
 ) -> Response:
-    """Return an answer of ours: JSON that nobody stores or guesses the type of."""
-    return no_store(Response(_encode(body), status, mimetype=mimetype))
+    """Return an answer of ours: JSON that nobody stores or guesses the type of.
+
+    It ends with a newline, so no shell's prompt sticks to it.
+    """
+    return no_store(Response(_encode(body) + b"\n", status, mimetype=mimetype))
 
 
 def empty(status: int = 204) -> Response:

@@ -21,6 +21,7 @@ import math
 import time
 from collections.abc import Callable, Generator, Iterable
 from contextlib import contextmanager
+from importlib.util import find_spec
 from typing import Final, NamedTuple, TypeAlias
 
 from limits import RateLimitItem, RateLimitItemPerDay, parse_many
@@ -241,6 +242,10 @@ def network_of(address: str | None) -> str:
 
 
 def _open_storage(url: str) -> Storage:
+    if url.startswith("redis") and find_spec("redis") is None:
+        raise ConfigurationError(
+            "Redis needs its driver: pip install 'flask-login-tokenauth[redis]'."
+        )
     options = _TIMEOUTS if url.startswith(("redis", "valkey")) else {}
     try:
         storage = storage_from_string(url, wrap_exceptions=True, **options)
@@ -251,8 +256,7 @@ def _open_storage(url: str) -> Storage:
         reason = type(error).__name__
     raise ConfigurationError(
         f"TOKENAUTH_LIMITS_URL names no store that attempts can be counted in: {reason}"
-        ". Use 'memory://' or 'redis://...' (with pip install "
-        "'flask-login-tokenauth[redis]')."
+        ". Use 'memory://' or 'redis://...'."
     )
 
 

@@ -72,7 +72,7 @@ class UserStore(Protocol):
 
 @runtime_checkable
 class ManagedUserStore(UserStore, Protocol):
-    """A store whose users can be added, disabled and removed from here."""
+    """A store whose users can be added, changed and removed from here."""
 
     def add(self, user: User) -> bool:
         """Keep a new user.
@@ -91,6 +91,14 @@ class ManagedUserStore(UserStore, Protocol):
 
     def set_active(self, user_id: str, *, active: bool) -> bool:
         """Enable or disable a user; false when there is none with this id."""
+        ...
+
+    def set_scopes(self, user_id: str, scopes: str | Iterable[str]) -> bool:
+        """Give a user these scopes and no others; false when there is no such user.
+
+        Raises:
+            ValueError: one of these cannot be the name of a scope.
+        """
         ...
 
     def remove(self, user_id: str) -> bool:
@@ -144,6 +152,21 @@ class User(UserMixin):  # type: ignore[misc] # Flask-Login ships no types
     def __getstate__(self) -> dict[str, Any]:
         """Leave the hash out: a pickle may end up in a cache or a task queue."""
         return self.__dict__ | {"password_hash": None}
+
+
+def id_of(user: UserRecord) -> str:
+    """Return a user's id, for what is kept under it.
+
+    Raises:
+        TypeError: it is no text; no store would find the user again.
+    """
+    user_id: object = user.get_id()
+    if not isinstance(user_id, str):
+        raise TypeError(
+            f"get_id() of {type(user).__name__} must return text, as Flask-Login's "
+            f"UserMixin does, not {type(user_id).__name__}."
+        )
+    return user_id
 
 
 def scopes_of(user: UserRecord) -> frozenset[str]:
@@ -218,7 +241,8 @@ class DictUserStore:
             raise ConfigurationError(
                 f"The password hash of {username!r} is of no supported scheme. Make "
                 "one with tokenauth.hash_password or 'flask auth hash-password'; a "
-                "clear-text password does not belong here."
+                "clear-text password does not belong here. Read are argon2 and "
+                "Werkzeug's scrypt and pbkdf2."
             )
         self._by_name[name] = self._by_id[user.id] = user
 

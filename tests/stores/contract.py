@@ -370,6 +370,20 @@ def test_a_user_is_disabled_and_enabled(managed: ManagedUserStore) -> None:
     assert vars(managed.get("u-1")) == vars(alice)
 
 
+def test_a_user_gets_other_scopes(managed: ManagedUserStore) -> None:
+    """And nothing else of the user changes; what cannot be a scope is refused."""
+    alice, *_ = make_kept_users()
+    for scopes in (["write", "a:b"], "a:b write", ()):
+        assert managed.set_scopes("u-1", scopes)
+        assert vars(managed.get("u-1"))["scopes"] == (
+            {"a:b", "write"} if scopes else set()
+        )
+    with pytest.raises(ValueError, match="cannot be the name of a scope"):
+        managed.set_scopes("u-1", ["a b"])
+    assert managed.set_scopes("u-1", alice.scopes)
+    assert vars(managed.get("u-1")) == vars(alice)
+
+
 def test_a_user_is_removed_for_good(managed: ManagedUserStore) -> None:
     """Neither the id nor the name is found, and the name is free again."""
     assert managed.remove("u-1")
@@ -384,5 +398,6 @@ def test_nobody_is_changed_under_a_strange_id(
 ) -> None:
     """The caller is told."""
     assert not managed.set_active(strange, active=False)
+    assert not managed.set_scopes(strange, ["read"])
     assert not managed.remove(strange)
     assert all(map(managed.get, ["u-1", "u-2", "u-3"]))

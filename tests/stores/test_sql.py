@@ -150,11 +150,15 @@ def test_the_driver_need_not_be_named(scheme: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("missing", "url"),
-    [("sqlalchemy", "sqlite:///x"), ("psycopg", "postgresql+psycopg://h/x")],
+    ("missing", "url", "extra"),
+    [
+        ("sqlalchemy", "sqlite:///x", "sql"),
+        ("sqlalchemy", "postgresql+psycopg://h/x", "postgres"),
+        ("psycopg", "postgresql+psycopg://h/x", "postgres"),
+    ],
 )
 def test_a_missing_driver_is_named(
-    missing: str, url: str, monkeypatch: pytest.MonkeyPatch
+    missing: str, url: str, extra: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """With the command that installs it."""
     monkeypatch.setitem(sys.modules, missing, None)
@@ -162,7 +166,7 @@ def test_a_missing_driver_is_named(
         for name in [name for name in sys.modules if ".stores.sql" in name]:
             monkeypatch.delitem(sys.modules, name)
     for open_store in (open_users, open_sessions):
-        with pytest.raises(ConfigurationError, match=r"pip install 'flask-login-token"):
+        with pytest.raises(ConfigurationError, match=rf"tokenauth\[{extra}\]'\."):
             open_store(url)
 
 
@@ -350,7 +354,8 @@ def test_an_application_may_start_before_its_database(
 ) -> None:
     """The operator is told, and no password of the URL is."""
     app = make_app(config={"TOKENAUTH_SESSION_URL": ABSENT})
-    assert "tables could not be checked: OperationalError" in caplog.text
+    place = "sessions (TOKENAUTH_SESSION_URL)"
+    assert f"table of {place} could not be checked: OperationalError" in caplog.text
     assert "hunter2" not in caplog.text
     body = {"username": "alice", "password": PASSWORDS["alice"]}
     answer = app.test_client().post("/auth/login", json=body)

@@ -22,7 +22,11 @@ _BELOW: Final = ("__wrapped__", "app", "wsgi_app", "application", "_app")
 """
 
 
-@auth.command(CHECK, with_appcontext=False)
+@auth.command(
+    CHECK,
+    short_help="Review a deployment, and say what to mend.",
+    with_appcontext=False,
+)
 @as_json
 @click.pass_context
 def check(context: click.Context, *, is_json: bool) -> None:

@@ -8,7 +8,7 @@ from ..provision import INIT_DB
 from .group import auth, rooms
 
 
-@auth.command(INIT_DB)
+@auth.command(INIT_DB, short_help="Create the tables that are missing.")
 def init_db() -> None:
     """Create the tables of the application's stores, where there are none yet.
 

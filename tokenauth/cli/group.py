@@ -12,9 +12,11 @@ import click
 from flask.cli import AppGroup
 
 from .. import state
-from ..errors import AuthError, ConfigurationError
+from ..authority import Authority
+from ..errors import AuthError, ConfigurationError, StoreUnavailableError
 from ..sessions import NEVER
 from ..state import State
+from ..stores.memory import MemorySessionStore
 from ..users import UserRecord, fold_username
 
 
@@ -25,7 +27,15 @@ class _Group(AppGroup):
         try:
             return super().invoke(ctx)
         except (AuthError, ConfigurationError) as error:
-            raise click.ClickException(str(error)) from None
+            raise click.ClickException(_message_of(error)) from None
+
+
+def _message_of(error: AuthError | ConfigurationError) -> str:
+    if isinstance(error, StoreUnavailableError) and error.reason is not None:
+        return (
+            f"A store does not answer ({error.reason}): 'flask auth check' says which."
+        )
+    return str(error)
 
 
 auth = _Group(
@@ -50,6 +60,23 @@ def rooms() -> State:
         return state.current()
     except RuntimeError as error:
         raise click.ClickException(str(error)) from None
+
+
+def authority() -> Authority:
+    """Return the desk, for a command that looks at sessions; see `warn_of_memory`."""
+    warn_of_memory()
+    return rooms().authority
+
+
+def warn_of_memory() -> None:
+    """Say so where the sessions that a server has cannot be seen by a command."""
+    sessions = rooms().stores.sessions
+    if isinstance(sessions, MemorySessionStore) and sessions.is_empty:
+        click.echo(
+            "Sessions in memory belong to the server's process and are not seen from "
+            "here: set TOKENAUTH_SESSION_URL.",
+            err=True,
+        )
 
 
 def read_new_password() -> str:

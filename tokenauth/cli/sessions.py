@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 from flask.cli import AppGroup
 
-from .group import as_json, auth, rooms, show, user_named, utc
+from .group import as_json, auth, authority, show, user_named, utc
 
 _STEP = 1000
 
@@ -23,7 +23,8 @@ def list_sessions(username: str, *, is_json: bool) -> None:
     Example:
       flask auth sessions list JohnDoe
     """
-    found = rooms().authority.sessions_of(user_named(username).get_id())
+    user = user_named(username)
+    found = authority().sessions_of(user.get_id())
     rows = [
         [
             session.id,
@@ -40,7 +41,11 @@ def list_sessions(username: str, *, is_json: bool) -> None:
 
 
 # An id may begin with a hyphen.
-@sessions.command("revoke", context_settings={"ignore_unknown_options": True})
+@sessions.command(
+    "revoke",
+    short_help="End a login or a token, or all of a user.",
+    context_settings={"ignore_unknown_options": True},
+)
 @click.argument("session_id", required=False)
 @click.option("--user", "username", help="End every login and token of this user.")
 def revoke(session_id: str | None, username: str | None) -> None:
@@ -53,13 +58,13 @@ def revoke(session_id: str | None, username: str | None) -> None:
       flask auth sessions revoke k0vQ1lW2rGmUJbYcXz5T8w
       flask auth sessions revoke --user JohnDoe
     """
-    authority = rooms().authority
     if (session_id is None) == (username is None):
         raise click.UsageError("Give the id of a session, or --user.")
     if username is not None:
-        ended = authority.revoke_user(user_named(username).get_id())
+        user = user_named(username)
+        ended = authority().revoke_user(user.get_id())
         click.echo(f"Ended {ended}.")
-    elif session_id is not None and authority.revoke_session(session_id):
+    elif session_id is not None and authority().revoke_session(session_id):
         click.echo("Ended.")
     else:
         raise click.ClickException("There is no such session.")
@@ -75,8 +80,8 @@ def purge() -> None:
     Example:
       flask auth sessions purge
     """
-    authority, total = rooms().authority, 0
-    while (dropped := authority.purge(limit=_STEP)) > 0:
+    desk, total = authority(), 0
+    while (dropped := desk.purge(limit=_STEP)) > 0:
         total += dropped
         click.echo(f"{total} dropped ...", err=True)
     click.echo(f"Dropped {total}.")

@@ -7,7 +7,7 @@ import sys
 
 import click
 
-from ..errors import AuthError, TokenInvalidError
+from ..errors import AuthError, TokenInvalidError, TokenRevokedError
 from ..passwords import hash_password
 from ..policy import PasswordPolicy
 from ..scopes import written
@@ -20,10 +20,11 @@ from .group import (
     read_new_password,
     rooms,
     utc,
+    warn_of_memory,
 )
 
 
-@auth.command("new-secret", with_appcontext=False)
+@auth.command("new-secret", short_help="Print a new secret key.", with_appcontext=False)
 def new_secret() -> None:
     """Print a new secret key of 256 random bits.
 
@@ -52,7 +53,7 @@ def hash_password_command() -> None:
     click.echo(hash_password(password))
 
 
-@auth.command("inspect")
+@auth.command("inspect", short_help="Say what TOKEN is, and if it is accepted.")
 @click.argument("token")
 @as_json
 def inspect(token: str, *, is_json: bool) -> None:
@@ -81,6 +82,8 @@ def inspect(token: str, *, is_json: bool) -> None:
     else:
         _tell(facts, refusal)
     if refusal is not None:
+        if isinstance(refusal, TokenRevokedError):
+            warn_of_memory()
         sys.exit(1)
 
 

@@ -8,11 +8,13 @@ from typing import Any
 import click
 from flask.cli import AppGroup
 
-from ..scopes import written
+from ..errors import InvalidCredentialsError
+from ..scopes import check_names, written
 from ..users import ManagedUserStore, User, UserRecord, folded_name, scopes_of
 from .group import (
     as_json,
     auth,
+    authority,
     print_json,
     read_new_password,
     rooms,
@@ -26,9 +28,28 @@ users = AppGroup("users", help="People who may log in.")
 auth.add_command(users)
 
 
-@users.command("add")
+def _names_of_scopes(
+    _: click.Context, __: click.Parameter, names: tuple[str, ...]
+) -> tuple[str, ...]:
+    try:
+        check_names(names)
+    except ValueError as error:
+        raise click.BadParameter(str(error)) from None
+    return names
+
+
+_scopes = click.option(
+    "--scope",
+    "scopes",
+    multiple=True,
+    callback=_names_of_scopes,
+    help="A scope of the user; repeat the option for more.",
+)
+
+
+@users.command("add", short_help="Add a user.")
 @click.argument("username")
-@click.option("--scope", "scopes", multiple=True, help="What the user may do.")
+@_scopes
 @as_json
 def add(username: str, scopes: tuple[str, ...], *, is_json: bool) -> None:
     """Add a user; the password is asked for, or read from standard input.
@@ -39,7 +60,8 @@ def add(username: str, scopes: tuple[str, ...], *, is_json: bool) -> None:
       flask auth users add JohnDoe --json < password.txt
     """
     store, account = _managed(), folded_name(username)
-    user = User(username, _new_hash(account), id=secrets.token_hex(16), scopes=scopes)
+    new_hash = rooms().credentials.hash_set(read_new_password(), account)
+    user = User(username, new_hash, id=secrets.token_hex(16), scopes=scopes)
     if not store.add(user):
         raise click.ClickException(
             "This username, or another spelling of it, is taken."
@@ -62,7 +84,7 @@ def list_users(*, is_json: bool) -> None:
     show(_COLUMNS, [_row(user) for user in _managed().all()], is_json=is_json)
 
 
-@users.command("disable")
+@users.command("disable", short_help="Close an account; its logins and tokens end.")
 @click.argument("username")
 def disable(username: str) -> None:
     """Close an account; every login and token of it ends at once.
@@ -73,10 +95,11 @@ def disable(username: str) -> None:
     """
     store, user = _managed(), user_named(username)
     store.set_active(user.get_id(), active=False)
-    click.echo(f"Disabled {_name_of(user)}; {_end_all(user)} sessions ended.")
+    ended = authority().revoke_user(user.get_id())
+    click.echo(f"Disabled {_name_of(user)}; {ended} sessions ended.")
 
 
-@users.command("enable")
+@users.command("enable", short_help="Open a closed account again.")
 @click.argument("username")
 def enable(username: str) -> None:
     """Open a closed account again; what has ended stays ended.
@@ -87,12 +110,12 @@ def enable(username: str) -> None:
     """
     store, user = _managed(), user_named(username)
     # Should the store have failed when the account was closed, they end now.
-    _end_all(user)
+    authority().revoke_user(user.get_id())
     store.set_active(user.get_id(), active=True)
     click.echo(f"Enabled {_name_of(user)}.")
 
 
-@users.command("set-password")
+@users.command("set-password", short_help="Give a new password; logins and tokens end.")
 @click.argument("username")
 def set_password(username: str) -> None:
     """Give a user a new password; every login and token of the user ends at once.
@@ -101,18 +124,36 @@ def set_password(username: str) -> None:
     Example:
       flask auth users set-password JohnDoe
     """
+    _managed()
+    user = user_named(username)
+    password = read_new_password()
+    try:
+        ended = authority().set_password(user, password)
+    except InvalidCredentialsError:
+        raise click.ClickException(
+            "The password was changed meanwhile: try again."
+        ) from None
+    click.echo(f"Changed the password of {_name_of(user)}; {ended} sessions ended.")
+
+
+@users.command("set-scopes", short_help="Give a user other scopes.")
+@click.argument("username")
+@_scopes
+def set_scopes(username: str, scopes: tuple[str, ...]) -> None:
+    """Give a user these scopes and no others; tokens lose the rest at once.
+
+    Without --scope the user has none. For one that is new, the user logs in again.
+
+    \b
+    Example:
+      flask auth users set-scopes JohnDoe --scope reports:read
+    """
     store, user = _managed(), user_named(username)
-    new_hash = _new_hash(folded_name(username))
-    _end_all(user)  # and once more below: should a store fail in between, they are gone
-    if not store.set_password_hash(
-        user.get_id(), new_hash, expected=user.password_hash
-    ):
-        raise click.ClickException("The password was changed meanwhile: try again.")
-    _end_all(user)
-    click.echo(f"Changed the password of {_name_of(user)}; every session has ended.")
+    store.set_scopes(user.get_id(), scopes)
+    click.echo(f"Scopes of {_name_of(user)}: {written(scopes) or 'none'}.")
 
 
-@users.command("remove")
+@users.command("remove", short_help="Remove a user for good.")
 @click.argument("username")
 @click.option("--yes", is_flag=True, help="Do not ask.")
 def remove(username: str, *, yes: bool) -> None:
@@ -125,10 +166,11 @@ def remove(username: str, *, yes: bool) -> None:
     store, user = _managed(), user_named(username)
     if not yes:
         click.confirm(f"Remove {_name_of(user)} for good?", abort=True, err=True)
-    _end_all(user)
-    store.remove(user.get_id())
-    _end_all(user)
-    click.echo(f"Removed {_name_of(user)}; every session has ended.")
+    desk, user_id = authority(), user.get_id()
+    ended = desk.revoke_user(user_id)
+    store.remove(user_id)
+    ended += desk.revoke_user(user_id)
+    click.echo(f"Removed {_name_of(user)}; {ended} sessions ended.")
 
 
 def _name_of(user: UserRecord) -> str:
@@ -147,11 +189,3 @@ def _managed() -> ManagedUserStore:
             "TOKENAUTH_USERS_URL, or manage them where they are kept."
         )
     return store
-
-
-def _new_hash(account: str) -> str:
-    return rooms().credentials.hash_set(read_new_password(), account)
-
-
-def _end_all(user: UserRecord) -> int:
-    return rooms().authority.revoke_user(user.get_id())

@@ -11,8 +11,13 @@ from ..sessions import SessionStore
 from ..users import UserStore
 from .memory import MemorySessionStore
 
-_SQL = ("sqlite", "postgresql", "postgres")
-_REDIS = ("redis", "rediss", "unix")
+# By the beginning of a URL: the engine, and the extra that has its driver.
+_SQL = {
+    "sqlite": ("SQLite", "sql"),
+    "postgresql": ("PostgreSQL", "postgres"),
+    "postgres": ("PostgreSQL", "postgres"),
+}
+_REDIS = dict.fromkeys(("redis", "rediss", "unix"), ("Redis", "redis"))
 _DATABASES = "'sqlite:///file' or 'postgresql+psycopg://user:password@host/name'"
 
 
@@ -59,8 +64,8 @@ def open_users(url: str) -> UserStore:
     Raises:
         ConfigurationError: no store is known by this URL, or its driver is missing.
     """
-    if _engine_of(url) in _SQL:
-        with _naming_extra("A SQL database", "sql"):
+    if (scheme := _scheme_of(url)) in _SQL:
+        with _naming_extra(*_SQL[scheme]):
             from .sql import SQLUserStore
         return SQLUserStore(url)
     raise ConfigurationError(
@@ -79,17 +84,17 @@ def open_sessions(url: str, *, beside: UserStore | None = None) -> SessionStore:
     Raises:
         ConfigurationError: no store is known by this URL, or its driver is missing.
     """
-    engine = _engine_of(url)
-    if engine == "memory":
+    scheme = _scheme_of(url)
+    if scheme == "memory":
         return MemorySessionStore()
-    if engine in _SQL:
-        with _naming_extra("A SQL database", "sql"):
+    if scheme in _SQL:
+        with _naming_extra(*_SQL[scheme]):
             from .sql import SQLSessionStore, SQLUserStore
         if isinstance(beside, SQLUserStore) and beside.database.url == url:
             return SQLSessionStore(beside.database)
         return SQLSessionStore(url)
-    if engine in _REDIS:
-        with _naming_extra("Redis", "redis"):
+    if scheme in _REDIS:
+        with _naming_extra(*_REDIS[scheme]):
             from .redis import RedisSessionStore
         return RedisSessionStore(url)
     raise ConfigurationError(
@@ -98,7 +103,7 @@ def open_sessions(url: str, *, beside: UserStore | None = None) -> SessionStore:
     )
 
 
-def _engine_of(url: str) -> str:
+def _scheme_of(url: str) -> str:
     return url.partition(":")[0].partition("+")[0]
 
 

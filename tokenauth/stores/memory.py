@@ -25,6 +25,11 @@ class MemorySessionStore:
         self._ids_of_user: dict[str, dict[str, None]] = {}
         self._due: list[tuple[float, str]] = []
 
+    @property
+    def is_empty(self) -> bool:
+        """Whether it holds no session at all."""
+        return not self._sessions
+
     def add(self, session: Session, *, limit: int) -> None:
         """Keep a new session; end its user's oldest of that kind beyond a limit."""
         with self._lock:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any, Final
 
 from sqlalchemy import bindparam, delete, select, update
 
-from ...scopes import written
+from ...scopes import check_names, scope_set, written
 from ...users import User, folded_name
 from . import tables
 from .database import Database, Statement, is_text
@@ -33,6 +33,7 @@ _SET_PASSWORD: Final = (
     .values(password_hash=bindparam("new"))
 )
 _SET_ACTIVE: Final = update(USERS).where(_IS_IT).values(is_active=bindparam("active"))
+_SET_SCOPES: Final = update(USERS).where(_IS_IT).values(scopes=bindparam("scopes"))
 _REMOVE: Final = delete(USERS).where(_IS_IT)
 
 
@@ -60,6 +61,7 @@ class SQLUserStore:
         self._page = database.prepare(_PAGE)
         self._set_password = database.prepare(_SET_PASSWORD)
         self._set_active = database.prepare(_SET_ACTIVE)
+        self._set_scopes = database.prepare(_SET_SCOPES)
         self._remove = database.prepare(_REMOVE)
 
     def create_tables(self) -> None:
@@ -125,6 +127,16 @@ class SQLUserStore:
     def set_active(self, user_id: str, *, active: bool) -> bool:
         """Enable or disable a user; false when there is none with this id."""
         return self._change(self._set_active, user_id=user_id, active=active)
+
+    def set_scopes(self, user_id: str, scopes: str | Iterable[str]) -> bool:
+        """Give a user these scopes and no others; false when there is no such user.
+
+        Raises:
+            ValueError: one of these cannot be the name of a scope.
+        """
+        names = scope_set(scopes)
+        check_names(names)
+        return self._change(self._set_scopes, user_id=user_id, scopes=written(names))
 
     def remove(self, user_id: str) -> bool:
         """Forget a user; false when there is none with this id."""
