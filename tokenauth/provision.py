@@ -30,9 +30,10 @@ _MANY_PROCESSES: Final = (
     "not know. Set TOKENAUTH_SESSION_URL and TOKENAUTH_USERS_URL to shared stores, or "
     "run one process"
 )
-
-
-_SETTINGS: Final = ("TOKENAUTH_USERS_URL", "TOKENAUTH_SESSION_URL")
+_SETTINGS: Final = {
+    "users": "TOKENAUTH_USERS_URL",
+    "sessions": "TOKENAUTH_SESSION_URL",
+}
 
 
 class Stores(NamedTuple):
@@ -156,9 +157,9 @@ def _check_tables(stores: Stores) -> None:
     context = click.get_current_context(silent=True)
     if context is not None and context.info_name in {INIT_DB, CHECK}:
         return
-    for name, setting, store in zip(Stores._fields, _SETTINGS, stores, strict=True):
+    for name, store in stores._asdict().items():
         if isinstance(store, TableStore):
-            _check_table_of(f"{name} ({setting})", store)
+            _check_table_of(f"{name} ({_SETTINGS[name]})", store)
 
 
 def _check_table_of(place: str, store: TableStore) -> None:
