@@ -17,6 +17,7 @@ from tests.kit import SECRET, assert_problem, bearer, make_app
 from tests.stores.engines import make_session, sessions_at, users_at
 from tokenauth import MemorySessionStore, create_app, state
 from tokenauth.errors import ConfigurationError
+from tokenauth.stores.sql import SQLUserStore
 
 PASSWORD = "quite a good phrase"
 
@@ -156,6 +157,22 @@ def test_who_is_removed_is_named_before() -> None:
     assert "Alice" in run(app, "users", "list").output
     run(app, "users", "remove", "alice", stdin="y\n")
     assert "Alice" not in run(app, "users", "list").output
+
+
+def test_a_login_during_a_removal_ends_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It began after the others had ended, and is counted with them."""
+    app = create_app()
+    add_alice(app)
+    log_in(app)
+    remove = SQLUserStore.remove
+
+    def remove_late(store: SQLUserStore, user_id: str) -> bool:
+        log_in(app)
+        return remove(store, user_id)
+
+    monkeypatch.setattr(SQLUserStore, "remove", remove_late)
+    result = run(app, "users", "remove", "alice", "--yes")
+    assert result.output == "Removed Alice; 2 sessions ended.\n"
 
 
 @pytest.mark.parametrize("beginning", ["-", "--", "-h", "--user"])
