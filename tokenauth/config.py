@@ -132,13 +132,8 @@ def load(config: Mapping[str, Any], app_name: str) -> Settings:
 def _refuse_unknown(config: Mapping[str, Any]) -> None:
     for key in config:
         if key.startswith("TOKENAUTH_") and key not in KNOWN:
-            near = difflib.get_close_matches(key, KNOWN, n=1, cutoff=0.7)
-            cure = (
-                f"Did you mean {near[0]}?"
-                if near
-                else "The known ones are in the README under Configuration."
-            )
-            raise ConfigurationError(f"{key} is unknown. {cure}")
+            near = difflib.get_close_matches(key.upper(), KNOWN, n=1, cutoff=0)[0]
+            raise ConfigurationError(f"{key} is unknown. Did you mean {near}?")
 
 
 def _limits_url(session_url: str) -> str:
