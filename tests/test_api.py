@@ -110,7 +110,14 @@ def test_a_wrong_password_is_told_nothing(client: FlaskClient) -> None:
     assert answer.headers["WWW-Authenticate"] == 'Bearer realm="app"'
 
 
-GOOD_LABELS = ["Jo's laptop", "x" * 100, "ä" * 100, "\U0001f468\u200d\U0001f4bb", " "]
+GOOD_LABELS = [
+    "Jo's laptop",
+    "x" * 100,
+    "ä" * 100,
+    "\U0001f468\u200d\U0001f4bb",
+    "\u0646\u200c\u0645",
+    " ",
+]
 BAD_LABELS = [
     "",
     "x" * 101,
@@ -124,6 +131,11 @@ BAD_LABELS = [
     "a\u2028b",
     "\u202egod",
     "\u2066",
+    "soft\u00adhyphen",
+    "zero\u200bwidth",
+    "\u200fgod",
+    "\u2060",
+    "\ufeff",
     5,
     [],
 ]
@@ -783,7 +795,9 @@ def test_no_cache_shares_what_a_url_s_token_opened(url_app: Flask) -> None:
 
     client, query = url_app.test_client(), {"token": token_of(url_app)}
     kept = client.get("/protected", query_string=query).headers["Cache-Control"]
-    assert kept == "private"
+    assert kept == "private, no-store"
+    by_header = client.get("/protected", headers=bearer(query["token"]))
+    assert "Cache-Control" not in by_header.headers
     own_rule = client.get("/own", query_string=query).headers["Cache-Control"]
     assert own_rule == "no-cache"
     assert "Cache-Control" not in client.get("/public").headers

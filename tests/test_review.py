@@ -176,6 +176,12 @@ MOMENT = timedelta(seconds=1)
             "101 an hour: set TOKENAUTH_LOGIN_LIMITS",
         ),
         ("attempts on a password", {"LOGIN_LIMITS": "2 per minute"}, "warning", "120"),
+        (
+            "attempts on a password",
+            {"LOGIN_LIMITS": "99 per 31 minutes"},
+            "warning",
+            "198 an hour",
+        ),
         ("attempts on a password", {"LOGIN_LIMITS": "100 per day"}, "ok", "100 an"),
         ("new passwords", {"PASSWORD_MIN_LENGTH": 7}, "warning", "MIN_LENGTH to 8"),
         ("new passwords", {"PASSWORD_MAX_LENGTH": 63}, "warning", "MAX_LENGTH to 64"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import operator
 import sys
 from collections.abc import Callable, Generator
+from functools import partial
 from typing import Any
 
 import pytest
@@ -372,6 +373,24 @@ def test_a_flood_of_names_fills_no_memory(is_full: bool) -> None:
     assert isinstance(counters, MemoryCounters)
     assert len(counters) <= 4 * throttle._buckets
     assert all(len(key) < 80 for key in counters._counts)
+
+
+def test_a_flood_makes_no_owner_a_stranger_and_no_failure_forgotten(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Failures push out no known network, nor logins to an own account failures."""
+    few = partial(MemoryCounters, capacity=100)
+    monkeypatch.setattr("tokenauth.throttle.MemoryCounters", few)
+    throttle = counting("5 per hour")
+    throttle.welcome(throttle.reserve("alice", "192.0.2.1"))
+    for i in range(300):
+        throttle.reserve(f"name-{i}", f"2001:db8:c:{i:x}::1")
+    assert throttle.reserve("alice", "192.0.2.1").is_known
+    for i in range(5):
+        throttle.reserve("bob", f"2001:db8:b:{i:x}::1")
+    for i in range(300):
+        throttle.welcome(throttle.reserve("mallory", f"2001:db8:a:{i:x}::1"))
+    assert refused(throttle, "bob", "2001:db8:b:ff::1")
 
 
 def test_who_does_not_know_the_key_cannot_tell_who_shares_a_budget() -> None:

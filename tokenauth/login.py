@@ -40,7 +40,13 @@ from .errors import (
     TokenMissingError,
     TokenRevokedError,
 )
-from .presented import heeds_cookies, is_for_us, is_token_request, token_in
+from .presented import (
+    heeds_cookies,
+    is_for_us,
+    is_token_request,
+    token_in,
+    url_parameters,
+)
 from .responses import Problem
 from .sessions import PERSONAL
 
@@ -256,18 +262,18 @@ def _send_loaded(user: Any) -> None:
 def _presented_identity() -> Identity | None:
     current = state.current()
     carrier = request._get_current_object()  # type: ignore[attr-defined]
-    token = token_in(carrier, current.settings.query_param)
+    name = current.settings.query_param
+    token = token_in(carrier, name)
     if token is None:
         return None
-    if current.settings.query_param is not None:
+    if name is not None and url_parameters(carrier, name):
         after_this_request(_kept_private)
     return _authenticate(current, token)
 
 
 def _kept_private(response: Response) -> Response:
     """Keep caches that see only the URL from an answer (RFC 6750 section 2.3)."""
-    if "Cache-Control" not in response.headers:
-        response.cache_control.private = True
+    response.headers.setdefault("Cache-Control", "private, no-store")
     return response
 
 

@@ -18,9 +18,13 @@ DEFAULT_EXPIRES_IN: Final = 30 * 86400
 
 _MAX_EXPIRES_IN: Final = 100 * 365 * 86400
 
-# Labels and names are shown in lists: no controls, line ends, or marks that turn what
-# follows around. (A mere `$` lets a line feed follow.)
-_LABEL: Final = r"^[^\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]*$(?!\n)"
+# Labels and names are shown in lists: no controls, line ends, or format characters that
+# hide or turn what follows around; but the joiners, of which some scripts and emoji
+# are made. (A mere `$` lets a line feed follow.)
+_LABEL: Final = (
+    r"^[^\x00-\x1f\x7f-\x9f\xad\u061c\u180e\u200b\u200e\u200f\u2028-\u202e"
+    r"\u2060-\u206f\ufeff\ufff9-\ufffb\ud800-\udfff]*$(?!\n)"
+)
 
 Name = Annotated[str, Meta(examples=["Jo's laptop"])]
 NewName = Annotated[Name, Meta(min_length=1, max_length=100, pattern=_LABEL)]
@@ -54,7 +58,7 @@ def check_label(label: str | None) -> None:
         msgspec.convert(label, NewName | None)
     except msgspec.ValidationError:
         raise InvalidRequestError(
-            "A label has 1 to 100 characters, none of them a control character."
+            "A label has 1 to 100 characters, none of them a control or hidden one."
         ) from None
 
 

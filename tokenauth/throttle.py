@@ -105,6 +105,9 @@ class Throttle(Secretive):
             MemoryCounters(self._read_clock) if self.in_memory else _open_storage(url)
         )
         self._counter = FixedWindowRateLimiter(self._storage)
+        # In memory apart, where a flood of one would push out the other.
+        known = MemoryCounters(self._read_clock) if self.in_memory else self._storage
+        self._known = FixedWindowRateLimiter(known)
 
     def reserve(self, account: str, address: str | None) -> Attempt:
         """Count an attempt before it is made; of parallel ones each counts.
@@ -161,11 +164,11 @@ class Throttle(Secretive):
                 self._give_back(attempt.budgets)
             pair = self._pair(attempt.account, attempt.network)
             for period in (self._period(), self._period() + 1):
-                self._counter.hit(_KNOWN, pair, str(period))
+                self._known.hit(_KNOWN, pair, str(period))
 
     def _attempt(self, account: str, network: str) -> Attempt:
         pair = self._pair(account, network)
-        is_known = not self._counter.test(_KNOWN, pair, str(self._period()))
+        is_known = not self._known.test(_KNOWN, pair, str(self._period()))
         keys = [self._bucket("network", network), self._bucket("account", account)]
         if is_known:
             keys = [f"{pair}/failed"]

@@ -150,7 +150,8 @@ def _attempts(notation: str) -> Finding:
     from ..throttle import parse_limits
 
     limits = parse_limits(notation)
-    count = min(item.amount * max(1, _HOUR // item.get_expiry()) for item in limits)
+    # Rounded up: a window that begins in the hour may be used up in it.
+    count = min(item.amount * -(-_HOUR // item.get_expiry()) for item in limits)
     if count > _MOST_GUESSES:
         return Finding(
             "warning",
