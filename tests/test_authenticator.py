@@ -108,10 +108,11 @@ def test_the_identity_holds_the_session_it_was_checked_against(
 ) -> None:
     """So nothing reads that row twice in one request."""
     for purpose, kind in (("access", "login"), ("personal", "personal")):
-        user, claims, session = authenticator.authenticate(tokens[purpose])
-        assert user is users.get("u-alice")
-        assert (session.id, session.kind) == (claims.session_id, kind)
-        assert claims.scopes == {"read", "write"}
+        identity = authenticator.authenticate(tokens[purpose])
+        assert identity.user is users.get("u-alice")
+        assert identity.session.id == identity.claims.session_id
+        assert identity.session.kind == kind
+        assert identity.claims.scopes == {"read", "write"}
 
 
 def test_a_session_that_ends_before_its_tokens_ends_them(

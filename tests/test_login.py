@@ -17,6 +17,7 @@ from flask import (
     request,
     stream_with_context,
 )
+from flask.ctx import AppContext
 from flask.testing import FlaskClient
 from flask_login import current_user, login_required, login_user, logout_user
 from flask_login.signals import (
@@ -218,6 +219,74 @@ def test_no_identity_outlives_its_request_in_an_outer_context(
         bad = client.get("/protected", headers=bearer("abc.def"))
         assert_problem(bad, 401, "token_invalid")
         assert client.get("/public").json == {"user": None}
+
+
+class Own:
+    """A `g` of the application's own make."""
+
+    def __init__(self) -> None:
+        self.is_own = True
+
+    def __getattr__(self, name: str) -> Any:
+        raise AttributeError(name)
+
+    def get(self, name: str, default: Any = None) -> Any:
+        return vars(self).get(name, default)
+
+    def __contains__(self, name: str) -> bool:
+        return name == "everywhere" or name in vars(self)
+
+
+def older_context() -> tuple[Flask, AppContext]:
+    app = Flask("app")
+    app.config.update(SECRET_KEY=SECRET, TESTING=True)
+    context = app.app_context()
+    TokenAuth(app, make_users())
+    return app, context
+
+
+def newer_class() -> tuple[Flask, AppContext]:
+    app, _ = older_context()
+    app.app_ctx_globals_class = Own  # type: ignore[assignment]
+    return app, app.app_context()
+
+
+def older_class() -> tuple[Flask, AppContext]:
+    class App(Flask):
+        app_ctx_globals_class = Own  # type: ignore[assignment]
+
+    app = make_app(flask_class=App)
+    return app, app.app_context()
+
+
+@pytest.mark.parametrize("make", [older_context, newer_class, older_class])
+def test_whatever_g_is_an_outer_one_keeps_nobody(
+    make: Callable[[], tuple[Flask, AppContext]],
+) -> None:
+    """One from before `init_app`, and the application's own, set before or after it."""
+    app, context = make()
+    app.add_url_rule("/who", view_func=lambda: {"user": current_user.get_id()})
+    tokens = [token_of(app, name) for name in ("alice", "bob")]
+    client = app.test_client()
+    with context:
+        for token, user in [*zip(tokens, ("u-alice", "u-bob"), strict=True)] * 2:
+            assert client.get("/who", headers=bearer(token)).json == {"user": user}
+            assert client.get("/who").json == {"user": None}
+        assert "_login_user" not in g
+        assert ("everywhere" in g) == ("is_own" in g) == isinstance(context.g, Own)
+
+
+def test_a_user_taken_off_g_is_looked_for_again(
+    app: Flask, tokens: dict[str, dict[str, str]]
+) -> None:
+    """As tests do that change who asks."""
+    with app.test_request_context(headers=tokens["alice"]) as context:
+        assert current_user.username == "alice"
+        context.request.environ["HTTP_AUTHORIZATION"] = tokens["bob"]["Authorization"]
+        assert current_user.username == "alice"
+        assert g.pop("_login_user").username == "alice"
+        assert "_login_user" not in g
+        assert current_user.username == "bob"
 
 
 def test_contexts_in_each_other_keep_to_their_own_token(

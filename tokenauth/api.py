@@ -59,13 +59,14 @@ def log_out() -> Response:
 
 def me() -> Response:
     """Say who the token stands for."""
-    user, claims, session = current_identity()
+    identity = current_identity()
+    claims = identity.claims
     return json_response(
         Me(
             id=claims.subject,
-            username=getattr(user, "username", None),
+            username=getattr(identity.user, "username", None),
             scope=written(claims.scopes),
-            session=session_view(session, current_id=claims.session_id),
+            session=session_view(identity.session, current_id=claims.session_id),
         )
     )
 

@@ -16,7 +16,7 @@ from .tokens import Claims, RefreshClaims
 from .users import UserRecord, UserStore, scopes_of
 
 
-class Identity(NamedTuple):
+class Identity(msgspec.Struct, frozen=True):
     """Who a token stands for, what it may do, and the session that keeps it alive."""
 
     user: UserRecord
@@ -102,7 +102,7 @@ class Authenticator(Secretive):
         self, claims: Claims, session: Session | None, now: float
     ) -> Identity:
         """Return who verified claims stand for, if session and user still stand."""
-        if session is None or now >= session.ends_at:
+        if session is None or session.is_over(now):
             raise TokenRevokedError
         user = self._users.get(claims.subject)
         if user is None or not user.is_active:

@@ -221,7 +221,7 @@ class Authority(Secretive):
         """Return a user's logins that still stand, newest first."""
         now = self.now()
         sessions = self._sessions.of_user(user_id, kind=LOGIN)
-        return [session for session in sessions if now < session.ends_at]
+        return [session for session in sessions if not session.is_over(now)]
 
     def purge(self, *, limit: int) -> int:
         """Drop at most so many sessions whose time is over; return how many."""
@@ -258,7 +258,7 @@ class Authority(Secretive):
             OverloadedError: too many passwords are being checked.
             StoreUnavailableError: the change may not have happened.
         """
-        user, claims, _ = identity
+        user, claims = identity.user, identity.claims
         proof = self._credentials.prove_user(user, current, address)
         new_hash = self._credentials.hash_new(new, proof)
         session = self._sessions.get(claims.session_id)
@@ -393,7 +393,7 @@ class Authority(Secretive):
 
     def _standing(self, claims: Claims, now: float) -> Session:
         session = self._sessions.get(claims.session_id)
-        if session is None or now >= session.ends_at:
+        if session is None or session.is_over(now):
             raise TokenRevokedError
         return session
 

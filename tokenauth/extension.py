@@ -17,7 +17,7 @@ from .events import LOGGER
 from .login import TokenLoginManager, announced, manager_of
 from .mint import TokenPair
 from .presented import client_name
-from .provision import watch_processes
+from .provision import if_many_processes
 from .sessions import SessionStore
 from .tokens import Claims
 from .users import User, UserRecord, UserStore
@@ -86,14 +86,13 @@ class TokenAuth:
             now=now,
         )
         app.extensions[state.KEY] = rooms
-        watch_processes(app, rooms.stores)
         if rooms.settings.query_param is not None:
             LOGGER.warning(
                 "TOKENAUTH_QUERY_PARAM: tokens in URLs end up in logs, histories and "
                 "Referer headers"
             )
         self.login_manager.init_app(app)
-        contexts.join(app)
+        contexts.join(app, if_many_processes=if_many_processes(rooms.stores))
         routes.register(app, rooms.settings)
         app.cli.add_command(auth)
         _look_at_unusual_requests(app)

@@ -12,11 +12,9 @@ from typing import Any, ParamSpec, TypeVar
 
 from flask import (
     Flask,
-    Request,
     Response,
     after_this_request,
     current_app,
-    g,
     request,
 )
 from flask_login import LoginManager, current_user
@@ -27,7 +25,7 @@ from flask_login.signals import (
     user_unauthorized,
 )
 
-from . import events, preflight, state
+from . import events, found, preflight, state
 from .authenticator import Identity
 from .errors import (
     AmbiguousTokenError,
@@ -56,12 +54,6 @@ R = TypeVar("R")
 # Browsers send 200 characters; to read 8,000 takes as long as a hundred requests.
 _MAX_ACCEPT = 1024
 
-# Where Flask-Login keeps the user of a request on `g`, and where we keep what the token
-# said, and which request it was.
-_USER = "_login_user"
-_OUTCOME = "_tokenauth_outcome"
-_CARRIER = "_tokenauth_carrier"
-
 
 def identity() -> Identity | None:
     """Return who the current request's token stands for; None: it carries none.
@@ -69,30 +61,12 @@ def identity() -> Identity | None:
     Raises:
         AuthError: it carries one that is bad, or a store cannot answer.
     """
-    if _USER not in g:
+    if not found.is_known():
         current_app.login_manager._load_user()  # type: ignore[attr-defined]
-    outcome: Identity | AuthError | None = g.get(_OUTCOME)
+    outcome = found.outcome()
     if isinstance(outcome, AuthError):
         raise outcome
     return outcome
-
-
-def keep_user_of(carrier: Request | None) -> None:
-    """Forget who was found on `g`, unless it was for this request."""
-    held = vars(g._get_current_object())  # each use of the proxy costs as much as this
-    if held.get(_CARRIER) is not carrier:
-        for name in (_USER, _OUTCOME, _CARRIER):
-            held.pop(name, None)
-
-
-def _hold(user: Any, outcome: Identity | AuthError | None) -> None:
-    vars(g._get_current_object()).update(
-        {
-            _USER: user,
-            _OUTCOME: outcome,
-            _CARRIER: request._get_current_object(),  # type: ignore[attr-defined]
-        }
-    )
 
 
 def authenticate(token: str) -> Identity:
@@ -126,7 +100,7 @@ def announced(function: Callable[P, R]) -> Callable[P, R]:
         except TokenMissingError:
             raise  # nothing was sent, so nothing was refused
         except (AmbiguousTokenError, StoreUnavailableError, TokenError) as error:
-            if error is not g.get(_OUTCOME):  # that one is known since it was found
+            if error is not found.outcome():  # that one is known since it was found
                 _announce(error)
             raise
 
@@ -162,35 +136,49 @@ class TokenLoginManager(LoginManager):  # type: ignore[misc] # Flask-Login has n
 
         Whatever is wrong lets nobody in; who asks for a login later is told why.
         """
+        current = state.of(current_app._get_current_object())  # type: ignore[attr-defined]
+        carrier = request._get_current_object()  # type: ignore[attr-defined]
+        parameter = current.settings.query_param
         try:
-            self._load_user_or_raise()
+            token = token_in(carrier, parameter)
+            if parameter is not None and url_parameters(carrier, parameter):
+                after_this_request(_kept_private)
+            who = None if token is None else _authenticate(current, token)
         except AuthError as error:
-            self._update_request_context_with_user()
-            setattr(g, _OUTCOME, error.with_traceback(None))
+            self._load_or_refuse(partial(self._load_foreign_user, error))
+            return
+        if who is None:
+            self._load_or_refuse(self._load_other_user)
+            return
+        found.keep(who.user, who)
+        if user_accessed.receivers or user_loaded_from_request.receivers:
+            _send_loaded(who.user)
+
+    def _load_or_refuse(self, load: Callable[[], None]) -> None:
+        try:
+            load()
+        except AuthError as error:
+            found.keep(self.anonymous_user(), error.with_traceback(None))
             _announce(error)
 
-    def _load_user_or_raise(self) -> None:
-        try:
-            found = _presented_identity()
-        except (TokenInvalidError, TokenMissingError):
-            # What we did not issue may belong to another scheme, for which the
-            # application has a `request_loader`: that one is asked, and no cookie.
-            user = None if is_for_us() else self._load_user_from_request(request)
-            if user is None:
-                raise
-            self._update_request_context_with_user(user)
-            return
-        if found is None:
-            self._load_other_user()
-            return
-        _hold(found.user, found)
-        if user_accessed.receivers or user_loaded_from_request.receivers:
-            _send_loaded(found.user)
+    def _load_foreign_user(self, error: AuthError) -> None:
+        """Ask the application's `request_loader` and no cookie, or raise the error.
+
+        What we did not issue may belong to another scheme.
+        """
+        is_unknown = isinstance(error, TokenInvalidError | TokenMissingError)
+        user = (
+            self._load_user_from_request(request)
+            if is_unknown and not is_for_us()
+            else None
+        )
+        if user is None:
+            raise error
+        self._update_request_context_with_user(user)
 
     def _update_request_context_with_user(self, user: Any = None) -> None:
         """Note the user, for `login_user` too: no token speaks for them."""
-        super()._update_request_context_with_user(user)
-        _hold(g.get(_USER), None)
+        found.keep(self.anonymous_user() if user is None else user, None)
 
     def _load_other_user(self) -> None:
         has_loader = self._user_callback or self._request_callback
@@ -257,18 +245,6 @@ def _send_loaded(user: Any) -> None:
     app = current_app._get_current_object()  # type: ignore[attr-defined]
     user_accessed.send(app)
     user_loaded_from_request.send(app, user=user)
-
-
-def _presented_identity() -> Identity | None:
-    current = state.current()
-    carrier = request._get_current_object()  # type: ignore[attr-defined]
-    name = current.settings.query_param
-    token = token_in(carrier, name)
-    if token is None:
-        return None
-    if name is not None and url_parameters(carrier, name):
-        after_this_request(_kept_private)
-    return _authenticate(current, token)
 
 
 def _kept_private(response: Response) -> Response:

@@ -112,7 +112,7 @@ class PersonalTokens(Secretive):
         """Return the sessions of a user's tokens that still stand, newest first."""
         now = self.now()
         sessions = self._sessions.of_user(user_id, kind=PERSONAL)
-        return [session for session in sessions if now < session.ends_at]
+        return [session for session in sessions if not session.is_over(now)]
 
     def note_use(self, session: Session) -> None:
         """Write down that a token is in use, at most once in `USE_INTERVAL`.

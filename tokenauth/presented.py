@@ -72,8 +72,6 @@ def is_token_request() -> bool:
 
 def carries_token(request: Request, query_param: str | None) -> bool:
     """Whether a request carries a token, good or bad; see `token_in`."""
-    if (request.environ.get("HTTP_AUTHORIZATION") or "")[:7] == "Bearer ":
-        return True  # whatever follows
     try:
         return token_in(request, query_param) is not None
     except AuthError:

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Callable, Iterable, Mapping
-from typing import Any, Final, NamedTuple
+from collections.abc import Callable, Mapping
+from typing import Final, NamedTuple
 
 import click
-from flask import Flask
 
 from .config import Settings
 from .errors import ConfigurationError, StoreUnavailableError
@@ -94,15 +92,13 @@ def reader_of(
     return LaggingSessions(sessions, lag, now=now).get
 
 
-def watch_processes(app: Flask, stores: Stores) -> None:
-    """Let an application warn once if its stores are of one process and it is not.
-
-    The server says so with the first request, in `wsgi.multiprocess` (PEP 3333).
-    """
-    if isinstance(stores.sessions, MemorySessionStore) or isinstance(
-        stores.users, DictUserStore
-    ):
-        app.wsgi_app = _warning_once(app.wsgi_app)  # type: ignore[method-assign]
+def if_many_processes(stores: Stores) -> str | None:
+    """Return the warning for an application that several processes serve, if any."""
+    users, sessions = stores
+    is_shared = not isinstance(users, DictUserStore) and not isinstance(
+        sessions, MemorySessionStore
+    )
+    return None if is_shared else _MANY_PROCESSES
 
 
 def _user_store(
@@ -168,21 +164,3 @@ def _check_table_of(place: str, store: TableStore) -> None:
     except StoreUnavailableError as error:
         # It may come up later; until then each request is answered with 503.
         LOGGER.warning("the table of %s could not be checked: %s", place, error.reason)
-
-
-def _warning_once(
-    wsgi_app: Callable[..., Iterable[bytes]],
-) -> Callable[..., Iterable[bytes]]:
-    is_first = True
-
-    # `__wrapped__` alone: what is below can still be found.
-    @functools.wraps(wsgi_app, assigned=(), updated=())
-    def watched(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
-        nonlocal is_first
-        if is_first:
-            is_first = False
-            if environ.get("wsgi.multiprocess"):
-                LOGGER.warning(_MANY_PROCESSES)
-        return wsgi_app(environ, start_response)
-
-    return watched

@@ -14,13 +14,18 @@ from . import state
 from .presented import carries_token, is_for_us
 
 
-def join(app: Flask) -> None:
-    """Keep the Flask session of an application out of token requests."""
+def join(app: Flask) -> SessionInterface:
+    """Keep the Flask session of an application out of token requests.
+
+    Returns:
+        The session interface that does.
+    """
     inner = app.session_interface
     if not isinstance(inner, TokenSessionInterface):
         query_param = state.of(app).settings.query_param
         ours = TokenSessionInterface(inner, query_param)
         app.session_interface = cast(SessionInterface, ours)
+    return app.session_interface
 
 
 class TokenSession(dict[str, Any], SessionMixin):
@@ -43,7 +48,9 @@ class TokenSessionInterface:
 
     def open_session(self, app: Flask, request: Request) -> SessionMixin | None:
         """Return the session of a request, the first that Flask does for it."""
-        if carries_token(request, self._query_param):
+        header = request.environ.get("HTTP_AUTHORIZATION") or ""
+        # As nearly everybody sends it, whatever follows.
+        if header[:7] == "Bearer " or carries_token(request, self._query_param):
             return TokenSession()
         return self._inner.open_session(app, request)
 

@@ -67,6 +67,10 @@ class Session(msgspec.Struct, frozen=True, kw_only=True, gc=False):
         """When it ends if nothing more happens: the nearer of its two ends."""
         return min(self.idle_expires_at, self.expires_at)
 
+    def is_over(self, now: float) -> bool:
+        """Whether its time is over."""
+        return now >= self.idle_expires_at or now >= self.expires_at
+
 
 def new_session_id() -> str:
     """Return 128 bits from the system's random source, 22 characters of base64url."""

@@ -29,9 +29,9 @@ INTROSPECT = "introspect"
 
 def list_tokens() -> Response:
     """List the user's own personal access tokens."""
-    user, claims, _ = current_login()
-    allowed = scopes_of(user)
-    sessions = state.current().personal.of_user(claims.subject)
+    identity = current_login()
+    allowed = scopes_of(identity.user)
+    sessions = state.current().personal.of_user(identity.claims.subject)
     return json_response(TokenList([token_view(each, allowed) for each in sessions]))
 
 
@@ -64,18 +64,19 @@ def introspect() -> Response:
     """Say what a token is good for now (RFC 7662)."""
     form = read_form(request, TokenForm)
     try:
-        user, claims, session = login.authenticate(form.token)
+        identity = login.authenticate(form.token)
     except TokenError:
         return json_response(Introspection(active=False))
+    claims = identity.claims
     return json_response(
         Introspection(
             active=True,
             sub=claims.subject,
-            username=getattr(user, "username", None),
+            username=getattr(identity.user, "username", None),
             scope=written(claims.scopes),
             token_type="Bearer",
             iat=claims.issued_at,
-            exp=None if session.expires_at == NEVER else claims.expires_at,
+            exp=None if identity.session.expires_at == NEVER else claims.expires_at,
             auth_time=claims.authenticated_at or None,
         )
     )

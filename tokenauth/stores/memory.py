@@ -99,8 +99,8 @@ class MemorySessionStore:
     def _trim(self, newest: Session, limit: int) -> None:
         kept = 0
         for session in self._of_user(newest.user_id, newest.kind):
-            kept += session.ends_at > newest.created_at
-            if kept > limit or session.ends_at <= newest.created_at:
+            kept += not session.is_over(newest.created_at)
+            if kept > limit or session.is_over(newest.created_at):
                 self._drop(session.id)
 
     def _enqueue(self, session: Session) -> None:
@@ -128,7 +128,7 @@ class MemorySessionStore:
                 break
             _, session_id = heapq.heappop(self._due)
             session = self._sessions.get(session_id)
-            if session and session.ends_at <= now:
+            if session and session.is_over(now):
                 dropped += self._drop(session_id)
             elif session:  # refreshed since it was queued
                 heapq.heappush(self._due, (session.ends_at, session_id))
