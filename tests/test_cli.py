@@ -27,6 +27,7 @@ from tokenauth import DictUserStore, StoreUnavailableError, TokenAuth, User
 from tokenauth.cli import auth
 from tokenauth.config import load
 from tokenauth.passwords import is_supported, verify_password
+from tokenauth.stores.sql import SQLUserStore
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
@@ -436,6 +437,28 @@ def test_a_token_loses_a_scope_that_its_user_loses(tmp_path: Path) -> None:
     assert change("write", "admin") == ("Scopes of zoë: admin write.\n", "write")
     assert change() == ("Scopes of zoë: none.\n", "")
     assert change("read") == ("Scopes of zoë: read.\n", "read")
+
+
+@pytest.mark.parametrize("command", ["disable", "enable", "set-scopes"])
+def test_a_user_who_is_removed_meanwhile_was_not_changed(
+    command: str, tmp_path: Path
+) -> None:
+    """Nobody is told that something was done to them."""
+
+    class Losing(SQLUserStore):
+        def find(self, username: str) -> User | None:
+            user = super().find(username)
+            if user is not None:
+                self.remove(user.id)
+            return user
+
+    store = Losing(f"sqlite:///{tmp_path}/t.sqlite3")
+    store.create_tables()
+    store.add(User("alice"))
+    result = run(make_app(users=store), "users", command, "alice")
+    assert result.exit_code == 1
+    assert "The user was removed meanwhile." in result.stderr
+    assert result.stdout == ""
 
 
 # -- check ---------------------------------------------------------------------------

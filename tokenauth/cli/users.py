@@ -94,7 +94,7 @@ def disable(username: str) -> None:
       flask auth users disable JohnDoe
     """
     store, user = _managed(), user_named(username)
-    store.set_active(user.get_id(), active=False)
+    _insist(store.set_active(user.get_id(), active=False))
     ended = authority().revoke_user(user.get_id())
     click.echo(f"Disabled {_name_of(user)}; {ended} sessions ended.")
 
@@ -111,7 +111,7 @@ def enable(username: str) -> None:
     store, user = _managed(), user_named(username)
     # Should the store have failed when the account was closed, they end now.
     authority().revoke_user(user.get_id())
-    store.set_active(user.get_id(), active=True)
+    _insist(store.set_active(user.get_id(), active=True))
     click.echo(f"Enabled {_name_of(user)}.")
 
 
@@ -124,7 +124,7 @@ def set_password(username: str) -> None:
     Example:
       flask auth users set-password JohnDoe
     """
-    _managed()
+    _managed()  # refused before the password is asked for
     user = user_named(username)
     password = read_new_password()
     try:
@@ -149,7 +149,7 @@ def set_scopes(username: str, scopes: tuple[str, ...]) -> None:
       flask auth users set-scopes JohnDoe --scope reports:read
     """
     store, user = _managed(), user_named(username)
-    store.set_scopes(user.get_id(), scopes)
+    _insist(store.set_scopes(user.get_id(), scopes))
     click.echo(f"Scopes of {_name_of(user)}: {written(scopes) or 'none'}.")
 
 
@@ -171,6 +171,11 @@ def remove(username: str, *, yes: bool) -> None:
     store.remove(user_id)
     ended += desk.revoke_user(user_id)
     click.echo(f"Removed {_name_of(user)}; {ended} sessions ended.")
+
+
+def _insist(found: bool) -> None:  # noqa: FBT001 # what the store said
+    if not found:
+        raise click.ClickException("The user was removed meanwhile.")
 
 
 def _name_of(user: UserRecord) -> str:
