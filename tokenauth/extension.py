@@ -7,14 +7,13 @@ from collections.abc import Callable, Iterable, Mapping
 from datetime import timedelta
 from typing import Any
 
-from flask import Flask, Request, has_request_context, request
-from flask.typing import ResponseReturnValue
+from flask import Flask, has_request_context
 
-from . import assembly, contexts, openapi, routes, schemas, state
+from . import assembly, entrance, openapi, routes, schemas, state
 from .cli import auth
 from .errors import ConfigurationError
 from .events import LOGGER
-from .login import TokenLoginManager, announced, manager_of
+from .login import TokenLoginManager, announced
 from .mint import TokenPair
 from .presented import client_name
 from .provision import if_many_processes
@@ -92,10 +91,9 @@ class TokenAuth:
                 "Referer headers"
             )
         self.login_manager.init_app(app)
-        contexts.join(app, if_many_processes=if_many_processes(rooms.stores))
+        entrance.join(app, if_many_processes=if_many_processes(rooms.stores))
         routes.register(app, rooms.settings)
         app.cli.add_command(auth)
-        _look_at_unusual_requests(app)
 
     @announced
     def login(
@@ -243,27 +241,6 @@ class TokenAuth:
             StoreUnavailableError: some sessions may still stand.
         """
         return state.current().authority.revoke_user(user_id)
-
-
-def _look_at_unusual_requests(app: Flask) -> None:
-    """Answer what has no view, and OPTIONS, before any function of the application.
-
-    Not in a `before_request` function: Flask would call it for every request, at ten
-    times the cost.
-    """
-    preprocess = app.preprocess_request
-
-    def preprocess_request() -> ResponseReturnValue | None:
-        current: Request = request._get_current_object()  # type: ignore[attr-defined]
-        if current.routing_exception is not None:
-            routes.refuse_unrouted()
-        elif current.method == "OPTIONS":
-            refusal: ResponseReturnValue | None = manager_of(app).guard_options()
-            if refusal is not None:
-                return refusal
-        return preprocess()
-
-    app.preprocess_request = preprocess_request  # type: ignore[method-assign]
 
 
 def _refuse_other_objects(app: object) -> None:

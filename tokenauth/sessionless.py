@@ -14,18 +14,13 @@ from . import state
 from .presented import carries_token, is_for_us
 
 
-def join(app: Flask) -> SessionInterface:
-    """Keep the Flask session of an application out of token requests.
-
-    Returns:
-        The session interface that does.
-    """
+def join(app: Flask) -> None:
+    """Keep the Flask session of an application out of token requests."""
     inner = app.session_interface
     if not isinstance(inner, TokenSessionInterface):
         query_param = state.of(app).settings.query_param
         ours = TokenSessionInterface(inner, query_param)
         app.session_interface = cast(SessionInterface, ours)
-    return app.session_interface
 
 
 class TokenSession(dict[str, Any], SessionMixin):
