@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
+from contextvars import copy_context
 from typing import Any
 
 import flask_login
@@ -44,6 +46,7 @@ from tokenauth import (
     StoreUnavailableError,
     TokenAuth,
     TokenExpiredError,
+    TokenRevokedError,
     User,
     current_claims,
     events,
@@ -259,7 +262,10 @@ def older_class() -> tuple[Flask, AppContext]:
     return app, app.app_context()
 
 
-@pytest.mark.parametrize("make", [older_context, newer_class, older_class])
+MAKERS = [older_context, newer_class, older_class]
+
+
+@pytest.mark.parametrize("make", MAKERS)
 def test_whatever_g_is_an_outer_one_keeps_nobody(
     make: Callable[[], tuple[Flask, AppContext]],
 ) -> None:
@@ -273,20 +279,108 @@ def test_whatever_g_is_an_outer_one_keeps_nobody(
             assert client.get("/who", headers=bearer(token)).json == {"user": user}
             assert client.get("/who").json == {"user": None}
         assert "_login_user" not in g
+        assert not hasattr(g, "_login_user")
         assert ("everywhere" in g) == ("is_own" in g) == isinstance(context.g, Own)
 
 
-def test_a_user_taken_off_g_is_looked_for_again(
+@pytest.mark.parametrize("make", MAKERS)
+def test_work_that_is_handed_on_stays_its_request_s_whatever_g_is(
+    make: Callable[[], tuple[Flask, AppContext]],
+) -> None:
+    """Requests begin and go on in a worker whose `g` no other request has seen."""
+    app, context = make()
+    jobs: list[Callable[[], Any]] = []
+
+    @app.get("/hand-on")
+    def hand_on() -> str:
+        @copy_current_request_context
+        def job() -> str | None:
+            return current_user.get_id()  # type: ignore[no-any-return]
+
+        jobs.append(job)
+        return "later"
+
+    headers = [bearer(token_of(app, name)) for name in ("alice", "bob")]
+    headers = [*headers, {}, bearer("abc.def"), headers[0]]
+    for each in headers:
+        app.test_client().get("/hand-on", headers=each)
+    begun = [app.test_request_context(headers=each) for each in headers]
+    with context:
+        expected = ["u-alice", "u-bob", None, None, "u-alice"]
+        assert [job() for job in jobs] == expected
+        for request_context, user in zip(begun, expected, strict=True):
+            with request_context:
+                assert current_user.get_id() == user
+
+
+def test_a_user_put_on_g_by_hand_is_the_request_s(
     app: Flask, tokens: dict[str, dict[str, str]]
 ) -> None:
-    """As tests do that change who asks."""
-    with app.test_request_context(headers=tokens["alice"]) as context:
-        assert current_user.username == "alice"
-        context.request.environ["HTTP_AUTHORIZATION"] = tokens["bob"]["Authorization"]
-        assert current_user.username == "alice"
-        assert g.pop("_login_user").username == "alice"
-        assert "_login_user" not in g
-        assert current_user.username == "bob"
+    """As tests do it; and one that is taken off is looked for again."""
+    for is_loaded in (False, True):
+        with app.test_request_context(headers=tokens["alice"]):
+            assert not is_loaded or current_user.username == "alice"
+            g._login_user = User("carol")
+            assert current_user.username == "carol"
+            assert not current_claims
+            del g._login_user
+            assert "_login_user" not in g
+            assert current_user.username == "alice"
+            assert current_claims.subject == "u-alice"
+    with app.app_context(), pytest.raises(AttributeError):
+        del g._login_user
+
+
+def here(function: Callable[[], object]) -> None:
+    function()
+
+
+def in_a_thread(function: Callable[[], object]) -> None:
+    thread = threading.Thread(target=copy_context().run, args=(function,))
+    thread.start()
+    thread.join()
+
+
+@pytest.mark.parametrize("run", [here, in_a_thread])
+@pytest.mark.parametrize("is_outer", [False, True])
+@pytest.mark.parametrize("name", ["alice", "bad", "nobody"])
+def test_a_request_made_while_a_user_is_found_changes_nothing(
+    app: Flask,
+    tokens: dict[str, dict[str, str]],
+    name: str,
+    is_outer: bool,
+    run: Callable[[Callable[[], object]], None],
+) -> None:
+    """By a receiver, which is called between the finding and the answer."""
+    tokens |= {"bad": bearer("abc.def"), "nobody": {}}
+    expected = {"alice": ["alice", True], "bad": [None, False], "nobody": [None, False]}
+    answers: list[Any] = []
+
+    @app.get("/who")
+    def who() -> list[Any]:
+        claimed = [getattr(current_user, "username", None), bool(current_claims)]
+        return claimed if bool(current_claims) == claimed[1] else ["?"]
+
+    def ask(_: object, **__: object) -> None:
+        if len(answers) < 1:
+            answers.append("asking")
+            client = app.test_client()
+            run(lambda: answers.append(client.get("/who", headers=tokens["bob"]).json))
+
+    with ExitStack() as stack:
+        if is_outer:
+            stack.enter_context(app.app_context())
+        signals = (events.token_refused, user_loaded_from_request, user_accessed)
+        for signal in signals:
+            stack.enter_context(signal.connected_to(ask, app))
+        for path in ("/who", "/protected"):
+            answers.clear()
+            answer = app.test_client().get(path, headers=tokens[name])
+            if path == "/who":
+                assert answer.json == expected[name]
+            else:
+                assert (answer.status_code == 200) == (name == "alice")
+            assert answers == ([] if name == "nobody" else ["asking", ["bob", True]])
 
 
 def test_contexts_in_each_other_keep_to_their_own_token(
@@ -650,13 +744,6 @@ def test_a_cookie_user_is_told_that_the_store_cannot_answer() -> None:
     assert answer.headers["Retry-After"] == "1"
 
 
-def test_nobody_s_refusal_keeps_frames_alive(app: Flask) -> None:
-    """What is kept of an error for later holds no traceback, so no local variables."""
-    with app.test_request_context(headers=bearer("abc.def")):
-        assert current_user.is_anonymous
-        assert g.get("_tokenauth_outcome").__traceback__ is None
-
-
 # -- other credentials ---------------------------------------------------------------
 
 
@@ -832,6 +919,23 @@ def test_each_of_flask_login_s_signals_is_sent_without_the_other(
     with heard(signal, app) as said:
         app.test_client().get("/protected", headers=headers)
     assert len(said) == 1
+
+
+@pytest.mark.parametrize("signal", [user_accessed, user_loaded_from_request])
+def test_a_receiver_that_refuses_a_user_lets_nobody_in(app: Flask, signal: Any) -> None:
+    """Also where somebody asked before, and had the refusal swallowed."""
+    peeks: list[bool] = []
+    app.before_request(lambda: peeks.append(bool(current_claims)))
+
+    def refuse(_: Flask, **__: Any) -> None:
+        raise TokenRevokedError
+
+    client, headers = app.test_client(), bearer(token_of(app))
+    with signal.connected_to(refuse, app):
+        refused = client.get("/protected", headers=headers)
+    assert_problem(refused, 401, "token_revoked")
+    assert client.get("/protected", headers=headers).status_code == 200
+    assert peeks == [False, True]
 
 
 def test_a_refused_token_is_an_event(app: Flask) -> None:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import gc
+import weakref
 from collections.abc import Callable
 from typing import Any
 
 import pytest
-from flask import Flask, flash, g, get_flashed_messages, session
+from flask import Flask, Request, flash, g, get_flashed_messages, request, session
 from flask.sessions import SecureCookieSessionInterface, SessionMixin
 from flask_login import LoginManager, current_user, login_required
 
@@ -97,15 +98,25 @@ def test_no_identity_outlives_its_request_on_any_interface(
 
 
 def test_a_request_in_another_s_context_leaves_nothing_there(app: Flask) -> None:
-    """Not even its user, and no garbage collection hinders."""
-    app.get("/collect")(lambda: {"user": current_user.username, "n": gc.collect()})
+    """Neither its user nor itself with the token, and no garbage collection hinders."""
+    requests: list[weakref.ref[Request]] = []
+
+    @app.get("/collect")
+    def collect() -> dict[str, Any]:
+        requests.append(weakref.ref(request._get_current_object()))  # type: ignore[attr-defined]
+        return {"user": current_user.username, "n": gc.collect()}
+
     client = app.test_client()
     with app.app_context():
         for name in ("alice", "bob"):
             answer = client.get("/collect", headers=bearer(token_of(app, name)))
             assert answer.json is not None
             assert answer.json["user"] == name
+            del answer
         assert "_login_user" not in g
+        assert list(g) == []
+        gc.collect()
+        assert [kept() for kept in requests] == [None, None]
 
 
 def test_another_application_of_the_process_is_left_alone(app: Flask) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from flask import Flask, Request, has_app_context, request
+from flask import Flask, Request, request
 
 from . import found, login, routes, sessionless
 from .events import LOGGER
@@ -35,11 +35,9 @@ def _put_all_in_place(app: Flask, if_many_processes: str | None) -> None:
         # Each time: what is set up after us may have taken our places.
         login.manager_of(app)
         sessionless.join(app)
-        if has_app_context():
-            found.join_outer(app)
         if warning and environ.get("wsgi.multiprocess"):
-            LOGGER.warning(warning)
-            warning = None
+            text, warning = warning, None
+            LOGGER.warning(text)
         return begin(environ)
 
     app.request_context = request_context  # type: ignore[method-assign]

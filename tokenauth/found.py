@@ -1,78 +1,98 @@
-"""Who was found for a request, kept on `g` and shown to that request only.
+"""Who was found for a request: kept with the request, and shown on `g` to no other.
 
 Flask-Login keeps the user on `g`. An outer application context, as in a shell, a worker
-or a test, is one `g` for all requests in it, one after another or one inside another.
+or a test, is one `g` for all requests in it: one after another, one inside another, or
+at the same time.
 """
 
 from __future__ import annotations
 
-from functools import cache
 from typing import Any
 
+import msgspec
 from flask import Flask, current_app, g, has_request_context, request
 
 from .authenticator import Identity
 from .errors import AuthError
 
-# The first name is Flask-Login's. Beside its user is what the request's token said, if
-# it carries one, and which request it was.
+# Where Flask-Login looks on `g`.
 _USER = "_login_user"
-_OUTCOME = "_tokenauth_outcome"
-_CARRIER = "_tokenauth_carrier"
 
 
-def keep(user: Any, outcome: Identity | AuthError | None) -> None:
-    """Note who was found for the current request, and what its token said."""
-    vars(g._get_current_object()).update(
-        {
-            _USER: user,
-            _OUTCOME: outcome,
-            _CARRIER: request._get_current_object(),  # type: ignore[attr-defined]
-        }
-    )
+class Found(msgspec.Struct, frozen=True):
+    """Who was found, anonymous or not, and what the token said, if there was one."""
+
+    user: Any
+    outcome: Identity | AuthError | None = None
 
 
-def is_known() -> bool:
-    """Whether somebody, or nobody, was found for the current request already."""
-    return _USER in g
+def keep(found: Found) -> None:
+    """Note who was found for the current request by the current application."""
+    shown = g._get_current_object()
+    if not isinstance(shown, _Shown):  # older than `join`, or of a class set since
+        app = current_app._get_current_object()  # type: ignore[attr-defined]
+        join(app)
+        # Not by assignment: Flask's own puts whatever is assigned into the dict.
+        object.__setattr__(shown, "__class__", _showing(shown.__class__, app))
+    _notes()[shown.tokenauth_key] = found
 
 
-def outcome() -> Identity | AuthError | None:
-    """Return what the token of the current request said, as far as is known."""
-    return g.get(_OUTCOME) if is_known() else None
+def of_request() -> Found | None:
+    """Return who was found for the current request; None: nobody looked yet."""
+    shown = g._get_current_object()
+    if not has_request_context() or not isinstance(shown, _Shown):
+        return None
+    found: Found | None = _notes().get(shown.tokenauth_key)
+    return found
 
 
 def join(app: Flask) -> None:
-    """Let an application's `g` show a user to that user's request only."""
-    app.app_ctx_globals_class = _joined(app.app_ctx_globals_class)
+    """Let an application's `g` show each request its own user."""
+    kind = app.app_ctx_globals_class
+    if not issubclass(kind, _Shown):
+        app.app_ctx_globals_class = _showing(kind, app)
 
 
-def join_outer(app: Flask) -> None:
-    """Do the same for the `g` of an outer context, which may be older than `join`."""
-    if current_app._get_current_object() is app:  # type: ignore[attr-defined]
-        outer = g._get_current_object()
-        # Not by assignment: Flask's own puts whatever is assigned into the dict.
-        object.__setattr__(outer, "__class__", _joined(outer.__class__))
+def _notes() -> Any:
+    return vars(request._get_current_object())  # type: ignore[attr-defined]
 
 
-class _ToItsRequest:
-    """Mixin of `g`: Flask-Login finds another request's user not there, and looks anew.
+def _showing(kind: type, app: Flask) -> Any:
+    # By application: another one's context may be entered within a request.
+    key = {"tokenauth_key": f"_tokenauth_{id(app)}"}
+    return type(kind.__name__, (_Shown, kind), key)
 
-    Whether somebody is there is what it asks each time.
-    """
+
+class _Shown:
+    """Mixin of `g`: the user that Flask-Login reads and writes is the request's."""
+
+    tokenauth_key: str
+
+    @property
+    def _login_user(self) -> Any:
+        try:
+            notes = vars(request._get_current_object())  # type: ignore[attr-defined]
+            return notes[self.tokenauth_key].user
+        except (RuntimeError, KeyError):  # there is no request; nobody looked yet
+            raise AttributeError(_USER) from None
 
     def __contains__(self, name: str) -> bool:
         if name != _USER:
             return bool(super().__contains__(name))  # type: ignore[misc]
-        held = vars(self)
-        return (
-            _USER in held
-            and has_request_context()
-            and held.get(_CARRIER) is request._get_current_object()  # type: ignore[attr-defined]
-        )
+        try:
+            notes = vars(request._get_current_object())  # type: ignore[attr-defined]
+        except RuntimeError:
+            return False
+        return self.tokenauth_key in notes
 
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name == _USER:
+            keep(Found(value))
+        else:
+            super().__setattr__(name, value)
 
-@cache
-def _joined(kind: Any) -> Any:
-    is_joined = issubclass(kind, _ToItsRequest)
-    return kind if is_joined else type(kind.__name__, (_ToItsRequest, kind), {})
+    def __delattr__(self, name: str) -> None:
+        if name == _USER and name in self:
+            del _notes()[self.tokenauth_key]
+        else:
+            super().__delattr__(name)

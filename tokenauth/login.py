@@ -38,6 +38,7 @@ from .errors import (
     TokenMissingError,
     TokenRevokedError,
 )
+from .found import Found
 from .presented import (
     heeds_cookies,
     is_for_us,
@@ -61,12 +62,17 @@ def identity() -> Identity | None:
     Raises:
         AuthError: it carries one that is bad, or a store cannot answer.
     """
-    if not found.is_known():
+    if found.of_request() is None:
         current_app.login_manager._load_user()  # type: ignore[attr-defined]
-    outcome = found.outcome()
+    outcome = _outcome()
     if isinstance(outcome, AuthError):
         raise outcome
     return outcome
+
+
+def _outcome() -> Identity | AuthError | None:
+    known = found.of_request()
+    return None if known is None else known.outcome
 
 
 def authenticate(token: str) -> Identity:
@@ -100,7 +106,7 @@ def announced(function: Callable[P, R]) -> Callable[P, R]:
         except TokenMissingError:
             raise  # nothing was sent, so nothing was refused
         except (AmbiguousTokenError, StoreUnavailableError, TokenError) as error:
-            if error is not found.outcome():  # that one is known since it was found
+            if error is not _outcome():  # that one is known since it was found
                 _announce(error)
             raise
 
@@ -150,15 +156,15 @@ class TokenLoginManager(LoginManager):  # type: ignore[misc] # Flask-Login has n
         if who is None:
             self._load_or_refuse(self._load_other_user)
             return
-        found.keep(who.user, who)
+        found.keep(Found(who.user, who))
         if user_accessed.receivers or user_loaded_from_request.receivers:
-            _send_loaded(who.user)
+            self._load_or_refuse(partial(_send_loaded, who.user))
 
     def _load_or_refuse(self, load: Callable[[], None]) -> None:
         try:
             load()
         except AuthError as error:
-            found.keep(self.anonymous_user(), error.with_traceback(None))
+            found.keep(Found(self.anonymous_user(), error.with_traceback(None)))
             _announce(error)
 
     def _load_foreign_user(self, error: AuthError) -> None:
@@ -178,7 +184,7 @@ class TokenLoginManager(LoginManager):  # type: ignore[misc] # Flask-Login has n
 
     def _update_request_context_with_user(self, user: Any = None) -> None:
         """Note the user, for `login_user` too: no token speaks for them."""
-        found.keep(self.anonymous_user() if user is None else user, None)
+        found.keep(Found(self.anonymous_user() if user is None else user))
 
     def _load_other_user(self) -> None:
         has_loader = self._user_callback or self._request_callback
