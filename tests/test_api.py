@@ -8,12 +8,12 @@ from typing import Any
 from urllib.parse import quote, quote_plus
 
 import pytest
-from flask import Flask
+from flask import Flask, Response
 from flask.testing import FlaskClient
 from flask_login import login_required
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from werkzeug.test import TestResponse
+from werkzeug.test import EnvironBuilder, TestResponse
 
 from tests.kit import (
     PASSWORDS,
@@ -202,6 +202,17 @@ def test_a_client_is_known_by_what_it_can_print(client: FlaskClient) -> None:
         headers = bearer(answer.get_json()["access_token"])
         me = client.get("/auth/me", headers=headers).get_json()
         assert me["session"]["client"] == shown
+
+
+def test_a_client_without_a_name_logs_in(app: Flask) -> None:
+    """Scripts need not send a `User-Agent`."""
+    builder = EnvironBuilder("/auth/login", method="POST", json=CREDENTIALS)
+    environ = builder.get_environ()
+    assert "HTTP_USER_AGENT" not in environ
+    login = Response.from_app(app.wsgi_app, environ)
+    headers = bearer(json.loads(login.get_data())["access_token"])
+    me = app.test_client().get("/auth/me", headers=headers).get_json()
+    assert me["session"]["client"] is None
 
 
 # -- bodies --------------------------------------------------------------------------

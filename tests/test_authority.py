@@ -278,6 +278,19 @@ def test_no_login_that_begins_during_a_password_change_is_left() -> None:
     assert is_alive(story.client, renewed)
 
 
+def test_a_login_that_begins_during_a_reset_is_counted_with_the_others() -> None:
+    """It ends like those that stood before."""
+    story = Story()
+    log_in(story.client)
+    authority = story.app.extensions["tokenauth"].authority
+    alice = story.users.find("alice")
+    assert alice is not None
+    story.after("sessions.end_all", lambda: log_in(story.client))
+    with story.app.app_context():
+        assert authority.set_password(alice, "quite another one") == 2
+    assert story.count() == 0
+
+
 def test_a_store_that_fails_in_a_password_change_leaves_no_login() -> None:
     """Whether the password was changed nobody can tell; the old logins are gone."""
     story = Story()

@@ -178,6 +178,16 @@ def test_a_reset_logs_everybody_else_out(
     assert client.post("/auth/login", json=body).status_code == 200
 
 
+def test_a_reset_is_an_event(app: Flask, auth: TokenAuth, alice: User) -> None:
+    """It says whose password it was."""
+    seen: list[Event] = []
+    with events.password_changed.connected_to(
+        lambda _, event: seen.append(event), sender=app
+    ):
+        auth.set_password(alice, "quite another one")
+    assert [event.user_id for event in seen] == ["u-alice"]
+
+
 def test_a_reset_keeps_to_the_policy(
     auth: TokenAuth, alice: User, client: FlaskClient
 ) -> None:
