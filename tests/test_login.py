@@ -964,6 +964,24 @@ def test_a_view_may_ask_for_a_login_itself(app: Flask) -> None:
 # -- several applications ------------------------------------------------------------
 
 
+@pytest.mark.parametrize("make", MAKERS)
+def test_each_application_judges_a_request_by_itself(
+    make: Callable[[], tuple[Flask, AppContext]], app: Flask
+) -> None:
+    """Where one's context is entered within a request of another, and left again."""
+    _, other_context = make()
+    with app.test_request_context(headers=bearer(token_of(app))):
+        assert current_user.username == "alice"
+        with other_context:
+            assert current_user.is_anonymous
+            assert not current_claims
+            g.mine = 1
+            del g.mine, g._login_user
+            assert "mine" not in g
+            assert current_user.is_anonymous
+        assert current_user.username == "alice"
+
+
 def test_applications_with_one_key_are_strangers() -> None:
     """The realm, an application's name unless set, is part of every key."""
     apps = [make_app(config={"TOKENAUTH_REALM": realm}) for realm in ("one", "two")]
