@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from contextvars import copy_context
+from functools import partial
 from typing import Any
 
 import flask_login
@@ -28,6 +29,7 @@ from flask_login.signals import (
     user_needs_refresh,
     user_unauthorized,
 )
+from werkzeug.exceptions import Forbidden
 
 from tests.kit import (
     SECRET,
@@ -262,7 +264,15 @@ def older_class() -> tuple[Flask, AppContext]:
     return app, app.app_context()
 
 
-MAKERS = [older_context, newer_class, older_class]
+def no_class() -> tuple[Flask, AppContext]:
+    class App(Flask):
+        app_ctx_globals_class = partial(Own)  # type: ignore[assignment]
+
+    app = make_app(flask_class=App)
+    return app, app.app_context()
+
+
+MAKERS = [older_context, newer_class, older_class, no_class]
 
 
 @pytest.mark.parametrize("make", MAKERS)
@@ -271,7 +281,13 @@ def test_whatever_g_is_an_outer_one_keeps_nobody(
 ) -> None:
     """One from before `init_app`, and the application's own, set before or after it."""
     app, context = make()
-    app.add_url_rule("/who", view_func=lambda: {"user": current_user.get_id()})
+
+    @app.get("/who")
+    def who() -> dict[str, str | None]:
+        claimed = current_claims.subject if current_claims else None
+        assert current_user.get_id() == claimed
+        return {"user": claimed}
+
     tokens = [token_of(app, name) for name in ("alice", "bob")]
     client = app.test_client()
     with context:
@@ -319,16 +335,56 @@ def test_a_user_put_on_g_by_hand_is_the_request_s(
     """As tests do it; and one that is taken off is looked for again."""
     for is_loaded in (False, True):
         with app.test_request_context(headers=tokens["alice"]):
+            assert not hasattr(g, "_login_user")
+            assert g.get("_login_user", "nobody yet") == "nobody yet"
             assert not is_loaded or current_user.username == "alice"
             g._login_user = User("carol")
-            assert current_user.username == "carol"
+            assert current_user.username == g.get("_login_user").username == "carol"
             assert not current_claims
             del g._login_user
             assert "_login_user" not in g
             assert current_user.username == "alice"
             assert current_claims.subject == "u-alice"
+            assert g.pop("_login_user").username == "alice"
+            assert g.pop("_login_user", None) is None
+            with pytest.raises(KeyError):
+                g.pop("_login_user")
     with app.app_context(), pytest.raises(AttributeError):
         del g._login_user
+
+
+def test_what_else_is_on_g_is_as_ever(app: Flask) -> None:
+    """Set, found, taken off."""
+    with app.app_context():
+        g.mine = 1
+        assert "mine" in g
+        assert (g.mine, g.get("mine"), g.get("other", 2)) == (1, 1, 2)
+        assert g.pop("mine") == 1
+        g.mine = 3
+        del g.mine
+        assert "mine" not in g
+        assert list(g) == []
+
+
+def test_work_that_is_handed_on_looks_again(
+    app: Flask, tokens: dict[str, dict[str, str]]
+) -> None:
+    """A token that was revoked meanwhile opens nothing there either."""
+    with app.test_request_context(headers=tokens["alice"]):
+
+        @copy_current_request_context
+        def job() -> bool:
+            return bool(current_user.is_authenticated)
+
+        @copy_current_request_context
+        def later() -> bool:
+            return bool(current_user.is_authenticated)
+
+        assert current_user.is_authenticated
+    with app.app_context():
+        assert job()
+        app.extensions["tokenauth"].authority.revoke_user("u-alice")
+        assert not later()
 
 
 def here(function: Callable[[], object]) -> None:
@@ -922,20 +978,43 @@ def test_each_of_flask_login_s_signals_is_sent_without_the_other(
 
 
 @pytest.mark.parametrize("signal", [user_accessed, user_loaded_from_request])
-def test_a_receiver_that_refuses_a_user_lets_nobody_in(app: Flask, signal: Any) -> None:
+@pytest.mark.parametrize(
+    ("error", "status"),
+    [(TokenRevokedError(), 401), (Forbidden(), 403), (RuntimeError("mine"), 500)],
+    ids=["ours", "Flask's", "its own"],
+)
+def test_a_receiver_that_refuses_a_user_lets_nobody_in(
+    app: Flask, signal: Any, error: Exception, status: int
+) -> None:
     """Also where somebody asked before, and had the refusal swallowed."""
     peeks: list[bool] = []
-    app.before_request(lambda: peeks.append(bool(current_claims)))
+
+    @app.before_request
+    def peek() -> None:
+        with suppress(Forbidden, RuntimeError):
+            peeks.append(current_user.is_authenticated)
 
     def refuse(_: Flask, **__: Any) -> None:
-        raise TokenRevokedError
+        raise error
 
+    app.testing = False
     client, headers = app.test_client(), bearer(token_of(app))
     with signal.connected_to(refuse, app):
-        refused = client.get("/protected", headers=headers)
-    assert_problem(refused, 401, "token_revoked")
+        assert client.get("/protected", headers=headers).status_code == status
     assert client.get("/protected", headers=headers).status_code == 200
-    assert peeks == [False, True]
+    assert peeks == ([False, True] if status == 401 else [True])
+
+
+def test_who_hears_of_a_refusal_may_ask_for_the_user(app: Flask) -> None:
+    """There is none by then, and nobody looks again."""
+    seen: list[bool] = []
+
+    def ask(_: Flask, **__: Any) -> None:
+        seen.append(current_user.is_anonymous)
+
+    with events.token_refused.connected_to(ask, app):
+        app.test_client().get("/protected", headers=bearer("abc.def"))
+    assert seen == [True]
 
 
 def test_a_refused_token_is_an_event(app: Flask) -> None:
@@ -969,17 +1048,27 @@ def test_each_application_judges_a_request_by_itself(
     make: Callable[[], tuple[Flask, AppContext]], app: Flask
 ) -> None:
     """Where one's context is entered within a request of another, and left again."""
-    _, other_context = make()
+    other, other_context = make()
     with app.test_request_context(headers=bearer(token_of(app))):
         assert current_user.username == "alice"
         with other_context:
             assert current_user.is_anonymous
             assert not current_claims
-            g.mine = 1
-            del g.mine, g._login_user
-            assert "mine" not in g
-            assert current_user.is_anonymous
         assert current_user.username == "alice"
+        with other.app_context():
+            assert current_user.is_anonymous
+
+
+def test_an_application_may_take_the_class_of_g_from_another(app: Flask) -> None:
+    """Each shows its own users."""
+    other = Flask("other")
+    other.config.update(SECRET_KEY=SECRET[::-1], TESTING=True)
+    other.app_ctx_globals_class = app.app_ctx_globals_class
+    TokenAuth(other, make_users())
+    with app.test_request_context(headers=bearer(token_of(app))):
+        assert current_user.username == "alice"
+        with other.app_context():
+            assert current_user.is_anonymous
 
 
 def test_applications_with_one_key_are_strangers() -> None:

@@ -251,11 +251,11 @@ def test_an_error_carries_no_token(canary: Flask) -> None:
 
 
 def test_a_kept_error_keeps_no_frames(canary: Flask) -> None:
-    """The error of a request waits in the request; the token's frames do not."""
+    """The error of a request waits in its context; the token's frames do not."""
     token = token_of(canary).access_token
     with canary.test_request_context(headers=bearer(token + "A")) as context:
         canary.login_manager._load_user()  # type: ignore[attr-defined]
-        all_kept = reachable(vars(context.request))
+        all_kept = reachable(vars(context))
     kept = [each for each in all_kept if isinstance(each, AuthError)]
     assert kept
     assert all(error.__traceback__ is None for error in kept)

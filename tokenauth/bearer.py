@@ -31,6 +31,9 @@ _LISTED_OURS = re.compile(
     rf"(?:^|,) *(?:bearer(?![^ ,])|{_FORM} *(?![^,]))", re.ASCII | re.IGNORECASE
 )
 
+# The name of another scheme (RFC 9110 section 5.6.2); with a dot, it may be a token.
+_SCHEME = re.compile(r"[A-Za-z0-9!#$%&'*+^_`|~-]+", re.ASCII)
+
 # RFC 6750 section 3: what no attribute of the challenge may hold.
 UNQUOTABLE = re.compile(r"[^\x20-\x21\x23-\x5b\x5d-\x7e]")
 
@@ -73,7 +76,7 @@ def read_header(text: str | None) -> str | None:
         return read_token(rest.lstrip(" "))
     if not rest and not is_long and is_token(scheme):
         return scheme
-    if scheme and (not rest or "." in scheme):
+    if scheme and not (rest and _SCHEME.fullmatch(scheme)):
         raise TokenMissingError
     return None
 

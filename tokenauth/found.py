@@ -1,4 +1,4 @@
-"""Who was found for a request: kept with the request, and shown on `g` to no other.
+"""Who was found for a request: kept with its context, and shown on `g` to no other.
 
 Flask-Login keeps the user on `g`. An outer application context, as in a shell, a worker
 or a test, is one `g` for all requests in it: one after another, one inside another, or
@@ -7,16 +7,20 @@ at the same time.
 
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
 import msgspec
-from flask import Flask, current_app, g, has_request_context, request
+from flask import Flask, current_app, g, has_request_context
+from flask.globals import request_ctx
 
 from .authenticator import Identity
 from .errors import AuthError
 
 # Where Flask-Login looks on `g`.
 _USER = "_login_user"
+
+_NUMBERS = itertools.count()
 
 
 class Found(msgspec.Struct, frozen=True):
@@ -30,10 +34,9 @@ def keep(found: Found) -> None:
     """Note who was found for the current request by the current application."""
     shown = g._get_current_object()
     if not isinstance(shown, _Shown):  # older than `join`, or of a class set since
-        app = current_app._get_current_object()  # type: ignore[attr-defined]
-        join(app)
+        join(current_app._get_current_object())  # type: ignore[attr-defined]
         # Not by assignment: Flask's own puts whatever is assigned into the dict.
-        object.__setattr__(shown, "__class__", _showing(shown.__class__, app))
+        object.__setattr__(shown, "__class__", _showing(shown.__class__))
     _notes()[shown.tokenauth_key] = found
 
 
@@ -46,21 +49,27 @@ def of_request() -> Found | None:
     return found
 
 
+def forget() -> None:
+    """Let whoever was found for the current request be looked for again."""
+    g.pop(_USER, None)
+
+
 def join(app: Flask) -> None:
     """Let an application's `g` show each request its own user."""
     kind = app.app_ctx_globals_class
-    if not issubclass(kind, _Shown):
-        app.app_ctx_globals_class = _showing(kind, app)
+    if isinstance(kind, type):  # a function's `g` is joined when it is used
+        app.app_ctx_globals_class = _showing(kind)
 
 
 def _notes() -> Any:
-    return vars(request._get_current_object())  # type: ignore[attr-defined]
+    return vars(request_ctx._get_current_object())  # type: ignore[attr-defined]
 
 
-def _showing(kind: type, app: Flask) -> Any:
-    # By application: another one's context may be entered within a request.
-    key = {"tokenauth_key": f"_tokenauth_{id(app)}"}
-    return type(kind.__name__, (_Shown, kind), key)
+def _showing(kind: type) -> Any:
+    # Another application's context may be entered within a request: to each its key.
+    key = f"_tokenauth_{next(_NUMBERS)}"
+    bases = (kind,) if issubclass(kind, _Shown) else (_Shown, kind)
+    return type(kind.__name__, bases, {"tokenauth_key": key})
 
 
 class _Shown:
@@ -71,7 +80,7 @@ class _Shown:
     @property
     def _login_user(self) -> Any:
         try:
-            notes = vars(request._get_current_object())  # type: ignore[attr-defined]
+            notes = vars(request_ctx._get_current_object())  # type: ignore[attr-defined]
             return notes[self.tokenauth_key].user
         except (RuntimeError, KeyError):  # there is no request; nobody looked yet
             raise AttributeError(_USER) from None
@@ -80,7 +89,7 @@ class _Shown:
         if name != _USER:
             return bool(super().__contains__(name))  # type: ignore[misc]
         try:
-            notes = vars(request._get_current_object())  # type: ignore[attr-defined]
+            notes = vars(request_ctx._get_current_object())  # type: ignore[attr-defined]
         except RuntimeError:
             return False
         return self.tokenauth_key in notes
@@ -96,3 +105,13 @@ class _Shown:
             del _notes()[self.tokenauth_key]
         else:
             super().__delattr__(name)
+
+    def get(self, name: str, default: Any = None) -> Any:
+        if name == _USER:
+            return getattr(self, name, default)
+        return super().get(name, default)  # type: ignore[misc]
+
+    def pop(self, name: str, *default: Any) -> Any:
+        if name == _USER and name in self:
+            return _notes().pop(self.tokenauth_key).user
+        return super().pop(name, *default)  # type: ignore[misc]

@@ -158,7 +158,15 @@ class TokenLoginManager(LoginManager):  # type: ignore[misc] # Flask-Login has n
             return
         found.keep(Found(who.user, who))
         if user_accessed.receivers or user_loaded_from_request.receivers:
-            self._load_or_refuse(partial(_send_loaded, who.user))
+            self._tell_of(who.user)
+
+    def _tell_of(self, user: Any) -> None:
+        """Send Flask-Login's signals; what a receiver raises lets nobody in."""
+        try:
+            self._load_or_refuse(partial(_send_loaded, user))
+        except BaseException:
+            found.forget()
+            raise
 
     def _load_or_refuse(self, load: Callable[[], None]) -> None:
         try:
