@@ -76,6 +76,8 @@ def test_no_character_of_a_token_is_taken_for_a_space(form: str) -> None:
         "Basic \xff\xfe",
         "Digest username=x, realm=y",
         "NotBearer ab.cd",
+        "AWS4-HMAC-SHA256 ab.cd",
+        "!#$%&'*+-^_`|~ ab.cd",
         "Basic eDp5, XBearer ab.cd",
         "Basic eDp5,\tBearer ab.cd",
     ],

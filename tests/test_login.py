@@ -329,6 +329,42 @@ def test_work_that_is_handed_on_stays_its_request_s_whatever_g_is(
                 assert current_user.get_id() == user
 
 
+def own_context() -> tuple[Flask, AppContext]:
+    class App(Flask):
+        def app_context(self) -> AppContext:
+            context = super().app_context()
+            context.g = Own()  # type: ignore[assignment]
+            return context
+
+    app = make_app(flask_class=App)
+    return app, app.app_context()
+
+
+@pytest.mark.parametrize("make", [*MAKERS, own_context])
+def test_no_class_is_made_for_each_request_where_one_does(
+    make: Callable[[], tuple[Flask, AppContext]],
+) -> None:
+    """Nor one on top of another, which would go on for ever."""
+    app, _ = make()
+    kinds: list[type] = []
+
+    @app.get("/kind")
+    def kind() -> dict[str, bool]:
+        is_known = current_user.is_authenticated
+        kinds.append(type(g._get_current_object()))
+        return {"is_known": is_known}
+
+    client, headers = app.test_client(), bearer(token_of(app))
+    for _ in range(4):
+        assert client.get("/kind", headers=headers).json == {"is_known": True}
+    assert len({len(each.__mro__) for each in kinds}) == 1
+    can_be_one = isinstance(app.app_ctx_globals_class, type) and make != own_context
+    assert not can_be_one or kinds[1] is kinds[2] is kinds[3]
+    before = app.app_ctx_globals_class
+    client.get("/kind", headers=headers)
+    assert app.app_ctx_globals_class is before
+
+
 def test_a_user_put_on_g_by_hand_is_the_request_s(
     app: Flask, tokens: dict[str, dict[str, str]]
 ) -> None:

@@ -34,7 +34,9 @@ def keep(found: Found) -> None:
     """Note who was found for the current request by the current application."""
     shown = g._get_current_object()
     if not isinstance(shown, _Shown):  # older than `join`, or of a class set since
-        join(current_app._get_current_object())  # type: ignore[attr-defined]
+        app = current_app._get_current_object()  # type: ignore[attr-defined]
+        if shown.__class__ is app.app_ctx_globals_class:
+            join(app)
         # Not by assignment: Flask's own puts whatever is assigned into the dict.
         object.__setattr__(shown, "__class__", _showing(shown.__class__))
     _notes()[shown.tokenauth_key] = found
