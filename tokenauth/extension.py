@@ -13,10 +13,11 @@ from . import assembly, entrance, openapi, routes, schemas, state
 from .cli import auth
 from .errors import ConfigurationError
 from .events import LOGGER
-from .login import TokenLoginManager, announced
+from .login import TokenLoginManager
 from .mint import TokenPair
 from .presented import client_name
 from .provision import if_many_processes
+from .refusals import announced
 from .sessions import SessionStore
 from .tokens import Claims
 from .users import User, UserRecord, UserStore

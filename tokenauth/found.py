@@ -51,6 +51,12 @@ def of_request() -> Found | None:
     return found
 
 
+def outcome() -> Identity | AuthError | None:
+    """Return what the current request's token said, as far as anybody looked."""
+    found = of_request()
+    return None if found is None else found.outcome
+
+
 def forget() -> None:
     """Let whoever was found for the current request be looked for again."""
     g.pop(_USER, None)

@@ -7,8 +7,8 @@ that token's user or nobody; any other request is left to Flask-Login as it is.
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial, wraps
-from typing import Any, ParamSpec, TypeVar
+from functools import partial
+from typing import Any
 
 from flask import (
     Flask,
@@ -25,15 +25,12 @@ from flask_login.signals import (
     user_unauthorized,
 )
 
-from . import events, found, preflight, state
+from . import found, preflight, state
 from .authenticator import Identity
 from .errors import (
-    AmbiguousTokenError,
     AuthError,
     ConfigurationError,
     FreshLoginRequiredError,
-    StoreUnavailableError,
-    TokenError,
     TokenInvalidError,
     TokenMissingError,
     TokenRevokedError,
@@ -46,11 +43,9 @@ from .presented import (
     token_in,
     url_parameters,
 )
+from .refusals import announce
 from .responses import Problem
 from .sessions import PERSONAL
-
-P = ParamSpec("P")
-R = TypeVar("R")
 
 # Browsers send 200 characters; to read 8,000 takes as long as a hundred requests.
 _MAX_ACCEPT = 1024
@@ -64,15 +59,10 @@ def identity() -> Identity | None:
     """
     if found.of_request() is None:
         current_app.login_manager._load_user()  # type: ignore[attr-defined]
-    outcome = _outcome()
+    outcome = found.outcome()
     if isinstance(outcome, AuthError):
         raise outcome
     return outcome
-
-
-def _outcome() -> Identity | AuthError | None:
-    known = found.of_request()
-    return None if known is None else known.outcome
 
 
 def authenticate(token: str) -> Identity:
@@ -94,30 +84,6 @@ def _authenticate(current: state.State, token: str) -> Identity:
             return response
 
     return identity
-
-
-def announced(function: Callable[P, R]) -> Callable[P, R]:
-    """Make a function announce a store that fails it and a token that it refuses."""
-
-    @wraps(function)
-    def announcing(*args: P.args, **kwargs: P.kwargs) -> R:
-        try:
-            return function(*args, **kwargs)
-        except TokenMissingError:
-            raise  # nothing was sent, so nothing was refused
-        except (AmbiguousTokenError, StoreUnavailableError, TokenError) as error:
-            if error is not _outcome():  # that one is known since it was found
-                _announce(error)
-            raise
-
-    return announcing
-
-
-def _announce(error: AuthError) -> None:
-    signal, cause = events.token_refused, None
-    if isinstance(error, StoreUnavailableError):
-        signal, cause = events.store_failed, error.reason
-    state.current().emit(signal, reason=error.code, cause=cause, **error.about)
 
 
 class TokenLoginManager(LoginManager):  # type: ignore[misc] # Flask-Login has no types
@@ -173,7 +139,7 @@ class TokenLoginManager(LoginManager):  # type: ignore[misc] # Flask-Login has n
             load()
         except AuthError as error:
             found.keep(Found(self.anonymous_user(), error.with_traceback(None)))
-            _announce(error)
+            announce(error)
 
     def _load_foreign_user(self, error: AuthError) -> None:
         """Ask the application's `request_loader` and no cookie, or raise the error.

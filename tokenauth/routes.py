@@ -13,7 +13,7 @@ from werkzeug.exceptions import (
     NotFound,
 )
 
-from . import docs_page, login, state
+from . import docs_page, state
 from .config import Settings
 from .endpoints import ROUTES
 from .errors import (
@@ -24,6 +24,7 @@ from .errors import (
     ServerError,
 )
 from .presented import is_for_us
+from .refusals import announced
 from .responses import Problem, answer
 
 _DOCS: Final = (
@@ -47,7 +48,7 @@ def register(app: Flask, settings: Settings) -> None:
     for method, path, view in rules:
         # Neither merged nor trailing slashes: no address of ours answers 3xx.
         blueprint.add_url_rule(
-            path, view_func=login.announced(view), methods=[method], merge_slashes=False
+            path, view_func=announced(view), methods=[method], merge_slashes=False
         )
     blueprint.register_error_handler(InternalServerError, answer_http_error)
     app.register_blueprint(blueprint)
