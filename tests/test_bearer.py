@@ -122,6 +122,21 @@ def test_what_names_no_scheme_is_no_absent_header(text: str) -> None:
         read_header(text)
 
 
+@pytest.mark.parametrize("first", [1, 1999, 2000, 2001, MAX_TOKEN_LENGTH - 2])
+@pytest.mark.parametrize("second", [1, 1999, 2000, 2001])
+@pytest.mark.parametrize("scheme", ["Bearer ", "bearer "])
+def test_one_grammar_for_the_usual_and_the_rest(
+    first: int, second: int, scheme: str
+) -> None:
+    """What is settled by one look, and what is not, part by part and in all."""
+    token = "a" * first + "." + "b" * second
+    if len(token) <= MAX_TOKEN_LENGTH:
+        assert read_header(scheme + token) == token
+        return
+    with pytest.raises(TokenInvalidError):
+        read_header(scheme + token)
+
+
 @pytest.mark.parametrize("text", ["Bearer", "bearer", "Bearer ", "Bearer   "])
 def test_bearer_without_a_token_is_missing(text: str) -> None:
     """Nothing was sent, so nothing was bad (CVE-2026-34531)."""

@@ -365,6 +365,18 @@ def test_no_class_is_made_for_each_request_where_one_does(
     assert app.app_ctx_globals_class is before
 
 
+def test_whoever_asks_whether_there_is_a_user_has_them_found(
+    app: Flask, tokens: dict[str, dict[str, str]]
+) -> None:
+    """As Flask-Login asks; what is read without asking is there once it was found."""
+    for name, user_id in (("alice", "u-alice"), (None, None)):
+        with app.test_request_context(headers=tokens.get(name or "")):
+            assert g.get("_login_user") is None
+            assert "_login_user" in g
+            assert g._login_user.get_id() == user_id
+            assert current_user.get_id() == user_id
+
+
 def test_a_user_put_on_g_by_hand_is_the_request_s(
     app: Flask, tokens: dict[str, dict[str, str]]
 ) -> None:
@@ -378,7 +390,7 @@ def test_a_user_put_on_g_by_hand_is_the_request_s(
             assert current_user.username == g.get("_login_user").username == "carol"
             assert not current_claims
             del g._login_user
-            assert "_login_user" not in g
+            assert not hasattr(g, "_login_user")
             assert current_user.username == "alice"
             assert current_claims.subject == "u-alice"
             assert g.pop("_login_user").username == "alice"
@@ -755,10 +767,10 @@ class Liar(User):
 
 def app_with(user: User) -> tuple[Flask, dict[str, str]]:
     """Return an application with one user and the header of the user's token."""
-    is_active, user.active = user.is_active, True
+    is_active, user.is_active = user.is_active, True
     app = make_app(users=DictUserStore({user.username: user}))
     headers = bearer(token_of(app, user.username))
-    user.active = is_active
+    user.is_active = is_active
     return app, headers
 
 
@@ -1041,6 +1053,23 @@ def test_a_receiver_that_refuses_a_user_lets_nobody_in(
     assert peeks == ([False, True] if status == 401 else [True])
 
 
+@pytest.mark.parametrize("signal", [user_accessed, user_loaded_from_request])
+def test_a_receiver_that_takes_the_user_off_lets_nobody_in(
+    app: Flask, signal: Any
+) -> None:
+    """The user is not looked for once more, to be announced once more."""
+    told: list[str] = []
+
+    def take_off(_: Flask, **__: Any) -> None:
+        told.append(g.pop("_login_user").username)
+
+    headers = bearer(token_of(app))
+    with signal.connected_to(take_off, app):
+        answer = app.test_client().get("/protected", headers=headers)
+    assert_problem(answer, 401, "token_revoked")
+    assert told == ["alice"]
+
+
 def test_who_hears_of_a_refusal_may_ask_for_the_user(app: Flask) -> None:
     """There is none by then, and nobody looks again."""
     seen: list[bool] = []
@@ -1150,6 +1179,32 @@ def test_a_manager_that_takes_our_place_is_refused(app: Flask) -> None:
         "Another LoginManager took the place of TokenAuth's: remove it, and register "
         "its user_loader on 'auth.login_manager' instead."
     )
+
+
+def test_our_places_are_held_until_the_first_request(app: Flask) -> None:
+    """Then Flask refuses set-up itself, and no request pays for a look."""
+    its_own = Flask.request_context.__get__(app)
+    with app.test_request_context():
+        assert app.request_context != its_own
+    assert app.test_client().get("/public").status_code == 200
+    assert app.request_context == its_own
+    with pytest.raises(AssertionError, match="first request"):
+        flask_login.LoginManager(app)
+
+
+def test_what_is_put_round_our_places_stays(app: Flask) -> None:
+    """Another extension may look at each request's beginning, as we do."""
+    begin, seen = app.request_context, []
+
+    def request_context(environ: Any) -> Any:
+        seen.append(environ["PATH_INFO"])
+        return begin(environ)
+
+    app.request_context = request_context  # type: ignore[method-assign]
+    client = app.test_client()
+    for _ in range(3):
+        assert client.get("/public").status_code == 200
+    assert seen == ["/public"] * 3
 
 
 @pytest.mark.parametrize("is_wanted", [True, False])

@@ -123,6 +123,19 @@ def test_a_hash_is_replaced_only_if_it_is_the_expected_one() -> None:
     assert user.password_hash == new
 
 
+@pytest.mark.parametrize("is_banned", [False, True])
+def test_a_user_may_compute_whether_it_is_active(is_banned: bool) -> None:
+    """By a property, as with Flask-Login's own mixin."""
+
+    class Guest(User):
+        @property
+        def is_active(self) -> bool:  # type: ignore[override]
+            return not is_banned
+
+    guest = Guest("guest")
+    assert guest.is_active == guest.is_authenticated == (not is_banned)
+
+
 def test_a_user_shows_and_gives_away_no_hash() -> None:
     """Neither repr nor pickle carries it."""
     user = User("alice", password_hash("alice"), scopes=["read"])

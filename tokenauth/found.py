@@ -8,17 +8,24 @@ at the same time.
 from __future__ import annotations
 
 import itertools
+from collections.abc import Callable
+from contextvars import ContextVar
+from functools import partial
 from typing import Any
 
 import msgspec
 from flask import Flask, current_app, g, has_request_context
 from flask.globals import request_ctx
 
+from . import state
 from .authenticator import Identity
 from .errors import AuthError
 
 # Where Flask-Login looks on `g`.
 _USER = "_login_user"
+
+# What is behind Flask's proxy: through the proxy, each look takes three calls more.
+_CONTEXT: ContextVar[Any] = request_ctx.__wrapped__  # type: ignore[attr-defined]
 
 _NUMBERS = itertools.count()
 
@@ -38,8 +45,8 @@ def keep(found: Found) -> None:
         if shown.__class__ is app.app_ctx_globals_class:
             join(app)
         # Not by assignment: Flask's own puts whatever is assigned into the dict.
-        object.__setattr__(shown, "__class__", _showing(shown.__class__))
-    _notes()[shown.tokenauth_key] = found
+        object.__setattr__(shown, "__class__", _showing(shown.__class__, app))
+    vars(_CONTEXT.get())[shown.tokenauth_key] = found
 
 
 def of_request() -> Found | None:
@@ -47,7 +54,7 @@ def of_request() -> Found | None:
     shown = g._get_current_object()
     if not has_request_context() or not isinstance(shown, _Shown):
         return None
-    found: Found | None = _notes().get(shown.tokenauth_key)
+    found: Found | None = vars(_CONTEXT.get()).get(shown.tokenauth_key)
     return found
 
 
@@ -66,41 +73,48 @@ def join(app: Flask) -> None:
     """Let an application's `g` show each request its own user."""
     kind = app.app_ctx_globals_class
     if isinstance(kind, type):  # a function's `g` is joined when it is used
-        app.app_ctx_globals_class = _showing(kind)
+        app.app_ctx_globals_class = _showing(kind, app)
 
 
-def _notes() -> Any:
-    return vars(request_ctx._get_current_object())  # type: ignore[attr-defined]
-
-
-def _showing(kind: type) -> Any:
+def _showing(kind: type, app: Flask) -> Any:
     # Another application's context may be entered within a request: to each its key.
     key = f"_tokenauth_{next(_NUMBERS)}"
+    manager = app.login_manager  # type: ignore[attr-defined]
+    find: Callable[[], Found] = partial(manager.find_user, state.of(app))
+
+    # Flask-Login calls both for each look at `current_user`. Key and finder are theirs,
+    # not attributes of `g`: its `__getattr__` makes each of those slow to read.
+
+    def contains(self: _Shown, name: str) -> bool:
+        if name != _USER:
+            return bool(super(_Shown, self).__contains__(name))  # type: ignore[misc]
+        try:
+            notes = _CONTEXT.get().__dict__
+        except LookupError:  # there is no request
+            return False
+        if key not in notes:
+            notes[key] = find()
+        return True
+
+    def user(_: _Shown) -> Any:
+        try:
+            return _CONTEXT.get().__dict__[key].user
+        except LookupError:  # there is no request, or nobody looked yet
+            raise AttributeError(_USER) from None
+
     bases = (kind,) if issubclass(kind, _Shown) else (_Shown, kind)
-    return type(kind.__name__, bases, {"tokenauth_key": key})
+    members = {"tokenauth_key": key, "__contains__": contains, _USER: property(user)}
+    return type(kind.__name__, bases, members)
 
 
 class _Shown:
-    """Mixin of `g`: the user that Flask-Login reads and writes is the request's."""
+    """Mixin of `g`: the user that Flask-Login reads and writes is the request's.
+
+    Whoever asks whether `g` has one, as Flask-Login does before it reads, has the user
+    found; `_showing` adds that.
+    """
 
     tokenauth_key: str
-
-    @property
-    def _login_user(self) -> Any:
-        try:
-            notes = vars(request_ctx._get_current_object())  # type: ignore[attr-defined]
-            return notes[self.tokenauth_key].user
-        except (RuntimeError, KeyError):  # there is no request; nobody looked yet
-            raise AttributeError(_USER) from None
-
-    def __contains__(self, name: str) -> bool:
-        if name != _USER:
-            return bool(super().__contains__(name))  # type: ignore[misc]
-        try:
-            notes = vars(request_ctx._get_current_object())  # type: ignore[attr-defined]
-        except RuntimeError:
-            return False
-        return self.tokenauth_key in notes
 
     def __setattr__(self, name: str, value: Any) -> None:
         if name == _USER:
@@ -109,8 +123,8 @@ class _Shown:
             super().__setattr__(name, value)
 
     def __delattr__(self, name: str) -> None:
-        if name == _USER and name in self:
-            del _notes()[self.tokenauth_key]
+        if name == _USER and hasattr(self, name):
+            del vars(_CONTEXT.get())[self.tokenauth_key]
         else:
             super().__delattr__(name)
 
@@ -120,6 +134,6 @@ class _Shown:
         return super().get(name, default)  # type: ignore[misc]
 
     def pop(self, name: str, *default: Any) -> Any:
-        if name == _USER and name in self:
-            return _notes().pop(self.tokenauth_key).user
+        if name == _USER and hasattr(self, name):
+            return vars(_CONTEXT.get()).pop(self.tokenauth_key).user
         return super().pop(name, *default)  # type: ignore[misc]

@@ -71,19 +71,18 @@ def authenticate(token: str) -> Identity:
     Raises:
         AuthError: it is bad, or a store cannot answer.
     """
-    return _authenticate(state.current(), token)
-
-
-def _authenticate(current: state.State, token: str) -> Identity:
+    current = state.current()
     identity = current.authenticator.authenticate(token)
     if identity.session.kind == PERSONAL:
-
-        @after_this_request
-        def note_use(response: Response) -> Response:
-            response.call_on_close(partial(current.personal.note_use, identity.session))
-            return response
-
+        _note_use(current, identity)
     return identity
+
+
+def _note_use(current: state.State, identity: Identity) -> None:
+    @after_this_request
+    def note_use(response: Response) -> Response:
+        response.call_on_close(partial(current.personal.note_use, identity.session))
+        return response
 
 
 class TokenLoginManager(LoginManager):  # type: ignore[misc] # Flask-Login has no types
@@ -104,42 +103,48 @@ class TokenLoginManager(LoginManager):  # type: ignore[misc] # Flask-Login has n
         app.after_request_funcs[None].remove(self._update_remember_cookie)
 
     def _load_user(self) -> None:
-        """Find the user of the current request, once.
+        """Find the user of the current request, once."""
+        found.keep(self.find_user(state.current()))
+
+    def find_user(self, current: state.State) -> Found:
+        """Return who the current request stands for.
 
         Whatever is wrong lets nobody in; who asks for a login later is told why.
         """
-        current = state.of(current_app._get_current_object())  # type: ignore[attr-defined]
         carrier = request._get_current_object()  # type: ignore[attr-defined]
         parameter = current.settings.query_param
         try:
             token = token_in(carrier, parameter)
             if parameter is not None and url_parameters(carrier, parameter):
                 after_this_request(_kept_private)
-            who = None if token is None else _authenticate(current, token)
+            who = None if token is None else current.authenticator.authenticate(token)
         except AuthError as error:
-            self._load_or_refuse(partial(self._load_foreign_user, error))
-            return
+            return self._loaded(partial(self._load_foreign_user, error))
         if who is None:
-            self._load_or_refuse(self._load_other_user)
-            return
-        found.keep(Found(who.user, who))
+            return self._loaded(self._load_other_user)
+        if who.session.kind == PERSONAL:
+            _note_use(current, who)
+        user = Found(who.user, who)
         if user_accessed.receivers or user_loaded_from_request.receivers:
-            self._tell_of(who.user)
+            return self._told_of(user)
+        return user
 
-    def _tell_of(self, user: Any) -> None:
+    def _told_of(self, user: Found) -> Found:
         """Send Flask-Login's signals; what a receiver raises lets nobody in."""
+        found.keep(user)
         try:
-            self._load_or_refuse(partial(_send_loaded, user))
+            return self._loaded(partial(_send_loaded, user.user))
         except BaseException:
             found.forget()
             raise
 
-    def _load_or_refuse(self, load: Callable[[], None]) -> None:
+    def _loaded(self, load: Callable[[], None]) -> Found:
         try:
             load()
         except AuthError as error:
             found.keep(Found(self.anonymous_user(), error.with_traceback(None)))
             announce(error)
+        return found.of_request() or Found(self.anonymous_user())
 
     def _load_foreign_user(self, error: AuthError) -> None:
         """Ask the application's `request_loader` and no cookie, or raise the error.

@@ -121,6 +121,8 @@ class User(UserMixin):  # type: ignore[misc] # Flask-Login ships no types
         ValueError: one of these cannot be the name of a scope.
     """
 
+    is_active: bool = True
+
     def __init__(
         self,
         username: str,
@@ -133,18 +135,10 @@ class User(UserMixin):  # type: ignore[misc] # Flask-Login ships no types
         self.id = username if id is None else id
         self.username = username
         self.password_hash = password_hash
-        self.active = is_active
+        if not is_active:  # a subclass may compute it, and refuse to be told
+            self.is_active = False  # pyright: ignore[reportIncompatibleMethodOverride]
         self.scopes = scope_set(scopes)
         check_names(self.scopes)
-
-    @property
-    def is_active(self) -> bool:  # pyright: ignore[reportIncompatibleMethodOverride]
-        """Whether the user may log in and use tokens."""
-        return self.active
-
-    @is_active.setter
-    def is_active(self, value: bool) -> None:
-        self.active = value
 
     def __repr__(self) -> str:
         return f"<User {self.id!r}>"
