@@ -25,7 +25,8 @@ _FORM = r"[A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]+)+"
 _TOKEN = re.compile(_FORM, re.ASCII)
 
 # What nearly everybody sends, settled by one look.
-_USUAL = re.compile(r"Bearer [A-Za-z0-9_-]{1,2000}\.[A-Za-z0-9_-]{1,2000}", re.ASCII)
+_USUAL = re.compile(f"Bearer {_FORM}", re.ASCII)
+_MAX_USUAL_LENGTH = len("Bearer ") + MAX_TOKEN_LENGTH
 
 # The same in a list of headers, between commas: splitting one of 8,000 parts would
 # take longer than a request.
@@ -66,7 +67,7 @@ def read_header(text: str | None) -> str | None:
     """
     if not text:
         return None
-    if _USUAL.fullmatch(text):
+    if len(text) <= _MAX_USUAL_LENGTH and _USUAL.fullmatch(text):
         return text[7:]
     is_long = len(text) > _MAX_HEADER_LENGTH
     shown = text[:_MAX_HEADER_LENGTH].strip(" ")

@@ -86,6 +86,8 @@ ClaimsT = TypeVar("ClaimsT", bound=Claims)
 # Sets are sorted, so equal claims give equal tokens in every process.
 _ENCODER = msgspec.msgpack.Encoder(order="deterministic")
 
+# Base64url without padding (RFC 7515 section 2), straight from binascii: the wrappers
+# of base64 and itsdangerous take as long as the HMAC itself.
 _TO_URL = bytes.maketrans(b"+/", b"-_")
 _FROM_URL = bytes.maketrans(b"-_", b"+/")
 
@@ -182,8 +184,9 @@ class TokenSigner(Secretive, Signer, Generic[ClaimsT]):
         value, _, signature = token.encode("utf-8", "replace").rpartition(b".")
         if not self._is_signed(value, signature):
             raise TokenInvalidError
+        content = value[len(self._prefix) :].translate(_FROM_URL) + b"=="
         try:
-            return self._decoder.decode(_from_base64url(value[len(self._prefix) :]))
+            return self._decoder.decode(a2b_base64(content))
         except (msgspec.DecodeError, ValueError):
             raise TokenInvalidError from None
 
@@ -210,13 +213,5 @@ class TokenSigner(Secretive, Signer, Generic[ClaimsT]):
         return False
 
 
-# Base64url without padding (RFC 7515 section 2), straight from binascii: the wrappers
-# of base64 and itsdangerous take as long as the HMAC itself.
-
-
 def _to_base64url(raw: bytes) -> bytes:
     return b2a_base64(raw, newline=False).translate(_TO_URL).rstrip(b"=")
-
-
-def _from_base64url(text: bytes) -> bytes:
-    return a2b_base64(text.translate(_FROM_URL) + b"==")

@@ -10,6 +10,7 @@ import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import flask_login
 from flask import Flask
@@ -231,12 +232,12 @@ PAGES: dict[str, Callable[[], Page]] = {
 def served() -> Flask:
     """Return the application that the environment names, for gunicorn.
 
-    `/headers` says which headers open its page.
+    `/how` says where its page is, and which headers open it.
     """
     page = PAGES[os.environ["BENCHMARK_PAGE"]]()
 
-    @page.app.get("/headers")
-    def headers() -> dict[str, str]:
-        return page.headers
+    @page.app.get("/how")
+    def how() -> dict[str, Any]:
+        return {"path": page.path, "headers": page.headers}
 
     return page.app

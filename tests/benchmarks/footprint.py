@@ -11,9 +11,8 @@ from pathlib import Path
 import psutil
 
 import tokenauth
-from tests.benchmarks.apps import PATH
 from tests.benchmarks.measure import Bar, Group, Samples, progress
-from tests.benchmarks.served import headers_of
+from tests.benchmarks.served import page_of
 from tests.servers import AppServer
 
 MODULES = (
@@ -90,9 +89,9 @@ def _memory() -> Group:
                     "tests.benchmarks.apps:served()", env={"BENCHMARK_PAGE": name}
                 )
             )
-            headers = headers_of(server.url)
+            page = page_of(server.url)
             for _ in range(REQUESTS):
-                _get(server.url, headers)
+                _get(*page)
             (worker,) = server.worker_pids()
             samples[name] = [psutil.Process(worker).memory_full_info().uss / 2**20] * 2
         del turn
@@ -107,5 +106,5 @@ def _memory() -> Group:
 def _get(url: str, headers: dict[str, str]) -> None:
     from urllib.request import Request, urlopen
 
-    with urlopen(Request(url + PATH, headers=headers)) as answer:  # noqa: S310 # ours
+    with urlopen(Request(url, headers=headers)) as answer:  # noqa: S310 # ours
         answer.read()
