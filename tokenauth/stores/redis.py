@@ -30,8 +30,8 @@ DEFAULTS: Final[Mapping[str, Any]] = {
 }
 """Seconds to wait, and connections of a process at most, unless the URL says more."""
 
-_SESSION: Final = "tokenauth:session:"
-_USER: Final = "tokenauth:user:"
+_SESSION: Final = b"tokenauth:session:"
+_USER: Final = b"tokenauth:user:"
 _ENDINGS: Final = "tokenauth:endings"
 _NOTHING: Final = "0-0"  # before the first entry of a stream
 
@@ -56,7 +56,6 @@ class RedisSessionStore(Secretive):
         try:
             self._redis = redis.Redis.from_url(
                 url,
-                encoding_errors="surrogatepass",  # any text may be asked for
                 # What is sent is sent once: whether a lost command was done, nobody
                 # knows. A kept connection is looked at before it is used again.
                 retry=Retry(NoBackoff(), 0),
@@ -80,7 +79,11 @@ class RedisSessionStore(Secretive):
         changing = [(name, getattr(session, name)) for name in scripts.FIELDS[1:]]
         with _unavailable():
             self._add(
-                keys=[_SESSION + session.id, _USER + session.user_id, _ENDINGS],
+                keys=[
+                    _key(_SESSION, session.id),
+                    _key(_USER, session.user_id),
+                    _ENDINGS,
+                ],
                 args=[
                     session.id,
                     session.kind,
@@ -97,7 +100,8 @@ class RedisSessionStore(Secretive):
     def get(self, session_id: str) -> Session | None:
         """Return the session, or None when it has ended or never was."""
         with _unavailable():
-            return _session_of(self._redis.hmget(_SESSION + session_id, scripts.FIELDS))
+            row = self._redis.hmget(_key(_SESSION, session_id), scripts.FIELDS)
+        return _session_of(row)
 
     def rotate(
         self, session_id: str, generation: int, *, now: float, idle_expires_at: float
@@ -105,19 +109,22 @@ class RedisSessionStore(Secretive):
         """Move a session from this generation to the next, if it is at this one."""
         with _unavailable():
             found = self._rotate(
-                keys=[_SESSION + session_id], args=[generation, now, idle_expires_at]
+                keys=[_key(_SESSION, session_id)],
+                args=[generation, now, idle_expires_at],
             )
         return None if found is None else _session_of(found)
 
     def touch(self, session_id: str, *, now: float) -> None:
         """Note that a session was used, if it still stands."""
         with _unavailable():
-            self._touch(keys=[_SESSION + session_id], args=[now])
+            self._touch(keys=[_key(_SESSION, session_id)], args=[now])
 
     def end(self, session_id: str) -> bool:
         """End a session; true for one of many callers at most."""
         with _unavailable():
-            ended = self._end(keys=[_SESSION + session_id, _ENDINGS], args=[session_id])
+            ended = self._end(
+                keys=[_key(_SESSION, session_id), _ENDINGS], args=[_raw(session_id)]
+            )
         return bool(ended)
 
     def end_all(
@@ -126,15 +133,15 @@ class RedisSessionStore(Secretive):
         """End a user's sessions, of one kind or all, but for one to keep."""
         with _unavailable():
             ended = self._end_all(
-                keys=[_USER + user_id, _ENDINGS],
-                args=[kind or "", keep or "", _SESSION],
+                keys=[_key(_USER, user_id), _ENDINGS],
+                args=[kind or "", _raw(keep or ""), _SESSION],
             )
         return int(ended)
 
     def of_user(self, user_id: str, *, kind: str) -> list[Session]:
         """Return a user's sessions of one kind, newest first."""
         with _unavailable():
-            found = self._of_user(keys=[_USER + user_id], args=[kind, _SESSION])
+            found = self._of_user(keys=[_key(_USER, user_id)], args=[kind, _SESSION])
         return [session for row in found if (session := _session_of(row))]
 
     def purge(self, *, now: float, limit: int) -> int:  # noqa: ARG002 # the protocol's
@@ -172,6 +179,15 @@ def _unavailable() -> Generator[None]:
         yield
     except (redis.RedisError, OSError) as error:  # its text may hold what was sent
         raise StoreUnavailableError(reason=type(error).__name__) from None
+
+
+def _key(prefix: bytes, id: str) -> bytes:
+    return prefix + _raw(id)
+
+
+def _raw(text: str) -> bytes:
+    """Encode an id: any text may be asked for, and hiredis takes no lone surrogate."""
+    return text.encode(errors="surrogatepass")
 
 
 def _order(entry_id: str) -> tuple[int, int]:
