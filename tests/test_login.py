@@ -52,8 +52,9 @@ from tokenauth import (
     User,
     current_claims,
     events,
+    found,
 )
-from tokenauth.errors import ConfigurationError
+from tokenauth.errors import ConfigurationError, TokenInvalidError
 from tokenauth.login import TokenLoginManager
 from tokenauth.sessions import Session
 
@@ -397,8 +398,11 @@ def test_a_user_put_on_g_by_hand_is_the_request_s(
             assert g.pop("_login_user", None) is None
             with pytest.raises(KeyError):
                 g.pop("_login_user")
-    with app.app_context(), pytest.raises(AttributeError):
-        del g._login_user
+    with app.app_context():
+        with pytest.raises(AttributeError):
+            del g._login_user
+        with pytest.raises(RuntimeError, match="outside of request context"):
+            g._login_user = User("carol")
 
 
 def test_what_else_is_on_g_is_as_ever(app: Flask) -> None:
@@ -1053,6 +1057,34 @@ def test_a_receiver_that_refuses_a_user_lets_nobody_in(
     assert peeks == ([False, True] if status == 401 else [True])
 
 
+def test_a_receiver_that_ends_the_thread_lets_nobody_in(app: Flask) -> None:
+    """As a server's timeout does, whatever is done about it on the way out."""
+    seen: list[bool] = []
+
+    def exit_now(_: Flask, **__: Any) -> None:
+        raise SystemExit
+
+    with app.test_request_context(headers=bearer(token_of(app))):
+        with user_accessed.connected_to(exit_now, app):
+            for _ in range(2):
+                with pytest.raises(SystemExit):
+                    seen.append(current_user.is_authenticated)
+        assert not hasattr(g, "_login_user")
+        assert current_user.is_authenticated
+    assert seen == []
+
+
+def test_a_refusal_is_kept_without_where_it_was_raised(app: Flask) -> None:
+    """A traceback holds the frames, with the token and all else in them."""
+    with app.test_request_context(headers=bearer("abc.def")):
+        assert current_user.is_anonymous
+        error = found.outcome()
+        assert isinstance(error, TokenInvalidError)
+        assert error.__traceback__ is None
+    with app.app_context():
+        assert found.outcome() is None
+
+
 @pytest.mark.parametrize("signal", [user_accessed, user_loaded_from_request])
 def test_a_receiver_that_takes_the_user_off_lets_nobody_in(
     app: Flask, signal: Any
@@ -1136,6 +1168,29 @@ def test_an_application_may_take_the_class_of_g_from_another(app: Flask) -> None
             assert current_user.is_anonymous
 
 
+@pytest.mark.parametrize("is_one", [False, True])
+def test_a_class_of_g_that_is_taken_late_lets_no_stranger_in(is_one: bool) -> None:
+    """Nor does one `g` for both: each request is for its own application."""
+    names = ("alice", "bob")
+    apps = [make_app(config={"SECRET_KEY": key}) for key in (SECRET, SECRET[::-1])]
+    kind = apps[0].app_ctx_globals_class
+    shared = kind()
+    for app in apps:
+        app.app_ctx_globals_class = (lambda: shared) if is_one else kind  # type: ignore[assignment]
+    plain = Flask("plain")
+    plain.app_ctx_globals_class = kind
+    flask_login.LoginManager(plain).request_loader(lambda _: User("carol"))
+    plain.get("/")(lambda: current_user.username)
+    tokens = [token_of(app, name) for app, name in zip(apps, names, strict=True)]
+    for mine in (0, 1, 0, 1):
+        client = apps[mine].test_client()
+        answers = [client.get("/protected", headers=bearer(t)) for t in tokens]
+        assert answers[mine].json == {"user": names[mine]}
+        assert_problem(answers[1 - mine], 401, "token_invalid")
+        answer = plain.test_client().get("/", headers=bearer(tokens[0]))
+        assert answer.text == "carol"
+
+
 def test_applications_with_one_key_are_strangers() -> None:
     """The realm, an application's name unless set, is part of every key."""
     apps = [make_app(config={"TOKENAUTH_REALM": realm}) for realm in ("one", "two")]
@@ -1190,6 +1245,21 @@ def test_our_places_are_held_until_the_first_request(app: Flask) -> None:
     assert app.request_context == its_own
     with pytest.raises(AssertionError, match="first request"):
         flask_login.LoginManager(app)
+
+
+@pytest.mark.parametrize("is_class", [True, False])
+def test_a_manager_that_is_put_in_our_place_by_hand_is_refused(is_class: bool) -> None:
+    """After a request as well, where Flask has no say; the cookie lets nobody in."""
+    app = make_app()
+    client = let_in_by_cookie(app)
+    if not is_class:
+        app.app_ctx_globals_class = partial(Own)  # type: ignore[assignment]
+    headers = bearer(token_of(app))
+    with pytest.raises(AssertionError, match="first request"):
+        flask_login.LoginManager(app).user_loader(User)
+    for each in (headers, {}):
+        with pytest.raises(ConfigurationError, match="took the place"):
+            client.get("/protected", headers=each)
 
 
 def test_what_is_put_round_our_places_stays(app: Flask) -> None:

@@ -74,6 +74,28 @@ def test_a_token_request_opens_no_session(
     assert (interface.opened, interface.saved) == (1, 1)
 
 
+def test_an_interface_set_by_a_request_is_joined_with_the_next() -> None:
+    """Flask has no say there."""
+    app = make_app()
+    interface = Counting()
+
+    @app.before_request
+    def set_up() -> None:
+        if not isinstance(getattr(app.session_interface, "_inner", None), Counting):
+            app.session_interface = interface
+
+    client = let_in_by_cookie(app)
+    assert app.session_interface is interface
+    headers = bearer(token_of(app))
+    assert client.get("/public").json == {"user": "alice"}
+    interface.opened = interface.saved = 0
+    for _ in range(2):
+        assert client.get("/protected", headers=headers).json == {"user": "alice"}
+    assert (interface.opened, interface.saved) == (0, 0)
+    client.get("/public")
+    assert (interface.opened, interface.saved) == (1, 1)
+
+
 def test_a_token_in_the_url_opens_no_session_either() -> None:
     """Where the application lets one stand there."""
     app, interface = make_app(config={"TOKENAUTH_QUERY_PARAM": "token"}), Counting()

@@ -25,7 +25,7 @@ _FORM = r"[A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]+)+"
 _TOKEN = re.compile(_FORM, re.ASCII)
 
 # What nearly everybody sends, settled by one look.
-_USUAL = re.compile(f"Bearer {_FORM}", re.ASCII)
+_USUAL = re.compile(r"Bearer [A-Za-z0-9_-]+\.[A-Za-z0-9_-]+", re.ASCII)
 _MAX_USUAL_LENGTH = len("Bearer ") + MAX_TOKEN_LENGTH
 
 # The same in a list of headers, between commas: splitting one of 8,000 parts would

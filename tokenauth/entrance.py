@@ -21,31 +21,29 @@ def join(app: Flask, *, if_many_processes: str | None) -> None:
     Args:
         app: The application.
         if_many_processes: Warning for an application that several processes serve, as
-            the server says with a request (PEP 3333).
+            the server says with each request (PEP 3333).
     """
     found.join(app)
     let_go = _hold_our_places(app)
+    _look_at_requests(app, let_go, if_many_processes)
 
-    def settle() -> None:
-        let_go()
-        if if_many_processes and request.environ.get("wsgi.multiprocess"):
-            LOGGER.warning(if_many_processes)
 
-    _look_at_unusual_requests(app, settle)
+def _take_our_places(app: Flask) -> None:
+    login.manager_of(app)
+    sessionless.join(app)
 
 
 def _hold_our_places(app: Flask) -> Callable[[], None]:
-    """See to it that nothing set up after us takes our places.
+    """Take our places again before a request begins: others are set up after us.
 
     Returns:
-        What ends that. From the first request on Flask takes no more set-up, and to
-        look at each would take as long as its token's signature.
+        What ends that once a request was answered, from when on Flask takes no set-up:
+        a look here takes as long as a signature.
     """
     begin = app.request_context
 
     def request_context(environ: dict[str, Any]) -> RequestContext:
-        login.manager_of(app)
-        sessionless.join(app)
+        _take_our_places(app)
         return begin(environ)
 
     def let_go() -> None:
@@ -56,20 +54,29 @@ def _hold_our_places(app: Flask) -> Callable[[], None]:
     return let_go
 
 
-def _look_at_unusual_requests(app: Flask, at_the_first: Callable[[], None]) -> None:
-    """Answer what has no view, and OPTIONS.
+def _look_at_requests(
+    app: Flask, let_go: Callable[[], None], if_many_processes: str | None
+) -> None:
+    """Answer what has no view, and OPTIONS; see what changed since the last request.
 
     Not in a `before_request` function: Flask would call it for every request, at ten
     times the cost.
     """
-    preprocess, is_first = app.preprocess_request, True
+    preprocess, warning = app.preprocess_request, if_many_processes
+    manager: object = None
+    interface: object = None
 
     def preprocess_request() -> ResponseReturnValue | None:
-        nonlocal is_first
-        if is_first:
-            is_first = False
-            at_the_first()
+        nonlocal warning, manager, interface
+        # The first request; or what Flask cannot refuse was put there by hand since.
+        if app.session_interface is not interface or app.login_manager is not manager:  # type: ignore[attr-defined]
+            let_go()
+            _take_our_places(app)
+            interface, manager = app.session_interface, app.login_manager  # type: ignore[attr-defined]
         current: Request = request._get_current_object()  # type: ignore[attr-defined]
+        if warning and current.environ.get("wsgi.multiprocess"):
+            text, warning = warning, None
+            LOGGER.warning(text)
         if current.routing_exception is not None:
             routes.refuse_unrouted()
         elif current.method == "OPTIONS":

@@ -8,10 +8,8 @@ at the same time.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable
 from contextvars import ContextVar
-from functools import partial
-from typing import Any
+from typing import Any, TypeAlias
 
 import msgspec
 from flask import Flask, current_app, g, has_request_context
@@ -30,11 +28,19 @@ _CONTEXT: ContextVar[Any] = request_ctx.__wrapped__  # type: ignore[attr-defined
 _NUMBERS = itertools.count()
 
 
-class Found(msgspec.Struct, frozen=True):
-    """Who was found, anonymous or not, and what the token said, if there was one."""
+class Other(msgspec.Struct, frozen=True):
+    """A user, anonymous or not, whom no token of ours stands for.
+
+    Attributes:
+        user: The user.
+        error: Why the token that the request carries does not, if it carries one.
+    """
 
     user: Any
-    outcome: Identity | AuthError | None = None
+    error: AuthError | None = None
+
+
+Found: TypeAlias = Identity | Other
 
 
 def keep(found: Found) -> None:
@@ -46,7 +52,8 @@ def keep(found: Found) -> None:
             join(app)
         # Not by assignment: Flask's own puts whatever is assigned into the dict.
         object.__setattr__(shown, "__class__", _showing(shown.__class__, app))
-    vars(_CONTEXT.get())[shown.tokenauth_key] = found
+    notes = request_ctx._get_current_object().__dict__  # type: ignore[attr-defined]
+    notes[shown.tokenauth_key] = found
 
 
 def of_request() -> Found | None:
@@ -61,7 +68,7 @@ def of_request() -> Found | None:
 def outcome() -> Identity | AuthError | None:
     """Return what the current request's token said, as far as anybody looked."""
     found = of_request()
-    return None if found is None else found.outcome
+    return found.error if isinstance(found, Other) else found
 
 
 def forget() -> None:
@@ -79,21 +86,23 @@ def join(app: Flask) -> None:
 def _showing(kind: type, app: Flask) -> Any:
     # Another application's context may be entered within a request: to each its key.
     key = f"_tokenauth_{next(_NUMBERS)}"
-    manager = app.login_manager  # type: ignore[attr-defined]
-    find: Callable[[], Found] = partial(manager.find_user, state.of(app))
+    manager, its_state = app.login_manager, state.of(app)  # type: ignore[attr-defined]
 
-    # Flask-Login calls both for each look at `current_user`. Key and finder are theirs,
-    # not attributes of `g`: its `__getattr__` makes each of those slow to read.
+    # Flask-Login calls both for each look at `current_user`. What they need is theirs,
+    # no attribute of `g`: its `__getattr__` makes each of those slow to read.
 
     def contains(self: _Shown, name: str) -> bool:
         if name != _USER:
-            return bool(super(_Shown, self).__contains__(name))  # type: ignore[misc]
+            return bool(super(made, self).__contains__(name))
         try:
-            notes = _CONTEXT.get().__dict__
+            context = _CONTEXT.get()
         except LookupError:  # there is no request
             return False
+        notes = context.__dict__
         if key not in notes:
-            notes[key] = find()
+            if context.app is not app:
+                return False  # Flask-Login asks the manager of the current application
+            notes[key] = manager.find_user(its_state, context.request)
         return True
 
     def user(_: _Shown) -> Any:
@@ -104,7 +113,8 @@ def _showing(kind: type, app: Flask) -> Any:
 
     bases = (kind,) if issubclass(kind, _Shown) else (_Shown, kind)
     members = {"tokenauth_key": key, "__contains__": contains, _USER: property(user)}
-    return type(kind.__name__, bases, members)
+    made: Any = type(kind.__name__, bases, members)
+    return made
 
 
 class _Shown:
@@ -118,7 +128,7 @@ class _Shown:
 
     def __setattr__(self, name: str, value: Any) -> None:
         if name == _USER:
-            keep(Found(value))
+            keep(Other(value))
         else:
             super().__setattr__(name, value)
 

@@ -12,6 +12,7 @@ from typing import Any
 
 from flask import (
     Flask,
+    Request,
     Response,
     after_this_request,
     current_app,
@@ -35,7 +36,7 @@ from .errors import (
     TokenMissingError,
     TokenRevokedError,
 )
-from .found import Found
+from .found import Found, Other
 from .presented import (
     heeds_cookies,
     is_for_us,
@@ -103,15 +104,19 @@ class TokenLoginManager(LoginManager):  # type: ignore[misc] # Flask-Login has n
         app.after_request_funcs[None].remove(self._update_remember_cookie)
 
     def _load_user(self) -> None:
-        """Find the user of the current request, once."""
-        found.keep(self.find_user(state.current()))
+        """Find the user of the current request, for a `g` that does not itself."""
+        carrier: Request = request._get_current_object()  # type: ignore[attr-defined]
+        found.keep(self.find_user(state.current(), carrier))
 
-    def find_user(self, current: state.State) -> Found:
+    def find_user(self, current: state.State, carrier: Request) -> Found:
         """Return who the current request stands for.
 
         Whatever is wrong lets nobody in; who asks for a login later is told why.
+
+        Args:
+            current: The current application's state.
+            carrier: The current request itself.
         """
-        carrier = request._get_current_object()  # type: ignore[attr-defined]
         parameter = current.settings.query_param
         try:
             token = token_in(carrier, parameter)
@@ -119,32 +124,32 @@ class TokenLoginManager(LoginManager):  # type: ignore[misc] # Flask-Login has n
                 after_this_request(_kept_private)
             who = None if token is None else current.authenticator.authenticate(token)
         except AuthError as error:
-            return self._loaded(partial(self._load_foreign_user, error))
+            return self._found_by(partial(self._load_foreign_user, error))
         if who is None:
-            return self._loaded(self._load_other_user)
+            return self._found_by(self._load_other_user)
         if who.session.kind == PERSONAL:
             _note_use(current, who)
-        user = Found(who.user, who)
         if user_accessed.receivers or user_loaded_from_request.receivers:
-            return self._told_of(user)
-        return user
+            return self._told_of(who)
+        return who
 
-    def _told_of(self, user: Found) -> Found:
+    def _told_of(self, who: Identity) -> Found:
         """Send Flask-Login's signals; what a receiver raises lets nobody in."""
-        found.keep(user)
+        found.keep(who)
         try:
-            return self._loaded(partial(_send_loaded, user.user))
+            return self._found_by(partial(_send_loaded, who.user))
         except BaseException:
             found.forget()
             raise
 
-    def _loaded(self, load: Callable[[], None]) -> Found:
+    def _found_by(self, load: Callable[[], None]) -> Found:
+        """Return whom a function kept; nobody where it failed, or kept nobody."""
         try:
             load()
         except AuthError as error:
-            found.keep(Found(self.anonymous_user(), error.with_traceback(None)))
+            found.keep(Other(self.anonymous_user(), error.with_traceback(None)))
             announce(error)
-        return found.of_request() or Found(self.anonymous_user())
+        return found.of_request() or Other(self.anonymous_user())
 
     def _load_foreign_user(self, error: AuthError) -> None:
         """Ask the application's `request_loader` and no cookie, or raise the error.
@@ -163,7 +168,7 @@ class TokenLoginManager(LoginManager):  # type: ignore[misc] # Flask-Login has n
 
     def _update_request_context_with_user(self, user: Any = None) -> None:
         """Note the user, for `login_user` too: no token speaks for them."""
-        found.keep(Found(self.anonymous_user() if user is None else user))
+        found.keep(Other(self.anonymous_user() if user is None else user))
 
     def _load_other_user(self) -> None:
         has_loader = self._user_callback or self._request_callback

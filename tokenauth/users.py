@@ -135,7 +135,7 @@ class User(UserMixin):  # type: ignore[misc] # Flask-Login ships no types
         self.id = username if id is None else id
         self.username = username
         self.password_hash = password_hash
-        if not is_active:  # a subclass may compute it, and refuse to be told
+        if not is_active:  # a subclass that computes it is not told of the default
             self.is_active = False  # pyright: ignore[reportIncompatibleMethodOverride]
         self.scopes = scope_set(scopes)
         check_names(self.scopes)
