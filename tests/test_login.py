@@ -1168,6 +1168,25 @@ def test_an_application_may_take_the_class_of_g_from_another(app: Flask) -> None
             assert current_user.is_anonymous
 
 
+def test_a_class_of_g_made_of_ours_answers_for_itself(app: Flask) -> None:
+    """What it says of other names counts, though ours is put before it once more."""
+
+    class Derived(app.app_ctx_globals_class):  # type: ignore[name-defined]
+        def __contains__(self, name: str) -> bool:
+            return name == "everywhere" or super().__contains__(name)
+
+    other = Flask("other")
+    other.config.update(SECRET_KEY=SECRET[::-1], TESTING=True)
+    other.app_ctx_globals_class = Derived
+    TokenAuth(other, make_users())
+    headers = bearer(token_of(other))
+    with other.test_request_context(headers=headers):
+        assert "everywhere" in g
+        assert "nowhere" not in g
+        assert "_login_user" in g
+        assert current_user.username == "alice"
+
+
 @pytest.mark.parametrize("is_one", [False, True])
 def test_a_class_of_g_that_is_taken_late_lets_no_stranger_in(is_one: bool) -> None:
     """Nor does one `g` for both: each request is for its own application."""

@@ -21,11 +21,12 @@ _MAX_HEADER_LENGTH = 2 * MAX_TOKEN_LENGTH
 
 # base64url parts joined by dots: a subset of RFC 6750's b64token. The parts and the
 # dot have no character in common, so matching is linear.
-_FORM = r"[A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]+)+"
+_PART = r"[A-Za-z0-9_-]+"
+_FORM = rf"{_PART}(?:\.{_PART})+"
 _TOKEN = re.compile(_FORM, re.ASCII)
 
 # What nearly everybody sends, settled by one look.
-_USUAL = re.compile(r"Bearer [A-Za-z0-9_-]+\.[A-Za-z0-9_-]+", re.ASCII)
+_USUAL = re.compile(rf"Bearer {_PART}\.{_PART}", re.ASCII)
 _MAX_USUAL_LENGTH = len("Bearer ") + MAX_TOKEN_LENGTH
 
 # The same in a list of headers, between commas: splitting one of 8,000 parts would

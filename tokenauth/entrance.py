@@ -37,8 +37,8 @@ def _hold_our_places(app: Flask) -> Callable[[], None]:
     """Take our places again before a request begins: others are set up after us.
 
     Returns:
-        What ends that once a request was answered, from when on Flask takes no set-up:
-        a look here takes as long as a signature.
+        What ends that: from the first request on Flask takes no set-up, and a look here
+        takes as long as a signature.
     """
     begin = app.request_context
 

@@ -14,7 +14,7 @@ from .errors import ConfigurationError
 MIN_KEY_BYTES: Final = 32
 """Shortest secret key: as long as the hash's output (RFC 7518 section 3.2)."""
 
-_ENOUGH_BITS: Final = 40
+_ENOUGH_BITS: Final = 64
 
 # Keys printed in documentation or shipped as defaults: public, so no secret.
 _EXAMPLES: Final = frozenset(
@@ -71,8 +71,8 @@ def _apparent_bits(key: bytes) -> float:
     """Return how many bits of chance a key shows: an upper bound, as words show many.
 
     What repeats itself counts once, and what goes up by even steps counts as a repeat.
-    One of 32 random digits shows 92, and fewer than 50 once in a million; patterns that
-    people type show up to 30.
+    A key of 32 random characters shows more than 64; one in 50,000 of digits alone does
+    not, and has to be made anew.
     """
     steps = [(after - before) % 256 for before, after in itertools.pairwise(key)]
     new_parts = {key[i : i + 3] for i in range(len(key) - 2)}

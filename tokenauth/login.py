@@ -39,6 +39,7 @@ from .errors import (
 from .found import Found, Other
 from .presented import (
     heeds_cookies,
+    is_for_a_page,
     is_for_us,
     is_token_request,
     token_in,
@@ -47,9 +48,6 @@ from .presented import (
 from .refusals import announce
 from .responses import Problem
 from .sessions import PERSONAL
-
-# Browsers send 200 characters; to read 8,000 takes as long as a hundred requests.
-_MAX_ACCEPT = 1024
 
 
 def identity() -> Identity | None:
@@ -185,14 +183,14 @@ class TokenLoginManager(LoginManager):  # type: ignore[misc] # Flask-Login has n
         """
         error = _why_unauthorized()
         is_missing = isinstance(error, TokenMissingError)
-        if is_missing and self._has_login_page() and _is_for_a_page():
+        if is_missing and self._has_login_page() and is_for_a_page():
             return super().unauthorized()
         user_unauthorized.send(current_app._get_current_object())  # type: ignore[attr-defined]
         raise Problem(error, state.current().settings.realm)
 
     def needs_refresh(self) -> Any:
         """Answer a request that needs Flask-Login's fresh login, a cookie's matter."""
-        if (self.needs_refresh_callback or self.refresh_view) and _is_for_a_page():
+        if (self.needs_refresh_callback or self.refresh_view) and is_for_a_page():
             return super().needs_refresh()
         user_needs_refresh.send(current_app._get_current_object())  # type: ignore[attr-defined]
         raise Problem(FreshLoginRequiredError(), state.current().settings.realm)
@@ -250,11 +248,3 @@ def _why_unauthorized() -> AuthError:
         return error
     # A good token whose user does not count as authenticated is as good as ended.
     return TokenRevokedError() if is_token_request() else TokenMissingError()
-
-
-def _is_for_a_page() -> bool:
-    """Whether a person's browser asks: no token, and HTML rather than JSON."""
-    if not heeds_cookies() or len(request.headers.get("Accept", "")) > _MAX_ACCEPT:
-        return False
-    accepted = request.accept_mimetypes
-    return accepted["text/html"] > accepted["application/json"]

@@ -1,4 +1,4 @@
-"""What a request presents: a token of ours or none, and the client's name."""
+"""What a request presents: a token of ours or none, and what kind of client asks."""
 
 from __future__ import annotations
 
@@ -9,6 +9,9 @@ from .errors import AmbiguousTokenError, AuthError, InvalidRequestError
 
 # In a URL that may hold a token: to read more takes longer than to answer.
 _MAX_PARAMETERS = 256
+
+# Browsers send 200 characters; to read 8,000 takes as long as a hundred requests.
+_MAX_ACCEPT = 1024
 
 
 def presented_token() -> str | None:
@@ -93,6 +96,14 @@ def is_for_us() -> bool:
         return current.blueprint == state.KEY
     prefix = state.current().settings.url_prefix
     return f"{current.path}/".startswith(f"{prefix}/")
+
+
+def is_for_a_page() -> bool:
+    """Whether a person's browser asks: no token, and HTML rather than JSON."""
+    if not heeds_cookies() or len(request.headers.get("Accept", "")) > _MAX_ACCEPT:
+        return False
+    accepted = request.accept_mimetypes
+    return accepted["text/html"] > accepted["application/json"]
 
 
 def client_name() -> str | None:
