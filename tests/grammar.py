@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from werkzeug.wrappers import Request, Response
 
 from tokenauth import AuthError
-from tokenauth.bearer import read_header
+from tokenauth.tokens.header import read_header
 
 # The contract: code -> status, and `error` of the challenge. Empty: a challenge
 # without `error`; None: no challenge. Clients rely on every line of it.

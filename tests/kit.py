@@ -15,16 +15,9 @@ from flask_login import current_user, login_required, login_user
 from werkzeug.test import TestResponse
 
 from tests.grammar import check_answer
-from tokenauth import (
-    DictUserStore,
-    SessionStore,
-    TokenAuth,
-    User,
-    UserStore,
-    testing,
-)
-from tokenauth.authority import Authority
-from tokenauth.passwords import Argon2Cost, hash_password
+from tokenauth import DictUserStore, SessionStore, TokenAuth, User, UserStore, testing
+from tokenauth.accounts.passwords import Argon2Cost, hash_password
+from tokenauth.sessions.service import Authority
 
 T = TypeVar("T")
 

@@ -27,7 +27,7 @@ from tests.kit import (
     token_of,
 )
 from tokenauth import MemorySessionStore
-from tokenauth.sessions import Session
+from tokenauth.sessions.session import Session
 from tokenauth.testing import CHEAP_HASHING
 
 CREDENTIALS = {"username": "alice", "password": PASSWORDS["alice"]}

@@ -15,9 +15,10 @@ from flask.cli import cli
 
 from tests.kit import SECRET, assert_problem, bearer, make_app
 from tests.stores.engines import make_session, sessions_at, users_at
-from tokenauth import MemorySessionStore, create_app, state
+from tokenauth import MemorySessionStore, create_app
 from tokenauth.errors import ConfigurationError
 from tokenauth.stores.sql import SQLUserStore
+from tokenauth.web import state
 
 PASSWORD = "quite a good phrase"
 
@@ -31,7 +32,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def run(app: Flask, *args: str, stdin: str | bytes | None = None) -> Result:
-    return app.test_cli_runner().invoke(args=["auth", *args], input=stdin)
+    return app.test_cli_runner().invoke(args=["tokenauth", *args], input=stdin)
 
 
 def add_alice(app: Flask) -> None:
@@ -80,9 +81,9 @@ def test_the_urls_say_where_things_are_kept(
     for key in ("USERS", "SESSION"):
         url = f"sqlite:///{folder}/{key}.db"
         monkeypatch.setenv(f"FLASK_TOKENAUTH_{key}_URL", url)
-    with pytest.raises(ConfigurationError, match="flask auth init-db"):
+    with pytest.raises(ConfigurationError, match="flask tokenauth init-db"):
         create_app()
-    command = ["--app", "tokenauth:create_app", "auth", "init-db"]
+    command = ["--app", "tokenauth:create_app", "tokenauth", "init-db"]
     result = CliRunner().invoke(cli, command)
     assert result.exit_code == 0, result.output
     app = create_app()
@@ -323,7 +324,7 @@ def test_a_store_that_is_down_is_one_line() -> None:
     assert result.exit_code == 1
     assert result.output == (
         "Error: A store does not answer (OperationalError SQLITE_CANTOPEN): "
-        "'flask auth check' says which.\n"
+        "'flask tokenauth check' says which.\n"
     )
     assert isinstance(result.exception, SystemExit)
 

@@ -25,11 +25,11 @@ from tokenauth import (
     StoreUnavailableError,
     TokenAuth,
     TokenInvalidError,
-    state,
 )
-from tokenauth.endpoints import ROUTES
 from tokenauth.stores import open_sessions
 from tokenauth.stores.sql import SQLSessionStore
+from tokenauth.web import state
+from tokenauth.web.api.endpoints import ROUTES
 
 
 @pytest.mark.parametrize("family", FAMILIES)
@@ -103,7 +103,7 @@ def test_tokens_are_issued_in_two_rooms_only() -> None:
         and node.attr == "issue"
         and ast.unparse(node.value) not in {"current.once", "state.current().once"}
     }
-    assert issuing == {"mint", "once"}
+    assert issuing == {"issuer", "one_time"}
 
 
 def test_nothing_is_decompressed(app: Flask, client: FlaskClient) -> None:

@@ -11,10 +11,11 @@ from flask import Flask
 from flask.testing import FlaskClient
 
 from tests.kit import Clock, bearer, log_in, make_app, make_users
-from tokenauth import DictUserStore, TokenInvalidError, TokenRevokedError, state
-from tokenauth.authenticator import Authenticator
-from tokenauth.mint import Mint
-from tokenauth.sessions import Session
+from tokenauth import DictUserStore, TokenInvalidError, TokenRevokedError
+from tokenauth.sessions.issuer import Mint
+from tokenauth.sessions.session import Session
+from tokenauth.sessions.verifier import Authenticator
+from tokenauth.web import state
 
 
 @pytest.fixture

@@ -24,14 +24,10 @@ from tests.kit import (
     token_of,
 )
 from tests.stores.proxy import proxied
-from tokenauth import (
-    InvalidCredentialsError,
-    MemorySessionStore,
-    StoreUnavailableError,
-    state,
-)
+from tokenauth import InvalidCredentialsError, MemorySessionStore, StoreUnavailableError
+from tokenauth.accounts.passwords import hash_password
 from tokenauth.events import Event, login_failed
-from tokenauth.passwords import hash_password
+from tokenauth.web import state
 
 DAY = 86_400
 NEW = "quite another phrase"

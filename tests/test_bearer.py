@@ -22,20 +22,20 @@ from tokenauth import (
     TokenInvalidError,
     TokenMissingError,
 )
-from tokenauth.bearer import (
-    _MAX_HEADER_LENGTH,
-    MAX_TOKEN_LENGTH,
-    challenge,
-    is_token,
-    read_header,
-    read_token,
-)
 from tokenauth.errors import (
     AmbiguousTokenError,
     InsufficientScopeError,
     InvalidGrantError,
     InvalidRequestError,
     StoreUnavailableError,
+)
+from tokenauth.tokens.header import (
+    _MAX_HEADER_LENGTH,
+    MAX_TOKEN_LENGTH,
+    challenge,
+    is_token,
+    read_header,
+    read_token,
 )
 
 

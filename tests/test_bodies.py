@@ -11,13 +11,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from werkzeug.test import EnvironBuilder
 
-from tokenauth.bodies import MAX_BODY_BYTES, read_body, read_form
 from tokenauth.errors import (
     InvalidRequestError,
     PayloadTooLargeError,
     UnsupportedMediaTypeError,
 )
-from tokenauth.schemas import LoginRequest, RefreshRequest, TokenForm
+from tokenauth.web.api.bodies import MAX_BODY_BYTES, read_body, read_form
+from tokenauth.web.api.schemas import LoginRequest, RefreshRequest, TokenForm
 
 GOOD = b'{"refresh_token":"a.b"}'
 

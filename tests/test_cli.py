@@ -1,4 +1,4 @@
-"""`flask auth ...`, as an operator types it."""
+"""`flask tokenauth ...`, as an operator types it."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ from werkzeug.middleware.proxy_fix import ProxyFix
 from tests.kit import Clock, bearer, commands, log_in, make_app, make_users, token_of
 from tests.stores.engines import users_at
 from tokenauth import DictUserStore, StoreUnavailableError, TokenAuth, User
-from tokenauth.cli import auth
-from tokenauth.config import load
-from tokenauth.passwords import is_supported, verify_password
+from tokenauth.accounts.passwords import is_supported, verify_password
+from tokenauth.cli import tokenauth as tokenauth_group
+from tokenauth.settings import load
 from tokenauth.stores.sql import SQLUserStore
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ def app(users: DictUserStore, clock: Clock) -> Flask:
 def run(app: Flask, *arguments: str, text: str | bytes = "") -> Result:
     """Run a command of an application, with a text on standard input."""
     plugins = FlaskGroup(load_dotenv=False)
-    return app.test_cli_runner().invoke(plugins, ["auth", *arguments], input=text)
+    return app.test_cli_runner().invoke(plugins, ["tokenauth", *arguments], input=text)
 
 
 def flask(
@@ -73,7 +73,7 @@ def flask(
 
 def test_a_key_is_made_before_there_is_an_application(tmp_path: Path) -> None:
     """The plugin needs neither an app nor a key, and what it prints is accepted."""
-    made = flask("auth", "new-secret", cwd=tmp_path)
+    made = flask("tokenauth", "new-secret", cwd=tmp_path)
     assert (made.returncode, made.stderr) == (0, "")
     key = made.stdout.removesuffix("\n")
     assert len(key) == 65
@@ -116,12 +116,12 @@ def test_a_password_that_the_policy_refuses_is_not_hashed(
 
 
 def at_a_terminal(*answers: str) -> tuple[int, str, str]:
-    """Run `flask auth hash-password` at a terminal that types these lines."""
+    """Run `flask tokenauth hash-password` at a terminal that types these lines."""
     main, terminal = pty.openpty()
     with (
         os.fdopen(main, "r+b", buffering=0) as keyboard,
         subprocess.Popen(
-            [FLASK, "auth", "hash-password"],
+            [FLASK, "tokenauth", "hash-password"],
             stdin=terminal,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -277,7 +277,7 @@ def test_inspect_asks_for_no_key(app: Flask, tmp_path: Path) -> None:
     text = run(app, "inspect", "--help").output
     assert "--secret" not in text
     assert "--key" not in text
-    alone = flask("auth", "inspect", "abc.def", cwd=tmp_path)
+    alone = flask("tokenauth", "inspect", "abc.def", cwd=tmp_path)
     assert alone.returncode == 2
     assert "Could not locate a Flask application" in alone.stderr
 
@@ -580,7 +580,7 @@ def test_a_chain_that_goes_in_a_circle_comes_to_an_end(deployed: Flask) -> None:
 def test_an_application_that_does_not_start_is_one_error(tmp_path: Path) -> None:
     """Said in the same form; the tables, though, are looked at one by one."""
     (tmp_path / "app.py").write_text(APP)
-    command = ("--app", "app", "auth", "check", "--json")
+    command = ("--app", "app", "tokenauth", "check", "--json")
     refused = flask(*command, cwd=tmp_path, env={"KEY": "short"})
     assert (refused.returncode, refused.stderr) == (1, "")
     (finding,) = json.loads(refused.stdout)
@@ -591,7 +591,7 @@ def test_an_application_that_does_not_start_is_one_error(tmp_path: Path) -> None
     found = {each["area"]: each for each in json.loads(started.stdout)}
     for area in ("users", "sessions"):
         assert found[area]["level"] == "error"
-        assert "flask auth init-db" in found[area]["text"]
+        assert "flask tokenauth init-db" in found[area]["text"]
     assert found["DEBUG"]["level"] == "error"
     assert found["TESTING"]["level"] == "ok"
 
@@ -629,7 +629,7 @@ def test_no_password_of_a_url_is_printed(deployed: Flask) -> None:
 # -- help, and completion ------------------------------------------------------------
 
 
-COMMANDS = sorted(words for words, _ in commands(auth))
+COMMANDS = sorted(words for words, _ in commands(tokenauth_group))
 
 
 def test_every_command_is_found() -> None:
@@ -648,7 +648,7 @@ def test_every_command_has_help_with_an_example(
     assert "\n  Example:\n    " in result.output
     example = result.output.partition("Example:\n")[2].partition("\n\n")[0]
     for line in example.splitlines():
-        assert re.search(rf"\bflask .*auth {' '.join(command)}\b", line)
+        assert re.search(rf"\bflask .*tokenauth {' '.join(command)}\b", line)
     assert "\\b" not in result.output
 
 
@@ -656,7 +656,9 @@ def test_the_group_tells_the_exit_codes(app: Flask) -> None:
     """Once for all of its commands; its line in the list stays short."""
     text = run(app, "--help").output
     assert "Exit codes: 0: done; 1: refused" in text
-    assert auth.get_short_help_str(60).startswith("Token authentication: keys, users")
+    assert tokenauth_group.get_short_help_str(60).startswith(
+        "Token authentication: keys, users"
+    )
 
 
 @pytest.mark.parametrize("group", ["", "users", "sessions"])
@@ -690,16 +692,16 @@ def complete(shell: str, line: str, folder: Path) -> str:
 )
 def test_a_shell_completes_the_commands(shell: str, tmp_path: Path) -> None:
     """There needs no application to be."""
-    words = re.split(r"[\n,\t]", complete(shell, "flask auth ", tmp_path))
+    words = re.split(r"[\n,\t]", complete(shell, "flask tokenauth ", tmp_path))
     assert {name for name, *_ in COMMANDS} <= set(words)
-    words = re.split(r"[\n,\t]", complete(shell, "flask auth users ", tmp_path))
+    words = re.split(r"[\n,\t]", complete(shell, "flask tokenauth users ", tmp_path))
     assert {rest[0] for name, *rest in COMMANDS if name == "users"} <= set(words)
-    assert "--json" in complete(shell, "flask auth check --", tmp_path)
+    assert "--json" in complete(shell, "flask tokenauth check --", tmp_path)
 
 
 def test_no_shell_completes_a_user_s_name(tmp_path: Path) -> None:
     """The database would be opened at each press of Tab."""
-    assert complete("bash", "flask auth users disable ", tmp_path).strip() == ""
+    assert complete("bash", "flask tokenauth users disable ", tmp_path).strip() == ""
 
 
 @pytest.mark.parametrize(

@@ -21,10 +21,10 @@ from hypothesis import strategies as st
 
 from tests.kit import SECRET, make_users
 from tokenauth import TokenAuth, create_app, demo
-from tokenauth.config import KNOWN, load
+from tokenauth.accounts.passwords import dummy_hash, is_supported
 from tokenauth.errors import ConfigurationError
-from tokenauth.keys import MIN_KEY_BYTES
-from tokenauth.passwords import dummy_hash, is_supported
+from tokenauth.settings import KNOWN, load
+from tokenauth.tokens.keys import MIN_KEY_BYTES
 
 OLD, OURS = "o" * 16 + "l" * 16, "o" * 16 + "u" * 16
 
@@ -92,7 +92,7 @@ def test_a_weak_key_is_refused(name: str, others: dict[str, Any], key: Any) -> N
     said = refusal({**others, name: key})
     assert said.startswith(name) or key is None
     assert "SECRET_KEY" in said
-    assert "flask auth new-secret" in said
+    assert "flask tokenauth new-secret" in said
     assert_not_quoted(key, said)
 
 
@@ -113,7 +113,7 @@ def test_a_weak_fallback_is_refused(name: str, place: int, key: Any) -> None:
     fallbacks[place] = key
     said = refusal({"SECRET_KEY": SECRET, name: fallbacks})
     assert said.startswith(f"{name}[{place}]")
-    assert "flask auth new-secret" in said
+    assert "flask tokenauth new-secret" in said
     assert_not_quoted(key, said)
 
 
@@ -446,7 +446,7 @@ def test_the_command_line_refuses_the_same(
     """Settings of the environment, and a command that needs the application."""
     outcome = CliRunner().invoke(
         FlaskGroup(),
-        ["--app", app, "auth", "inspect", "a.b"],
+        ["--app", app, "tokenauth", "inspect", "a.b"],
         env={f"FLASK_{name}": value for name, value in environment.items()},
     )
     assert outcome.exit_code == 1
@@ -468,15 +468,15 @@ def run_flask(*args: str) -> subprocess.CompletedProcess[str]:
 
 def test_a_program_that_starts_without_a_key_ends_at_once() -> None:
     """What an operator sees: the name of the setting, and the command that helps."""
-    refused = run_flask("auth", "inspect", "a.b")
+    refused = run_flask("tokenauth", "inspect", "a.b")
     assert refused.returncode != 0
     assert "SECRET_KEY is not set" in refused.stderr
-    assert "flask auth new-secret" in refused.stderr
+    assert "flask tokenauth new-secret" in refused.stderr
 
 
 def test_a_new_secret_needs_no_key_and_is_one() -> None:
     """The cure works where the ailment is."""
-    made = run_flask("auth", "new-secret")
+    made = run_flask("tokenauth", "new-secret")
     assert made.returncode == 0
     assert settings(SECRET_KEY=made.stdout.strip())
 
@@ -537,7 +537,7 @@ def test_a_guessable_key_is_warned_of_where_it_is_in_use(
         start_extension(config)
         [record] = caplog.records
         assert record.levelname == "WARNING"
-        assert "flask auth new-secret" in record.getMessage()
+        assert "flask tokenauth new-secret" in record.getMessage()
         assert regular not in record.getMessage()
     caplog.clear()
     start_extension({"SECRET_KEY": RANDOM})

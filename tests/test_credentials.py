@@ -24,8 +24,8 @@ from tests.kit import (
     token_of,
 )
 from tokenauth import DictUserStore, OverloadedError, StoreUnavailableError, User
-from tokenauth.gate import Gate
-from tokenauth.passwords import Argon2Cost, hash_password
+from tokenauth.accounts.hashing_pool import Gate
+from tokenauth.accounts.passwords import Argon2Cost, hash_password
 
 # As a damaged, foreign or hostile table would hold them.
 UNREADABLE: dict[str, Any] = {

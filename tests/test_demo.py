@@ -87,7 +87,7 @@ def users(server: AppServer, *arguments: str) -> None:
     bare = {k: v for k, v in os.environ.items() if not k.startswith("FLASK_")}
     command = [sys.executable, "-m", "flask", "--app", "tokenauth:create_app"]
     subprocess.run(
-        [*command, "auth", "users", *arguments],
+        [*command, "tokenauth", "users", *arguments],
         env={**bare, **ENVIRONMENT},
         input=ANN["password"].encode(),
         cwd=server.cwd,

@@ -14,7 +14,7 @@ from flask.testing import FlaskClient
 from tests.browser import needs_browser, open_browser
 from tests.kit import SECRET, assert_problem
 from tests.servers import AppServer, serve
-from tokenauth import docs_page
+from tokenauth.web.api import docs_page
 
 if TYPE_CHECKING:
     from playwright.async_api import Page

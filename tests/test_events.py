@@ -26,8 +26,8 @@ from tokenauth import (
     events,
     hash_password,
 )
+from tokenauth.accounts.passwords import Argon2Cost
 from tokenauth.events import Event
-from tokenauth.passwords import Argon2Cost
 from tokenauth.testing import CHEAP_HASHING
 
 SIGNALS = {signal.name: signal for signal in events.SIGNALS}

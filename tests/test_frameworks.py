@@ -24,13 +24,8 @@ from tests.kit import (
     make_users,
     token_of,
 )
-from tokenauth import (
-    DictUserStore,
-    StoreUnavailableError,
-    User,
-    require_scopes,
-)
-from tokenauth.endpoints import ROUTES
+from tokenauth import DictUserStore, StoreUnavailableError, User, require_scopes
+from tokenauth.web.api.endpoints import ROUTES
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # these libraries' own imports

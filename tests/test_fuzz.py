@@ -6,7 +6,7 @@ import pytest
 
 from tests.fuzz.readers import ISSUED
 from tests.fuzz.targets import CORPUS, TARGETS
-from tokenauth.tokens import TokenSigner
+from tokenauth.tokens.signing import TokenSigner
 
 KEPT = sorted(CORPUS.glob("*/*"))
 
@@ -50,6 +50,6 @@ def test_a_target_notices_a_5xx(monkeypatch: pytest.MonkeyPatch) -> None:
     """An exception that no room of ours made ends the run."""
     login = next(seed for seed in TARGETS["api"].seeds if b"/auth/login" in seed)
     TARGETS["api"].run(login)
-    monkeypatch.setattr("tokenauth.api.client_name", lambda: 1 / 0)
+    monkeypatch.setattr("tokenauth.web.api.logins.client_name", lambda: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         TARGETS["api"].run(login)

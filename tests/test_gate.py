@@ -24,9 +24,11 @@ from tests.kit import (
     log_in,
     make_app,
 )
-from tokenauth import DictUserStore, OverloadedError, gate, state
-from tokenauth.gate import Gate
-from tokenauth.passwords import hash_password
+from tokenauth import DictUserStore, OverloadedError
+from tokenauth.accounts import hashing_pool as gate
+from tokenauth.accounts.hashing_pool import Gate
+from tokenauth.accounts.passwords import hash_password
+from tokenauth.web import state
 
 
 class Crowd:

@@ -20,13 +20,8 @@ from tests.kit import (
     make_users,
     token_of,
 )
-from tokenauth import (
-    Claims,
-    current_claims,
-    fresh_login_required,
-    require_scopes,
-    state,
-)
+from tokenauth import Claims, current_claims, fresh_login_required, require_scopes
+from tokenauth.web import state
 
 BROWSER = {"Accept": "text/html"}
 

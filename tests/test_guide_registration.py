@@ -15,7 +15,7 @@ from tests.guides import app_of
 from tests.kit import SECRET, assert_problem, bearer
 from tests.stores.engines import users_at
 from tokenauth import User
-from tokenauth.users import ManagedUserStore
+from tokenauth.accounts.users import ManagedUserStore
 
 ADDRESS = "Ann.Lee@Example.org"
 PASSWORD, NEW = "a mule at a staple", "lantern: tidy staple"

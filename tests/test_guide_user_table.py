@@ -15,8 +15,8 @@ from tests.kit import PASSWORDS, SECRET, assert_problem, bearer, log_in, passwor
 from tests.stores import contract
 from tests.stores.engines import make_kept_users
 from tokenauth import TokenAuth, UserStore
+from tokenauth.accounts.users import folded_name
 from tokenauth.testing import CHEAP_HASHING
-from tokenauth.users import folded_name
 
 NEW = "lantern: tidy staple"
 

@@ -16,8 +16,9 @@ from flask_login import current_user, login_required
 from itsdangerous import Signer
 
 from tests.kit import bearer, log_in, make_users
-from tokenauth import MemorySessionStore, TokenAuth, passwords
-from tokenauth.tokens import TokenSigner
+from tokenauth import MemorySessionStore, TokenAuth
+from tokenauth.accounts import passwords
+from tokenauth.tokens.signing import TokenSigner
 
 OURS = "functions of tokenauth"
 SECRET = "hot-path-key-" + "0123456789abcdef" * 3

@@ -15,8 +15,8 @@ from tokenauth import (
     MemorySessionStore,
     StoreUnavailableError,
     TokenAuth,
-    state,
 )
+from tokenauth.web import state
 
 INACTIVE = b'{"active":false}\n'
 FORM = "application/x-www-form-urlencoded"

@@ -82,6 +82,6 @@ def test_a_user_of_the_same_id_inherits_what_stands(tmp_path: Path) -> None:
 def test_the_cost_of_new_hashes_is_shown() -> None:
     """To compare with that of old ones; those differ until the next login."""
     app = make_app(config={"TESTING": False})
-    shown = app.test_cli_runner().invoke(args=["auth", "check"]).output
+    shown = app.test_cli_runner().invoke(args=["tokenauth", "check"]).output
     assert "password hashes" in shown
     assert "19456 KiB, 2 passes." in shown

@@ -52,11 +52,11 @@ from tokenauth import (
     User,
     current_claims,
     events,
-    found,
 )
 from tokenauth.errors import ConfigurationError, TokenInvalidError
-from tokenauth.login import TokenLoginManager
-from tokenauth.sessions import Session
+from tokenauth.sessions.session import Session
+from tokenauth.web import found
+from tokenauth.web.login import TokenLoginManager
 
 BROWSER = {"Accept": "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"}
 

@@ -21,8 +21,9 @@ from openapi_spec_validator import validate
 from tests import fuzzed
 from tests.kit import SECRET, assert_problem, make_app, make_users
 from tests.servers import outside_of_coverage, serve
-from tokenauth import TokenAuth, endpoints, errors, openapi
+from tokenauth import TokenAuth, errors
 from tokenauth.errors import ConfigurationError
+from tokenauth.web.api import endpoints, openapi
 
 ROOT = Path(__file__).parents[1]
 

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from werkzeug.security import check_password_hash, generate_password_hash
 
 from tokenauth import InvalidCredentialsError, PasswordRefusedError, hash_password
-from tokenauth.passwords import (
+from tokenauth.accounts.passwords import (
     Argon2Cost,
     dummy_hash,
     is_supported,

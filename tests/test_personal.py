@@ -31,13 +31,13 @@ from tokenauth import (
     TokenAuth,
     TokenRevokedError,
     events,
-    personal,
     require_scopes,
-    state,
 )
-from tokenauth.personal import MAX_PERSONAL_TOKENS, USE_INTERVAL
-from tokenauth.sessions import Session
-from tokenauth.tokens import Claims
+from tokenauth.sessions import personal
+from tokenauth.sessions.personal import MAX_PERSONAL_TOKENS, USE_INTERVAL
+from tokenauth.sessions.session import Session
+from tokenauth.tokens.signing import Claims
+from tokenauth.web import state
 
 DAY = 86400
 

@@ -15,8 +15,8 @@ from werkzeug.test import TestResponse
 
 from tests.kit import PASSWORDS, assert_problem, bearer, log_in, make_app
 from tokenauth import PasswordRefusedError, StoreUnavailableError
+from tokenauth.accounts.policy import PasswordPolicy
 from tokenauth.errors import ConfigurationError
-from tokenauth.policy import PasswordPolicy
 
 
 def refusal(password: str, account: str = "", **policy: Any) -> str | None:

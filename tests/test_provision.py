@@ -89,7 +89,7 @@ def test_a_class_is_no_store(name: str) -> None:
 def test_an_application_without_its_tables_does_not_start(tmp_path: Path) -> None:
     """It is told the command that creates them."""
     url = f"sqlite:///{tmp_path}/t.sqlite3"
-    with pytest.raises(ConfigurationError, match="flask auth init-db"):
+    with pytest.raises(ConfigurationError, match="flask tokenauth init-db"):
         make_app(config={"TOKENAUTH_SESSION_URL": url})
 
 

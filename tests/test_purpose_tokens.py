@@ -29,8 +29,8 @@ from tokenauth import (
     events,
     hash_password,
 )
+from tokenauth.accounts.users import UserRecord
 from tokenauth.events import Event
-from tokenauth.users import UserRecord
 
 RESET = "reset-password"
 

@@ -13,8 +13,9 @@ import pytest
 
 from tests.kit import SECRET, commands
 from tests.servers import AppServer
-from tokenauth import config, endpoints
-from tokenauth.cli import auth
+from tokenauth import settings as config
+from tokenauth.cli import tokenauth as tokenauth_group
+from tokenauth.web.api import endpoints
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
@@ -102,11 +103,11 @@ def test_every_setting_is_documented() -> None:
 def test_every_command_is_documented() -> None:
     """The table names each command, and marks those that print JSON."""
     documented = dict(
-        re.findall(r"^\| `flask auth ([a-z -]+)`( †)? \|", README, re.MULTILINE)
+        re.findall(r"^\| `flask tokenauth ([a-z -]+)`( †)? \|", README, re.MULTILINE)
     )
     assert documented == {
         " ".join(words): " †" if has_json(command) else ""
-        for words, command in commands(auth)
+        for words, command in commands(tokenauth_group)
     }
 
 

@@ -1,4 +1,4 @@
-"""What `flask auth check` finds, one finding at a time, on the real engines."""
+"""What `flask tokenauth check` finds, one finding at a time, on the real engines."""
 
 from __future__ import annotations
 
@@ -16,12 +16,15 @@ from flask import Flask
 from tests.kit import Clock, make_app, make_users
 from tests.servers import RedisServer
 from tests.stores.engines import sessions_at, url_of, users_at
-from tokenauth import DictUserStore, MemorySessionStore, User, state
-from tokenauth.config import load
-from tokenauth.keys import looks_guessable
-from tokenauth.review import Finding, Level, review_settings, review_stores
+from tokenauth import DictUserStore, MemorySessionStore, User
+from tokenauth.cli.findings import Finding, Level
+from tokenauth.cli.review_settings import review_settings
+from tokenauth.cli.review_stores import review_stores
+from tokenauth.settings import load
 from tokenauth.stores import ClockedStore, TableStore
 from tokenauth.stores.sql import SQLSessionStore, SQLUserStore
+from tokenauth.tokens.keys import looks_guessable
+from tokenauth.web import state
 
 KEY = secrets.token_hex(32)
 DEAD_POSTGRES = "postgresql+psycopg://me:canary-password@127.0.0.1:1/app"
@@ -89,7 +92,7 @@ def test_a_key_with_a_pattern_is_an_error(key: str | bytes) -> None:
         level, _, text = settings_say("secret keys", **config)
         assert level == "error"
         assert f"guessed: {name}." in text
-        assert "flask auth new-secret" in text
+        assert "flask tokenauth new-secret" in text
         assert str(key)[:12] not in text
 
 

@@ -17,8 +17,9 @@ from tests.kit import (
     make_app,
     make_users,
 )
-from tokenauth import DictUserStore, InvalidScopeError, User, require_scopes, state
-from tokenauth.scopes import grant, is_scope, scope_set
+from tokenauth import DictUserStore, InvalidScopeError, User, require_scopes
+from tokenauth.tokens.scopes import grant, is_scope, scope_set
+from tokenauth.web import state
 
 ALICE = ["reports:read", "reports:write"]
 

@@ -17,11 +17,12 @@ from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
 from tests.kit import Clock, bearer, make_app
-from tokenauth import AuthError, DictUserStore, User, hash_password, state
-from tokenauth.cli import auth as auth_commands
-from tokenauth.mint import TokenPair
-from tokenauth.schemas import LoginRequest, PasswordRequest, RefreshRequest
-from tokenauth.secrecy import Secretive
+from tokenauth import AuthError, DictUserStore, User, hash_password
+from tokenauth.cli import tokenauth as auth_commands
+from tokenauth.sessions.issuer import TokenPair
+from tokenauth.tokens.redact import Secretive
+from tokenauth.web import state
+from tokenauth.web.api.schemas import LoginRequest, PasswordRequest, RefreshRequest
 
 KEY = "canary-key-" + secrets.token_hex(24)
 OLD_KEY = "canary-old-" + secrets.token_hex(24)

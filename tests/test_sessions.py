@@ -22,7 +22,7 @@ from tests.kit import (
     make_users,
 )
 from tokenauth import MemorySessionStore
-from tokenauth.tokens import REFRESH, RefreshClaims, TokenSigner
+from tokenauth.tokens.signing import REFRESH, RefreshClaims, TokenSigner
 
 DAY = 86_400
 

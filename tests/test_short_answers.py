@@ -34,8 +34,8 @@ from tests.kit import (
 )
 from tests.stores.engines import users_at
 from tokenauth import AuthError, DictUserStore, User, require_scopes
+from tokenauth.accounts.passwords import hash_password
 from tokenauth.metrics import export_metrics
-from tokenauth.passwords import hash_password
 
 # What the snippets leave out.
 IMPORTS: dict[str, Any] = {

@@ -27,10 +27,10 @@ from tests.kit import (
 )
 from tests.servers import RedisServer
 from tokenauth import StoreUnavailableError, TooManyAttemptsError
-from tokenauth.counters import MemoryCounters
+from tokenauth.accounts.counters import MemoryCounters
+from tokenauth.accounts.throttle import Throttle, network_of
 from tokenauth.errors import ConfigurationError
 from tokenauth.testing import frozen_clock
-from tokenauth.throttle import Throttle, network_of
 
 
 def limited(limits: str = "5 per hour", **config: Any) -> Flask:
@@ -380,7 +380,7 @@ def test_a_flood_makes_no_owner_a_stranger_and_no_failure_forgotten(
 ) -> None:
     """Failures push out no known network, nor logins to an own account failures."""
     few = partial(MemoryCounters, capacity=100)
-    monkeypatch.setattr("tokenauth.throttle.MemoryCounters", few)
+    monkeypatch.setattr("tokenauth.accounts.throttle.MemoryCounters", few)
     throttle = counting("5 per hour")
     throttle.welcome(throttle.reserve("alice", "192.0.2.1"))
     for i in range(300):

@@ -30,10 +30,17 @@ from tests.kit import (
     make_app,
     token_of,
 )
-from tokenauth import Claims, TokenExpiredError, TokenInvalidError, tokens
-from tokenauth.config import load
-from tokenauth.mint import PERSONAL_PREFIX, Mint
-from tokenauth.tokens import ACCESS, REFRESH, OnceClaims, RefreshClaims, TokenSigner
+from tokenauth import Claims, TokenExpiredError, TokenInvalidError
+from tokenauth.sessions.issuer import PERSONAL_PREFIX, Mint
+from tokenauth.settings import load
+from tokenauth.tokens import signing as tokens
+from tokenauth.tokens.signing import (
+    ACCESS,
+    REFRESH,
+    OnceClaims,
+    RefreshClaims,
+    TokenSigner,
+)
 
 NOW = 1_790_000_000
 KEY = SECRET.encode()

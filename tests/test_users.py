@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 
 from tests.kit import make_users, password_hash
 from tokenauth import DictUserStore, User, UserStore
+from tokenauth.accounts.users import MAX_USERNAME_LENGTH, fold_username, scopes_of
 from tokenauth.errors import ConfigurationError
-from tokenauth.users import MAX_USERNAME_LENGTH, fold_username, scopes_of
 
 
 @pytest.mark.parametrize(

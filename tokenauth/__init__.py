@@ -1,5 +1,8 @@
 """Token authentication for Flask APIs, on Flask-Login and itsdangerous."""
 
+from .accounts.passwords import hash_password
+from .accounts.policy import PasswordPolicy
+from .accounts.users import DictUserStore, User, UserStore, fold_username, folded_name
 from .app import create_app
 from .errors import (
     AmbiguousTokenError,
@@ -28,14 +31,11 @@ from .errors import (
     UnsupportedMediaTypeError,
 )
 from .extension import TokenAuth
-from .guards import current_claims, fresh_login_required, require_scopes
-from .mint import PERSONAL_TOKEN_PATTERN, TokenPair
-from .passwords import hash_password
-from .policy import PasswordPolicy
-from .sessions import Session, SessionStore
+from .sessions.issuer import PERSONAL_TOKEN_PATTERN, TokenPair
+from .sessions.session import Session, SessionStore
 from .stores.memory import MemorySessionStore
-from .tokens import Claims
-from .users import DictUserStore, User, UserStore, fold_username, folded_name
+from .tokens.signing import Claims
+from .web.guards import current_claims, fresh_login_required, require_scopes
 
 __all__ = [
     "PERSONAL_TOKEN_PATTERN",

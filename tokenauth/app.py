@@ -9,10 +9,10 @@ from typing import Any
 from flask import Flask
 from werkzeug.exceptions import HTTPException
 
-from . import routes
 from .extension import TokenAuth
-from .provision import Stores
 from .stores import open_sessions, open_users
+from .stores.provision import Stores
+from .web.api import routes
 
 
 def create_app(config: Mapping[str, Any] | None = None) -> Flask:

@@ -9,11 +9,11 @@ from flask import Flask, redirect, url_for
 from flask.typing import ResponseReturnValue
 from flask_login import current_user, login_required
 
+from .accounts.passwords import hash_password
+from .accounts.users import DictUserStore, UserRecord, UserStore
 from .app import configured_app
 from .extension import TokenAuth
-from .passwords import hash_password
 from .stores import open_users
-from .users import DictUserStore, UserRecord, UserStore
 
 
 def create_app(config: Mapping[str, Any] | None = None) -> Flask:

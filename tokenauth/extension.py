@@ -9,18 +9,19 @@ from typing import Any
 
 from flask import Flask, has_request_context
 
-from . import assembly, entrance, openapi, routes, schemas, state
-from .cli import auth
+from .accounts.users import User, UserRecord, UserStore
+from .cli import tokenauth
 from .errors import ConfigurationError
 from .events import LOGGER
-from .login import TokenLoginManager
-from .mint import TokenPair
-from .presented import client_name
-from .provision import if_many_processes
-from .refusals import announced
-from .sessions import SessionStore
-from .tokens import Claims
-from .users import User, UserRecord, UserStore
+from .sessions.issuer import TokenPair
+from .sessions.session import SessionStore
+from .stores.provision import if_many_processes
+from .tokens.signing import Claims
+from .web import assembly, entrance, state
+from .web.api import openapi, routes, schemas
+from .web.login import TokenLoginManager
+from .web.refusals import announced
+from .web.request import client_name
 
 
 class TokenAuth:
@@ -94,7 +95,7 @@ class TokenAuth:
         self.login_manager.init_app(app)
         entrance.join(app, if_many_processes=if_many_processes(rooms.stores))
         routes.register(app, rooms.settings)
-        app.cli.add_command(auth)
+        app.cli.add_command(tokenauth)
 
     @announced
     def login(

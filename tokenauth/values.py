@@ -7,8 +7,8 @@ from collections.abc import Callable, Mapping
 from datetime import timedelta
 from typing import Any, Final, cast
 
-from .bearer import UNQUOTABLE
 from .errors import ConfigurationError
+from .tokens.header import UNQUOTABLE
 
 _MAX_DURATION: Final = 100 * 365 * 86400
 

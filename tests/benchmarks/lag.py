@@ -18,8 +18,8 @@ from tests.benchmarks.measure import Bar, Group, take_turns
 from tests.benchmarks.request import environ
 from tests.stores.engines import make_session
 from tokenauth import SessionStore, TokenAuth, User
-from tokenauth.mint import Mint
-from tokenauth.sessions import Session
+from tokenauth.sessions.issuer import Mint
+from tokenauth.sessions.session import Session
 
 SESSIONS = 100_000
 LAG = 1.0

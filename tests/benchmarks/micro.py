@@ -31,8 +31,8 @@ from joserfc.jwk import OctKey
 
 from tests.benchmarks.measure import Bar, Group, take_turns
 from tokenauth import AuthError, Claims
-from tokenauth.bearer import read_header
-from tokenauth.tokens import TokenSigner
+from tokenauth.tokens.header import read_header
+from tokenauth.tokens.signing import TokenSigner
 
 LIFETIME = 900
 KEY = secrets.token_bytes(48)

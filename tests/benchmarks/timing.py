@@ -22,11 +22,11 @@ from contextlib import suppress
 from typing import Final
 
 from tokenauth import DictUserStore, InvalidCredentialsError
-from tokenauth.credentials import Credentials
-from tokenauth.gate import Gate
-from tokenauth.passwords import Argon2Cost, hash_password
-from tokenauth.policy import PasswordPolicy
-from tokenauth.throttle import Throttle
+from tokenauth.accounts.hashing_pool import Gate
+from tokenauth.accounts.password_check import Credentials
+from tokenauth.accounts.passwords import Argon2Cost, hash_password
+from tokenauth.accounts.policy import PasswordPolicy
+from tokenauth.accounts.throttle import Throttle
 
 THRESHOLD: Final = 4.5
 COST: Final = Argon2Cost(memory=256, time=1)

@@ -15,8 +15,8 @@ from tests.fuzz.readers import (
 )
 from tests.kit import PASSWORDS, make_app
 from tokenauth import DictUserStore, MemorySessionStore, User, hash_password
-from tokenauth.endpoints import ROUTES
-from tokenauth.passwords import Argon2Cost
+from tokenauth.accounts.passwords import Argon2Cost
+from tokenauth.web.api.endpoints import ROUTES
 
 CHEAP: Final = Argon2Cost(memory=8, time=1)
 _HASH: Final = hash_password(PASSWORDS["alice"], CHEAP)

@@ -19,13 +19,7 @@ from flask import Request
 
 from tests.kit import SECRET, Clock
 from tokenauth import AuthError, MemorySessionStore, Session, User
-from tokenauth.authenticator import Authenticator
-from tokenauth.bearer import is_token, read_header
-from tokenauth.bodies import FORM, JSON, read_body, read_form
-from tokenauth.config import KNOWN, load
-from tokenauth.errors import ConfigurationError
-from tokenauth.mint import Mint
-from tokenauth.passwords import (
+from tokenauth.accounts.passwords import (
     MAX_COST,
     MAX_WORK,
     Argon2Cost,
@@ -33,17 +27,23 @@ from tokenauth.passwords import (
     is_supported,
     needs_upgrade,
 )
-from tokenauth.schemas import (
+from tokenauth.accounts.throttle import parse_limits
+from tokenauth.accounts.users import MAX_USERNAME_LENGTH, DictUserStore, fold_username
+from tokenauth.errors import ConfigurationError
+from tokenauth.sessions.issuer import Mint
+from tokenauth.sessions.session import NEVER, PERSONAL
+from tokenauth.sessions.verifier import Authenticator
+from tokenauth.settings import KNOWN, load
+from tokenauth.tokens.header import is_token, read_header
+from tokenauth.tokens.signing import TokenSigner
+from tokenauth.web.api.bodies import FORM, JSON, read_body, read_form
+from tokenauth.web.api.schemas import (
     LoginRequest,
     PasswordRequest,
     RefreshRequest,
     TokenForm,
     TokenRequest,
 )
-from tokenauth.sessions import NEVER, PERSONAL
-from tokenauth.throttle import parse_limits
-from tokenauth.tokens import TokenSigner
-from tokenauth.users import MAX_USERNAME_LENGTH, DictUserStore, fold_username
 
 NOW: Final = Clock()()
 CONFIG: Final = {"SECRET_KEY": SECRET, "SECRET_KEY_FALLBACKS": [SECRET[::-1]]}

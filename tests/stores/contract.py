@@ -16,8 +16,8 @@ import pytest
 
 from tests.stores.engines import HASH, NOW, make_kept_users, make_session
 from tokenauth import InvalidRequestError, SessionStore, User, UserStore
-from tokenauth.sessions import NEVER, PURGE_STEP, Session
-from tokenauth.users import ManagedUserStore, fold_username
+from tokenauth.accounts.users import ManagedUserStore, fold_username
+from tokenauth.sessions.session import NEVER, PURGE_STEP, Session
 
 T = TypeVar("T")
 
@@ -322,7 +322,7 @@ def test_of_many_new_hashes_one_is_kept(users: UserStore) -> None:
 
 
 def test_it_has_the_methods_of_a_managed_store(managed: ManagedUserStore) -> None:
-    """So `flask auth users` can work on it."""
+    """So `flask tokenauth users` can work on it."""
     assert isinstance(managed, ManagedUserStore)
 
 

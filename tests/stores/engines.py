@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from tokenauth import DictUserStore, MemorySessionStore, SessionStore, User, UserStore
-from tokenauth.sessions import Session, new_session_id
+from tokenauth.accounts.users import ManagedUserStore
+from tokenauth.sessions.session import Session, new_session_id
 from tokenauth.stores import TableStore, open_sessions, open_users
-from tokenauth.users import ManagedUserStore
 
 SHARED = ("sqlite", "postgresql", "redis")
 NOW = 1_790_000_000.25

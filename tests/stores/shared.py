@@ -11,9 +11,9 @@ import pytest
 
 from tests.stores.engines import SHARED
 from tokenauth import DictUserStore, MemorySessionStore, User
-from tokenauth.provision import Stores
+from tokenauth.accounts.users import ManagedUserStore
 from tokenauth.stores import open_sessions, open_users
-from tokenauth.users import ManagedUserStore
+from tokenauth.stores.provision import Stores
 
 MEMORY_FIRST = (
     "memory",

@@ -19,15 +19,11 @@ from tests.stores.engines import NOW, SHARED, make_session, sessions_at, url_of
 from tests.stores.proxy import proxied
 from tests.stores.shared import Place, Service, place_on
 from tests.stores.test_served import FIRST, ask, new_user, obtain, serving
-from tokenauth import (
-    MemorySessionStore,
-    SessionStore,
-    StoreUnavailableError,
-)
-from tokenauth import lagging as room
+from tokenauth import MemorySessionStore, SessionStore, StoreUnavailableError
 from tokenauth.errors import ConfigurationError
-from tokenauth.lagging import LaggingSessions
-from tokenauth.sessions import MOST_ENDINGS, EndingFeed, Endings
+from tokenauth.sessions import cache as room
+from tokenauth.sessions.cache import LaggingSessions
+from tokenauth.sessions.session import MOST_ENDINGS, EndingFeed, Endings
 
 
 @pytest.fixture(params=SHARED)

@@ -21,8 +21,8 @@ from tests.kit import Clock, assert_problem, bearer, make_app
 from tests.stores.proxy import proxied
 from tests.stores.shared import MEMORY_FIRST, Service
 from tokenauth import StoreUnavailableError, User, hash_password
-from tokenauth.passwords import Argon2Cost
-from tokenauth.provision import Stores
+from tokenauth.accounts.passwords import Argon2Cost
+from tokenauth.stores.provision import Stores
 from tokenauth.testing import CHEAP_HASHING
 
 OLD, NEW = "the old secret", "the new secret"

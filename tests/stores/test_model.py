@@ -35,10 +35,11 @@ from tests.stores.model import (
     Token,
 )
 from tests.stores.shared import MEMORY_FIRST, Service
-from tokenauth import User, hash_password, state
-from tokenauth.passwords import Argon2Cost
-from tokenauth.provision import Stores
+from tokenauth import User, hash_password
+from tokenauth.accounts.passwords import Argon2Cost
+from tokenauth.stores.provision import Stores
 from tokenauth.testing import CHEAP_HASHING
+from tokenauth.web import state
 
 UNLIMITED = {"TOKENAUTH_LOGIN_LIMITS": "1000000 per second"}
 CHEAP = Argon2Cost(memory=8, time=1)

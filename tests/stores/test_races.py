@@ -20,8 +20,8 @@ from tests.kit import PASSWORDS, bearer, log_in, make_app
 from tests.stores.contract import in_parallel
 from tests.stores.shared import MEMORY_FIRST, Place, Service, place_on
 from tokenauth import User, hash_password
-from tokenauth.passwords import Argon2Cost
-from tokenauth.provision import Stores
+from tokenauth.accounts.passwords import Argon2Cost
+from tokenauth.stores.provision import Stores
 from tokenauth.testing import CHEAP_HASHING
 
 PASSWORD, NEW = PASSWORDS["alice"], "the other secret"

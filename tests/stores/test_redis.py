@@ -15,7 +15,7 @@ from tests.kit import SECRET, assert_problem, bearer, log_in, make_app
 from tests.servers import RedisServer
 from tokenauth import StoreUnavailableError
 from tokenauth.errors import ConfigurationError
-from tokenauth.sessions import Session, new_session_id
+from tokenauth.sessions.session import Session, new_session_id
 from tokenauth.stores import open_sessions
 from tokenauth.stores.redis import RedisSessionStore
 

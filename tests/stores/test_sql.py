@@ -66,7 +66,7 @@ def test_tables_are_created_only_where_that_is_asked_for(
 ) -> None:
     """A mistyped URL does not become a new, empty database of users."""
     for store in (SQLUserStore(database), SQLSessionStore(database)):
-        with pytest.raises(ConfigurationError, match="flask auth init-db"):
+        with pytest.raises(ConfigurationError, match="flask tokenauth init-db"):
             store.check_tables()
     assert not file.exists()
     for store in (SQLUserStore(database), SQLSessionStore(database)):

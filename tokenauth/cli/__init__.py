@@ -1,6 +1,6 @@
-"""`flask auth ...`: a plugin of Flask, there before there is an application."""
+"""`flask tokenauth ...`: a plugin of Flask, there before there is an application."""
 
 from . import check, database, sessions, tokens, users
-from .group import auth
+from .group import tokenauth
 
-__all__ = ["auth", "check", "database", "sessions", "tokens", "users"]
+__all__ = ["check", "database", "sessions", "tokenauth", "tokens", "users"]

@@ -1,4 +1,4 @@
-"""`flask auth check`: a deployment, reviewed."""
+"""`flask tokenauth check`: a deployment, reviewed."""
 
 from __future__ import annotations
 
@@ -11,9 +11,11 @@ from flask.cli import ScriptInfo, with_appcontext
 from werkzeug.middleware.proxy_fix import ProxyFix
 
 from ..errors import ConfigurationError
-from ..provision import CHECK
-from ..review import Finding, review_settings, review_stores
-from .group import as_json, auth, rooms, show
+from ..stores.provision import CHECK
+from .findings import Finding
+from .group import as_json, rooms, show, tokenauth
+from .review_settings import review_settings
+from .review_stores import review_stores
 
 _BELOW: Final = ("__wrapped__", "app", "wsgi_app", "application", "_app")
 """Names by which a middleware knows what it is wrapped around.
@@ -22,7 +24,7 @@ _BELOW: Final = ("__wrapped__", "app", "wsgi_app", "application", "_app")
 """
 
 
-@auth.command(
+@tokenauth.command(
     CHECK,
     short_help="Review a deployment, and say what to mend.",
     with_appcontext=False,
@@ -39,8 +41,8 @@ def check(context: click.Context, *, is_json: bool) -> None:
 
     \b
     Example:
-      flask --app myapp auth check
-      flask --app myapp auth check --json
+      flask --app myapp tokenauth check
+      flask --app myapp tokenauth check --json
     """
     # `flask` would go over the application's own DEBUG, and a server would not.
     context.ensure_object(ScriptInfo).set_debug_flag = False

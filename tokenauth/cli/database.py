@@ -1,14 +1,14 @@
-"""`flask auth init-db`: the tables of the application's stores."""
+"""`flask tokenauth init-db`: the tables of the application's stores."""
 
 from __future__ import annotations
 
 import click
 
-from ..provision import INIT_DB
-from .group import auth, rooms
+from ..stores.provision import INIT_DB
+from .group import rooms, tokenauth
 
 
-@auth.command(INIT_DB, short_help="Create the tables that are missing.")
+@tokenauth.command(INIT_DB, short_help="Create the tables that are missing.")
 def init_db() -> None:
     """Create the tables of the application's stores, where there are none yet.
 
@@ -16,7 +16,7 @@ def init_db() -> None:
 
     \b
     Example:
-      flask --app myapp auth init-db
+      flask --app myapp tokenauth init-db
     """
     stores = rooms().stores.with_tables
     if not stores:

@@ -11,13 +11,13 @@ from typing import Any
 import click
 from flask.cli import AppGroup
 
-from .. import state
-from ..authority import Authority
+from ..accounts.users import UserRecord, fold_username
 from ..errors import AuthError, ConfigurationError, StoreUnavailableError
-from ..sessions import NEVER
-from ..state import State
+from ..sessions.service import Authority
+from ..sessions.session import NEVER
 from ..stores.memory import MemorySessionStore
-from ..users import UserRecord, fold_username
+from ..web import state
+from ..web.state import State
 
 
 class _Group(AppGroup):
@@ -32,14 +32,12 @@ class _Group(AppGroup):
 
 def _message_of(error: AuthError | ConfigurationError) -> str:
     if isinstance(error, StoreUnavailableError) and error.reason is not None:
-        return (
-            f"A store does not answer ({error.reason}): 'flask auth check' says which."
-        )
+        return f"A store does not answer ({error.reason}): 'flask tokenauth check' says which."
     return str(error)
 
 
-auth = _Group(
-    "auth",
+tokenauth = _Group(
+    "tokenauth",
     help="""Token authentication: keys, users, sessions, tokens.
 
     Exit codes: 0: done; 1: refused, or bad news, said in a line; 2: wrong usage, or

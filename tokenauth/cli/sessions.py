@@ -1,16 +1,16 @@
-"""`flask auth sessions ...`: logins and tokens that stand."""
+"""`flask tokenauth sessions ...`: logins and tokens that stand."""
 
 from __future__ import annotations
 
 import click
 from flask.cli import AppGroup
 
-from .group import as_json, auth, authority, show, user_named, utc
+from .group import as_json, authority, show, tokenauth, user_named, utc
 
 _STEP = 1000
 
 sessions = AppGroup("sessions", help="Logins that stand.")
-auth.add_command(sessions)
+tokenauth.add_command(sessions)
 
 
 @sessions.command("list")
@@ -21,7 +21,7 @@ def list_sessions(username: str, *, is_json: bool) -> None:
 
     \b
     Example:
-      flask auth sessions list JohnDoe
+      flask tokenauth sessions list JohnDoe
     """
     user = user_named(username)
     found = authority().sessions_of(user.get_id())
@@ -55,8 +55,8 @@ def revoke(session_id: str | None, username: str | None) -> None:
 
     \b
     Example:
-      flask auth sessions revoke k0vQ1lW2rGmUJbYcXz5T8w
-      flask auth sessions revoke --user JohnDoe
+      flask tokenauth sessions revoke k0vQ1lW2rGmUJbYcXz5T8w
+      flask tokenauth sessions revoke --user JohnDoe
     """
     if (session_id is None) == (username is None):
         raise click.UsageError("Give the id of a session, or --user.")
@@ -78,7 +78,7 @@ def purge() -> None:
 
     \b
     Example:
-      flask auth sessions purge
+      flask tokenauth sessions purge
     """
     desk, total = authority(), 0
     while (dropped := desk.purge(limit=_STEP)) > 0:

@@ -1,4 +1,4 @@
-"""`flask auth new-secret`, `hash-password`, `inspect`: keys, hashes and tokens."""
+"""`flask tokenauth new-secret`, `hash-password`, `inspect`: keys, hashes and tokens."""
 
 from __future__ import annotations
 
@@ -7,36 +7,38 @@ import sys
 
 import click
 
+from ..accounts.passwords import hash_password
+from ..accounts.policy import PasswordPolicy
 from ..errors import AuthError, TokenInvalidError, TokenRevokedError
-from ..passwords import hash_password
-from ..policy import PasswordPolicy
-from ..scopes import written
-from ..tokens import Claims
+from ..tokens.scopes import written
+from ..tokens.signing import Claims
 from .group import (
     as_json,
-    auth,
     first_line,
     print_json,
     read_new_password,
     rooms,
+    tokenauth,
     utc,
     warn_of_memory,
 )
 
 
-@auth.command("new-secret", short_help="Print a new secret key.", with_appcontext=False)
+@tokenauth.command(
+    "new-secret", short_help="Print a new secret key.", with_appcontext=False
+)
 def new_secret() -> None:
     """Print a new secret key of 256 random bits.
 
     \b
     Example:
-      export FLASK_SECRET_KEY="$(flask auth new-secret)"
+      export FLASK_SECRET_KEY="$(flask tokenauth new-secret)"
     """
     # The prefix keeps Flask from reading an all-digit key as a number.
     click.echo(f"k{secrets.token_hex(32)}")
 
 
-@auth.command("hash-password", with_appcontext=False)
+@tokenauth.command("hash-password", with_appcontext=False)
 def hash_password_command() -> None:
     """Print the hash to store for a password.
 
@@ -45,15 +47,15 @@ def hash_password_command() -> None:
 
     \b
     Example:
-      flask auth hash-password
-      flask auth hash-password < password.txt
+      flask tokenauth hash-password
+      flask tokenauth hash-password < password.txt
     """
     password = read_new_password()
     PasswordPolicy().check(password)
     click.echo(hash_password(password))
 
 
-@auth.command("inspect", short_help="Say what TOKEN is, and if it is accepted.")
+@tokenauth.command("inspect", short_help="Say what TOKEN is, and if it is accepted.")
 @click.argument("token")
 @as_json
 def inspect(token: str, *, is_json: bool) -> None:
@@ -64,8 +66,8 @@ def inspect(token: str, *, is_json: bool) -> None:
 
     \b
     Example:
-      flask --app myapp auth inspect - < token.txt
-      flask --app myapp auth inspect --json - < token.txt
+      flask --app myapp tokenauth inspect - < token.txt
+      flask --app myapp tokenauth inspect --json - < token.txt
     """
     if token == "-":
         token = first_line().strip()

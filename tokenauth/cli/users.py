@@ -1,4 +1,4 @@
-"""`flask auth users ...`: people who may log in."""
+"""`flask tokenauth users ...`: people who may log in."""
 
 from __future__ import annotations
 
@@ -8,24 +8,24 @@ from typing import Any
 import click
 from flask.cli import AppGroup
 
+from ..accounts.users import ManagedUserStore, User, UserRecord, folded_name, scopes_of
 from ..errors import InvalidCredentialsError
-from ..scopes import check_names, written
-from ..users import ManagedUserStore, User, UserRecord, folded_name, scopes_of
+from ..tokens.scopes import check_names, written
 from .group import (
     as_json,
-    auth,
     authority,
     print_json,
     read_new_password,
     rooms,
     show,
+    tokenauth,
     user_named,
 )
 
 _COLUMNS = ("id", "username", "active", "scope")
 
 users = AppGroup("users", help="People who may log in.")
-auth.add_command(users)
+tokenauth.add_command(users)
 
 
 def _names_of_scopes(
@@ -56,8 +56,8 @@ def add(username: str, scopes: tuple[str, ...], *, is_json: bool) -> None:
 
     \b
     Example:
-      flask auth users add JohnDoe --scope reports:read
-      flask auth users add JohnDoe --json < password.txt
+      flask tokenauth users add JohnDoe --scope reports:read
+      flask tokenauth users add JohnDoe --json < password.txt
     """
     store, account = _managed(), folded_name(username)
     new_hash = rooms().credentials.hash_set(read_new_password(), account)
@@ -79,7 +79,7 @@ def list_users(*, is_json: bool) -> None:
 
     \b
     Example:
-      flask auth users list --json
+      flask tokenauth users list --json
     """
     show(_COLUMNS, [_row(user) for user in _managed().all()], is_json=is_json)
 
@@ -91,7 +91,7 @@ def disable(username: str) -> None:
 
     \b
     Example:
-      flask auth users disable JohnDoe
+      flask tokenauth users disable JohnDoe
     """
     store, user = _managed(), user_named(username)
     _insist(store.set_active(user.get_id(), active=False))
@@ -106,7 +106,7 @@ def enable(username: str) -> None:
 
     \b
     Example:
-      flask auth users enable JohnDoe
+      flask tokenauth users enable JohnDoe
     """
     store, user = _managed(), user_named(username)
     # Should the store have failed when the account was closed, they end now.
@@ -122,7 +122,7 @@ def set_password(username: str) -> None:
 
     \b
     Example:
-      flask auth users set-password JohnDoe
+      flask tokenauth users set-password JohnDoe
     """
     _managed()  # refused before the password is asked for
     user = user_named(username)
@@ -146,7 +146,7 @@ def set_scopes(username: str, scopes: tuple[str, ...]) -> None:
 
     \b
     Example:
-      flask auth users set-scopes JohnDoe --scope reports:read
+      flask tokenauth users set-scopes JohnDoe --scope reports:read
     """
     store, user = _managed(), user_named(username)
     _insist(store.set_scopes(user.get_id(), scopes))
@@ -161,7 +161,7 @@ def remove(username: str, *, yes: bool) -> None:
 
     \b
     Example:
-      flask auth users remove JohnDoe --yes
+      flask tokenauth users remove JohnDoe --yes
     """
     store, user = _managed(), user_named(username)
     if not yes:

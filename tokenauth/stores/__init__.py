@@ -6,9 +6,9 @@ from collections.abc import Generator
 from contextlib import contextmanager
 from typing import Protocol, runtime_checkable
 
+from ..accounts.users import UserStore
 from ..errors import ConfigurationError
-from ..sessions import SessionStore
-from ..users import UserStore
+from ..sessions.session import SessionStore
 from .memory import MemorySessionStore
 
 # By the beginning of a URL: the engine, and the extra that has its driver.

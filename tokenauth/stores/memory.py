@@ -7,7 +7,7 @@ import threading
 
 import msgspec
 
-from ..sessions import PURGE_STEP, Session
+from ..sessions.session import PURGE_STEP, Session
 
 _DUE_KEPT = 1000
 """Entries of ended sessions that the queue may hold beside those of standing ones."""

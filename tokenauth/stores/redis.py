@@ -18,8 +18,8 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from ..errors import ConfigurationError, StoreUnavailableError
-from ..secrecy import Secretive
-from ..sessions import MOST_ENDINGS, Endings, Session
+from ..sessions.session import MOST_ENDINGS, Endings, Session
+from ..tokens.redact import Secretive
 from . import redis_scripts as scripts
 
 DEFAULTS: Final[Mapping[str, Any]] = {

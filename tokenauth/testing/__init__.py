@@ -14,9 +14,9 @@ from flask import Flask
 from flask.testing import FlaskClient
 from werkzeug.datastructures import Headers
 
-from .. import state
+from ..accounts.users import UserRecord, UserStore, fold_username
 from ..errors import ConfigurationError
-from ..users import UserRecord, UserStore, fold_username
+from ..web import state
 
 CHEAP_HASHING: Final = {
     "TOKENAUTH_ARGON2_MEMORY_COST": 8,

@@ -11,7 +11,7 @@ from typing import Any, Final
 from tests.servers import PostgresServer, RedisServer
 from tests.stores.engines import HASH, sessions_at, users_at
 from tokenauth import DictUserStore, SessionStore, User, UserStore
-from tokenauth.sessions import Session
+from tokenauth.sessions.session import Session
 from tokenauth.stores.redis import RedisSessionStore
 from tokenauth.stores.sql import SQLSessionStore, SQLUserStore
 from tokenauth.stores.sql.database import Database, Statement

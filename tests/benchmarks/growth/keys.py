@@ -12,7 +12,7 @@ from tests.benchmarks.measure import Bar, Group, take_turns
 from tests.kit import SECRET
 from tests.stores.engines import NOW, make_session
 from tokenauth import MemorySessionStore, User
-from tokenauth.mint import Mint
+from tokenauth.sessions.issuer import Mint
 
 MANY: Final = 10
 OLDEST: Final = ", token of the oldest"

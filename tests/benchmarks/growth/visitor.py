@@ -14,8 +14,8 @@ from werkzeug.test import run_wsgi_app
 from tests.kit import SECRET
 from tests.stores.engines import NOW
 from tokenauth import SessionStore, TokenAuth, User, UserStore
-from tokenauth.mint import Mint
-from tokenauth.sessions import Session
+from tokenauth.sessions.issuer import Mint
+from tokenauth.sessions.session import Session
 
 
 class AnyUsers:

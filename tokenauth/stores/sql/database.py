@@ -21,7 +21,7 @@ from sqlalchemy.exc import DisconnectionError, SQLAlchemyError
 from sqlalchemy.pool import ConnectionPoolEntry, PoolProxiedConnection
 
 from ...errors import ConfigurationError, StoreUnavailableError
-from ...secrecy import Secretive
+from ...tokens.redact import Secretive
 from .urls import file_of, parse
 
 POOL: Final[Mapping[str, Any]] = {

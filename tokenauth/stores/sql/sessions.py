@@ -7,8 +7,8 @@ from typing import Any, Final
 import msgspec
 from sqlalchemy import Text, bindparam, case, delete, insert, or_, select, update
 
-from ...scopes import scope_set, written
-from ...sessions import PURGE_STEP, Endings, Session
+from ...sessions.session import PURGE_STEP, Endings, Session
+from ...tokens.scopes import scope_set, written
 from . import tables
 from .database import Database, Statement, is_text
 from .endings import EndingReader

@@ -7,8 +7,8 @@ from typing import Any, Final
 
 from sqlalchemy import bindparam, delete, select, update
 
-from ...scopes import check_names, scope_set, written
-from ...users import User, folded_name
+from ...accounts.users import User, folded_name
+from ...tokens.scopes import check_names, scope_set, written
 from . import tables
 from .database import Database, Statement, is_text
 from .tables import USERS

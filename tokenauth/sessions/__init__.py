@@ -1,0 +1,1 @@
+"""What keeps tokens alive: sessions, and the rules by which they start, go on and end."""

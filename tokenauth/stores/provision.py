@@ -1,0 +1,166 @@
+"""The stores of an application: opened, checked, warned about where they are few."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Final, NamedTuple
+
+import click
+
+from ..accounts.users import DictUserStore, User, UserStore
+from ..errors import ConfigurationError, StoreUnavailableError
+from ..events import LOGGER
+from ..sessions.cache import LaggingSessions
+from ..sessions.session import EndingFeed, Session, SessionStore
+from ..settings import Settings
+from . import TableStore, open_sessions, open_users
+from .memory import MemorySessionStore
+
+INIT_DB: Final = "init-db"
+"""The command that creates tables: it runs without them."""
+
+CHECK: Final = "check"
+"""The command that reviews a deployment: it looks at the tables itself."""
+
+_MANY_PROCESSES: Final = (
+    "users in a dict and sessions in memory belong to one process, but several serve "
+    "this application: what one of them logs in, logs out or changes, the others do "
+    "not know. Set TOKENAUTH_SESSION_URL and TOKENAUTH_USERS_URL to shared stores, or "
+    "run one process"
+)
+_SETTINGS: Final = {
+    "users": "TOKENAUTH_USERS_URL",
+    "sessions": "TOKENAUTH_SESSION_URL",
+}
+
+
+class Stores(NamedTuple):
+    """Where an application keeps its users and sessions."""
+
+    users: UserStore
+    sessions: SessionStore
+
+    @property
+    def with_tables(self) -> list[TableStore]:
+        """Those whose tables are created before their first use."""
+        return [store for store in self if isinstance(store, TableStore)]
+
+
+def provide(
+    settings: Settings,
+    users: UserStore | Mapping[str, str | User] | None,
+    sessions: SessionStore | None,
+) -> Stores:
+    """Return an application's stores: those given, or those that its settings name.
+
+    Args:
+        settings: What the application decided.
+        users: Users that were given.
+        sessions: Sessions that were given.
+
+    Raises:
+        ConfigurationError: there are no users, a URL names no store, its driver is
+            missing, or its tables are missing or of another version.
+    """
+    user_store = _user_store(users, settings.users_url)
+    session_store = _session_store(sessions, settings.session_url, user_store)
+    stores = Stores(user_store, session_store)
+    _check_tables(stores)
+    return stores
+
+
+def reader_of(
+    sessions: SessionStore, lag: float, *, now: Callable[[], float]
+) -> Callable[[str], Session | None]:
+    """Return what reads a session for the check of an access token.
+
+    Args:
+        sessions: Where sessions are kept.
+        lag: Seconds that the check may be behind; in memory it never is.
+        now: Seconds since the epoch.
+
+    Raises:
+        ConfigurationError: a lag is allowed, and the store cannot tell what ended.
+    """
+    if not lag or isinstance(sessions, MemorySessionStore):
+        return sessions.get
+    if not isinstance(sessions, EndingFeed):
+        raise ConfigurationError(
+            "TOKENAUTH_SESSION_CHECK_LAG needs a session store with the method "
+            "'ended_since' (see EndingFeed): set it to 0, or add that method."
+        )
+    return LaggingSessions(sessions, lag, now=now).get
+
+
+def if_many_processes(stores: Stores) -> str | None:
+    """Return the warning for an application that several processes serve, if any."""
+    users, sessions = stores
+    is_shared = not isinstance(users, DictUserStore) and not isinstance(
+        sessions, MemorySessionStore
+    )
+    return None if is_shared else _MANY_PROCESSES
+
+
+def _user_store(
+    users: UserStore | Mapping[str, str | User] | None, url: str | None
+) -> UserStore:
+    if users is None and url is not None:
+        return open_users(url)
+    if isinstance(users, Mapping):
+        return DictUserStore(users)
+    if users is None:
+        raise ConfigurationError(
+            "TokenAuth needs users: TokenAuth(app, users), where users is a UserStore "
+            "or a mapping username -> hash_password(...). Without them, "
+            "TOKENAUTH_USERS_URL names a store."
+        )
+    _refuse_partial(users, UserStore)
+    return users
+
+
+def _session_store(
+    sessions: SessionStore | None, url: str, users: UserStore
+) -> SessionStore:
+    if sessions is None:
+        return open_sessions(url, beside=users)
+    _refuse_partial(sessions, SessionStore)
+    return sessions
+
+
+def _refuse_partial(store: object, promise: type) -> None:
+    """Return if a store is an object with all methods of a protocol.
+
+    Raises:
+        ConfigurationError: it is not; the message names what is missing.
+    """
+    if isinstance(store, type):
+        raise ConfigurationError(
+            f"{store.__name__} is a class: pass an object, not the class."
+        )
+    missing = [
+        repr(name)
+        for name in vars(promise)
+        if not name.startswith("_") and getattr(store, name, None) is None
+    ]
+    if missing:
+        raise ConfigurationError(
+            f"{type(store).__name__} is no {promise.__name__}: it has no "
+            f"{', '.join(missing)}."
+        )
+
+
+def _check_tables(stores: Stores) -> None:
+    context = click.get_current_context(silent=True)
+    if context is not None and context.info_name in {INIT_DB, CHECK}:
+        return
+    for name, store in stores._asdict().items():
+        if isinstance(store, TableStore):
+            _check_table_of(f"{name} ({_SETTINGS[name]})", store)
+
+
+def _check_table_of(place: str, store: TableStore) -> None:
+    try:
+        store.check_tables()
+    except StoreUnavailableError as error:
+        # It may come up later; until then each request is answered with 503.
+        LOGGER.warning("the table of %s could not be checked: %s", place, error.reason)

@@ -1,0 +1,1 @@
+"""What a token is: header grammar, claims, signing, keys, scopes."""

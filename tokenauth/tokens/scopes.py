@@ -1,0 +1,64 @@
+"""Scopes: how they are written, and which a token gets (RFC 6749 section 3.3)."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+
+from ..errors import InvalidScopeError
+
+MAX_SCOPE_LENGTH = 2048
+"""Most characters of all scopes of one token: it must fit into a header."""
+
+_SCOPE = re.compile(r"[\x21\x23-\x5b\x5d-\x7e]+")
+
+
+def is_scope(name: object) -> bool:
+    """Whether this can be the name of a scope."""
+    return isinstance(name, str) and _SCOPE.fullmatch(name) is not None
+
+
+def check_names(scopes: Iterable[object]) -> None:
+    """Return if all of these can be names of scopes.
+
+    Raises:
+        ValueError: one cannot.
+    """
+    for name in scopes:
+        if not is_scope(name):
+            raise ValueError(
+                f"{name!r:.40} cannot be the name of a scope: use printable ASCII "
+                "without spaces, quotes and backslashes, for example 'reports:read'."
+            )
+
+
+def scope_set(scopes: str | Iterable[str] | None) -> frozenset[str]:
+    """Return what a user record holds, a text with spaces or the names, as a set."""
+    return frozenset(scopes.split() if isinstance(scopes, str) else scopes or ())
+
+
+def grant(asked: str | Iterable[str] | None, allowed: Iterable[str]) -> frozenset[str]:
+    """Return the scopes that a new token gets.
+
+    Args:
+        asked: What was asked for, as the names or as the client wrote them, separated
+            by one space each; None: all that is allowed.
+        allowed: What may be granted; a malformed name never is.
+
+    Raises:
+        InvalidScopeError: not all of it may be granted, or it is more than a token
+            holds.
+    """
+    granted = grantable = frozenset(filter(is_scope, allowed))
+    if asked is not None:
+        granted = frozenset(asked.split(" ") if isinstance(asked, str) else asked)
+    if not granted <= grantable:
+        raise InvalidScopeError
+    if len(written(granted)) > MAX_SCOPE_LENGTH:
+        raise InvalidScopeError("No token holds so many scopes: ask for fewer.")
+    return granted
+
+
+def written(scopes: Iterable[str]) -> str:
+    """Return scopes as one text, the same text for the same scopes."""
+    return " ".join(sorted(scopes))

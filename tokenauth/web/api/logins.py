@@ -1,0 +1,159 @@
+"""The endpoints of logins: read a request, ask the authority once, answer."""
+
+from __future__ import annotations
+
+from flask import Response, request
+
+from ...errors import (
+    FreshLoginRequiredError,
+    InvalidRequestError,
+    NotFoundError,
+    TokenMissingError,
+    TokenRevokedError,
+)
+from ...sessions.session import LOGIN, is_session_id
+from ...sessions.verifier import Identity
+from ...tokens.scopes import written
+from .. import login, state
+from ..request import client_name, presented_token, url_parameters
+from ..responses import empty, json_response
+from .bodies import read_body
+from .schemas import (
+    LoginRequest,
+    Me,
+    PasswordRequest,
+    RefreshRequest,
+    SessionList,
+    session_view,
+)
+
+
+def log_in() -> Response:
+    """Trade username and password for a token pair."""
+    body = read_body(request, LoginRequest)
+    pair = state.current().authority.log_in(
+        body.username,
+        body.password,
+        scope=body.scope,
+        label=body.label,
+        client=client_name(),
+        address=request.remote_addr,
+    )
+    return json_response(pair)
+
+
+def refresh() -> Response:
+    """Trade a refresh token for the next pair."""
+    body = read_body(request, RefreshRequest)
+    return json_response(state.current().authority.refresh(body.refresh_token))
+
+
+def log_out() -> Response:
+    """End the session of the token; done is done, also the second time."""
+    token = presented_token()
+    if token is None:
+        raise TokenMissingError
+    state.current().authority.log_out(token)
+    return empty()
+
+
+def me() -> Response:
+    """Say who the token stands for."""
+    identity = current_identity()
+    claims = identity.claims
+    return json_response(
+        Me(
+            id=claims.subject,
+            username=getattr(identity.user, "username", None),
+            scope=written(claims.scopes),
+            session=session_view(identity.session, current_id=claims.session_id),
+        )
+    )
+
+
+def list_sessions() -> Response:
+    """List the user's own logins."""
+    claims = current_login().claims
+    sessions = state.current().authority.sessions_of(claims.subject)
+    views = [session_view(each, current_id=claims.session_id) for each in sessions]
+    return json_response(SessionList(sessions=views))
+
+
+def end_session(session_id: str) -> Response:
+    """End one of the user's own logins."""
+    return end_own(session_id, kind=LOGIN)
+
+
+def end_sessions() -> Response:
+    """End all of the user's own logins, or all but this one."""
+    claims = current_login().claims
+    keep = url_parameters(request, "keep")
+    if keep not in ([], ["current"]):
+        raise InvalidRequestError("The parameter 'keep' can only be 'current'.")
+    state.current().authority.revoke_user(
+        claims.subject, kind=LOGIN, keep=claims.session_id if keep else None
+    )
+    return empty()
+
+
+def change_password() -> Response:
+    """Change the user's own password; every other login ends."""
+    identity = current_login()
+    body = read_body(request, PasswordRequest)
+    pair = state.current().authority.change_password(
+        identity,
+        body.current_password,
+        body.new_password,
+        address=request.remote_addr,
+        end_tokens=body.end_tokens,
+    )
+    return json_response(pair)
+
+
+def current_identity() -> Identity:
+    """Return who the current request's token stands for.
+
+    Raises:
+        AuthError: it carries none, or one that is bad, or a store cannot answer.
+    """
+    identity = login.identity()
+    if identity is None:
+        raise TokenMissingError
+    return identity
+
+
+def current_login() -> Identity:
+    """Return who is logged in: what is left to a person, no script may do.
+
+    Raises:
+        FreshLoginRequiredError: the token is a personal access token.
+        TokenRevokedError: the check of the token, which may lag, has not seen yet that
+            this login is over.
+        AuthError: as `current_identity`.
+    """
+    identity = current_identity()
+    if identity.session.kind != LOGIN:
+        raise FreshLoginRequiredError
+    if state.current().settings.session_check_lag:
+        _check_session(identity.claims.session_id)
+    return identity
+
+
+def _check_session(session_id: str) -> None:
+    if state.current().authority.session(session_id) is None:
+        raise TokenRevokedError
+
+
+def end_own(session_id: str, *, kind: str) -> Response:
+    """End what the user has of a kind; another's is answered as if it did not exist.
+
+    Raises:
+        NotFoundError: the user has no such session.
+    """
+    user_id = current_login().claims.subject
+    authority = state.current().authority
+    session = authority.session(session_id) if is_session_id(session_id) else None
+    if session is None or session.user_id != user_id or session.kind != kind:
+        raise NotFoundError
+    authority.revoke_session(session_id, user_id=user_id)
+    return empty()
