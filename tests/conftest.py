@@ -11,11 +11,15 @@ from flask.testing import FlaskClient
 from hypothesis import settings
 from werkzeug.test import TestResponse
 
-from tests.grammar import check_answer
-from tests.kit import Clock, make_app
+from tests.harness.grammar import check_answer
+from tests.harness.kit import Clock, make_app
 
 pytest.register_assert_rewrite("tests.stores.contract")
-pytest_plugins = ["tests.servers", "tests.stores.engines", "tests.stores.shared"]
+pytest_plugins = [
+    "tests.harness.servers",
+    "tests.stores.engines",
+    "tests.stores.shared",
+]
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

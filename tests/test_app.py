@@ -13,7 +13,7 @@ from click.testing import CliRunner, Result
 from flask import Flask, abort
 from flask.cli import cli
 
-from tests.kit import SECRET, assert_problem, bearer, make_app
+from tests.harness.kit import SECRET, assert_problem, bearer, make_app
 from tests.stores.engines import make_session, sessions_at, users_at
 from tokenauth import MemorySessionStore, create_app
 from tokenauth.errors import ConfigurationError

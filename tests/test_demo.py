@@ -13,9 +13,9 @@ from typing import Any
 import pytest
 from flask.testing import FlaskClient
 
-from tests.kit import SECRET, assert_problem, bearer
-from tests.servers import AppServer, serve
-from tests.worker import Answer, Worker
+from tests.harness.kit import SECRET, assert_problem, bearer
+from tests.harness.servers import AppServer, serve
+from tests.harness.worker import Answer, Worker
 from tokenauth import demo
 
 JANE: dict[str, Any] = {"username": "JaneDoe", "password": "staple tidy lantern"}

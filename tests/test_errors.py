@@ -8,8 +8,8 @@ from collections.abc import Callable
 import pytest
 from flask import Flask
 
-from tests.grammar import PROBLEMS
-from tests.kit import assert_problem, make_app
+from tests.harness.grammar import PROBLEMS
+from tests.harness.kit import assert_problem, make_app
 from tokenauth import AuthError, errors
 from tokenauth.errors import (
     AmbiguousTokenError,

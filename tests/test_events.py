@@ -13,7 +13,7 @@ from flask import Flask
 from flask.testing import FlaskClient
 from werkzeug.security import generate_password_hash
 
-from tests.kit import PASSWORDS, Clock, bearer, log_in, make_app, make_users
+from tests.harness.kit import PASSWORDS, Clock, bearer, log_in, make_app, make_users
 from tokenauth import (
     DictUserStore,
     InvalidCredentialsError,
@@ -499,6 +499,7 @@ def test_a_failed_upgrade_is_announced_beside_the_login() -> None:
 # -- the log --------------------------------------------------------------------------
 
 
+@pytest.mark.advisory("Superset CVE-2021-42250")
 @pytest.mark.parametrize(
     "name",
     [

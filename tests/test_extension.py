@@ -11,7 +11,7 @@ import pytest
 from flask import Flask
 from flask_login import LoginManager
 
-from tests.kit import (
+from tests.harness.kit import (
     PASSWORDS,
     SECRET,
     Clock,

@@ -9,7 +9,7 @@ from flask import Flask
 from flask.testing import FlaskClient
 from prometheus_client import REGISTRY, CollectorRegistry, generate_latest
 
-from tests.kit import log_in, make_app
+from tests.harness.kit import log_in, make_app
 from tokenauth.errors import ConfigurationError
 from tokenauth.metrics import export_metrics
 

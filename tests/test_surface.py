@@ -11,7 +11,7 @@ import pytest
 from blinker import NamedSignal
 
 import tokenauth
-from tests.kit import bearer, log_in, make_app
+from tests.harness.kit import bearer, log_in, make_app
 from tokenauth import events
 
 PUBLIC = [

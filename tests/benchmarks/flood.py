@@ -29,7 +29,7 @@ import psutil
 
 from tests.benchmarks.flood_apps import ATTACKED, HONEST, PASSWORD
 from tests.benchmarks.measure import Bar, Group
-from tests.servers import AppServer, RedisServer, serve
+from tests.harness.servers import AppServer, RedisServer, serve
 
 WORKERS, THREADS = 2, 16
 CLIENTS = 64

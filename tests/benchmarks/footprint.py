@@ -13,7 +13,7 @@ import psutil
 import tokenauth
 from tests.benchmarks.measure import Bar, Group, Samples, progress
 from tests.benchmarks.served import page_of
-from tests.servers import AppServer
+from tests.harness.servers import AppServer
 
 MODULES = (
     "tokenauth",

@@ -15,7 +15,7 @@ from contextlib import ExitStack, closing
 from urllib.parse import urlsplit
 
 from tests.benchmarks.measure import Bar, Group, Samples, progress
-from tests.servers import AppServer
+from tests.harness.servers import AppServer
 
 SECONDS = 3
 CONNECTIONS = 8

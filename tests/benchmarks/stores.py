@@ -11,7 +11,7 @@ from pathlib import Path
 from tests.benchmarks import apps
 from tests.benchmarks.measure import Bar, Group, take_turns
 from tests.benchmarks.request import BARE, OURS, caller
-from tests.servers import PostgresServer, RedisServer
+from tests.harness.servers import PostgresServer, RedisServer
 
 SQLITE, POSTGRESQL, REDIS = (
     f"tokenauth, sessions on {engine}" for engine in ("SQLite", "PostgreSQL", "Redis")

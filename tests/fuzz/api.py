@@ -13,7 +13,7 @@ from tests.fuzz.readers import (
     LOGIN_SESSION,
     TOKEN_SESSION,
 )
-from tests.kit import PASSWORDS, make_app
+from tests.harness.kit import PASSWORDS, make_app
 from tokenauth import DictUserStore, MemorySessionStore, User, hash_password
 from tokenauth.accounts.passwords import Argon2Cost
 from tokenauth.web.api.endpoints import ROUTES

@@ -17,7 +17,7 @@ import argon2
 import msgspec
 from flask import Request
 
-from tests.kit import SECRET, Clock
+from tests.harness.kit import SECRET, Clock
 from tokenauth import AuthError, MemorySessionStore, Session, User
 from tokenauth.accounts.passwords import (
     MAX_COST,

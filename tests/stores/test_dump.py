@@ -15,8 +15,8 @@ import pytest
 import redis
 from flask import Flask
 
-from tests.kit import PASSWORDS, SECRET, bearer, log_in, make_app, make_users
-from tests.servers import RedisServer
+from tests.harness.kit import PASSWORDS, SECRET, bearer, log_in, make_app, make_users
+from tests.harness.servers import RedisServer
 from tests.stores.engines import sessions_at, url_of, users_at
 from tokenauth import MemorySessionStore, TokenAuth, User, UserStore
 

@@ -13,7 +13,7 @@ import psycopg
 import pytest
 import redis
 
-from tests.kit import assert_problem, bearer, log_in, make_app
+from tests.harness.kit import assert_problem, bearer, log_in, make_app
 from tests.stores.contract import kept
 from tests.stores.engines import NOW, SHARED, make_session, sessions_at, url_of
 from tests.stores.proxy import proxied

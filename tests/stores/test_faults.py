@@ -17,7 +17,7 @@ from flask import Flask
 from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
-from tests.kit import Clock, assert_problem, bearer, make_app
+from tests.harness.kit import Clock, assert_problem, bearer, make_app
 from tests.stores.proxy import proxied
 from tests.stores.shared import MEMORY_FIRST, Service
 from tokenauth import StoreUnavailableError, User, hash_password

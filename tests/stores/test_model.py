@@ -21,7 +21,7 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from tests.kit import Clock, bearer, make_app
+from tests.harness.kit import Clock, bearer, make_app
 from tests.stores.model import (
     ACCESS,
     CONFIG,

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 import pytest
 from flask import Flask
 
-from tests.kit import PASSWORDS, bearer, log_in, make_app
+from tests.harness.kit import PASSWORDS, bearer, log_in, make_app
 from tests.stores.contract import in_parallel
 from tests.stores.shared import MEMORY_FIRST, Place, Service, place_on
 from tokenauth import User, hash_password

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 import redis
 
-from tests.kit import SECRET, assert_problem, bearer, log_in, make_app
-from tests.servers import RedisServer
+from tests.harness.kit import SECRET, assert_problem, bearer, log_in, make_app
+from tests.harness.servers import RedisServer
 from tokenauth import StoreUnavailableError
 from tokenauth.errors import ConfigurationError
 from tokenauth.sessions.session import Session, new_session_id

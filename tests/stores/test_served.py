@@ -17,8 +17,8 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from tests.kit import SECRET, bearer
-from tests.servers import AppServer, PostgresServer, RedisServer, serve
+from tests.harness.kit import SECRET, bearer
+from tests.harness.servers import AppServer, PostgresServer, RedisServer, serve
 from tests.stores.engines import SHARED
 from tests.stores.shared import Place, Service, place_on
 from tokenauth import User, hash_password

@@ -14,8 +14,8 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from tests.kit import PASSWORDS, assert_problem, bearer, log_in, make_app
-from tests.servers import PostgresServer
+from tests.harness.kit import PASSWORDS, assert_problem, bearer, log_in, make_app
+from tests.harness.servers import PostgresServer
 from tests.stores.engines import make_session, sessions_at
 from tokenauth import SessionStore, StoreUnavailableError, create_app
 from tokenauth.errors import ConfigurationError

@@ -1,1 +1,1 @@
-"""What keeps tokens alive: sessions, and the rules by which they start, go on and end."""
+"""What keeps tokens alive: sessions, and the rules to start, refresh and revoke."""

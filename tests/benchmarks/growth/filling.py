@@ -8,7 +8,7 @@ import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Final
 
-from tests.servers import PostgresServer, RedisServer
+from tests.harness.servers import PostgresServer, RedisServer
 from tests.stores.engines import HASH, sessions_at, users_at
 from tokenauth import DictUserStore, SessionStore, User, UserStore
 from tokenauth.sessions.session import Session

@@ -9,7 +9,7 @@ from typing import Final
 
 from tests.benchmarks.growth.visitor import Visitor, app_at
 from tests.benchmarks.measure import Bar, Group, take_turns
-from tests.kit import SECRET
+from tests.harness.kit import SECRET
 from tests.stores.engines import NOW, make_session
 from tokenauth import MemorySessionStore, User
 from tokenauth.sessions.issuer import Mint

@@ -11,7 +11,7 @@ from flask import Flask
 from flask_login import current_user, login_required
 from werkzeug.test import run_wsgi_app
 
-from tests.kit import SECRET
+from tests.harness.kit import SECRET
 from tests.stores.engines import NOW
 from tokenauth import SessionStore, TokenAuth, User, UserStore
 from tokenauth.sessions.issuer import Mint

@@ -136,8 +136,8 @@ def check(database: Database, table: Table) -> None:
             found = cursor.fetchone()
     if found is None:
         raise ConfigurationError(
-            f"The database has no table '{table.name}': create it with 'flask tokenauth "
-            "init-db'."
+            f"The database has no table '{table.name}': create it with 'flask "
+            "tokenauth init-db'."
         )
     if found[0] != VERSION:
         raise ConfigurationError(

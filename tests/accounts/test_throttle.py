@@ -1,0 +1,485 @@
+"""Attempts on passwords are counted, and nobody is locked out for good."""
+
+from __future__ import annotations
+
+import operator
+import sys
+from collections.abc import Callable, Generator
+from functools import partial
+from typing import Any
+
+import pytest
+import redis
+from argon2 import PasswordHasher
+from flask import Flask
+from flask.testing import FlaskClient
+from werkzeug.middleware.proxy_fix import ProxyFix
+from werkzeug.test import TestResponse
+
+from tests.harness.kit import (
+    PASSWORDS,
+    Clock,
+    assert_problem,
+    bearer,
+    in_parallel,
+    log_in,
+    make_app,
+)
+from tests.harness.servers import RedisServer
+from tokenauth import StoreUnavailableError, TooManyAttemptsError
+from tokenauth.accounts.counters import MemoryCounters
+from tokenauth.accounts.throttle import Throttle, network_of
+from tokenauth.errors import ConfigurationError
+from tokenauth.testing import frozen_clock
+
+
+def limited(limits: str = "5 per hour", **config: Any) -> Flask:
+    return make_app(config={"TOKENAUTH_LOGIN_LIMITS": limits, **config})
+
+
+def guess(
+    client: FlaskClient,
+    username: str = "alice",
+    password: str = "a wrong guess",
+    address: str = "192.0.2.1",
+) -> TestResponse:
+    return client.post(
+        "/auth/login",
+        json={"username": username, "password": password},
+        environ_base={"REMOTE_ADDR": address},
+    )
+
+
+def test_known_and_unknown_accounts_are_limited_alike() -> None:
+    """The sixth guess is refused with the same bytes, and says when to come again."""
+    answers = []
+    for username in ("alice", "nobody"):
+        client = limited().test_client()
+        for _ in range(5):
+            assert_problem(guess(client, username), 401, "invalid_credentials")
+        answer = guess(client, username)
+        assert_problem(answer, 429, "too_many_attempts")
+        assert answer.headers["Retry-After"] == "3600"
+        answers.append((answer.data, answer.headers.to_wsgi_list()))
+    assert answers[0] == answers[1]
+
+
+def test_one_account_from_many_networks_is_stopped() -> None:
+    """A spray from 200 addresses on one account."""
+    client = limited().test_client()
+    statuses = [
+        guess(client, address=f"198.51.{i // 100}.{i % 100}").status_code
+        for i in range(200)
+    ]
+    assert statuses.count(401) == 5
+    assert statuses.count(429) == 195
+
+
+def test_many_accounts_from_one_network_are_stopped() -> None:
+    """A spray from one address over 200 accounts."""
+    client = limited().test_client()
+    statuses = [guess(client, f"user-{i}").status_code for i in range(200)]
+    assert statuses.count(401) == 5
+    assert statuses.count(429) == 195
+
+
+def test_a_stranger_does_not_lock_the_owner_out() -> None:
+    """A network that has logged in before has a budget of its own."""
+    client = limited().test_client()
+    right = PASSWORDS["alice"]
+    assert guess(client, password=right, address="203.0.113.5").status_code == 200
+    for i in range(50):
+        guess(client, address=f"198.51.100.{i}")
+    assert guess(client, password=right, address="198.51.100.77").status_code == 429
+    for _ in range(20):
+        answer = guess(client, password=right, address="203.0.113.5")
+        assert answer.status_code == 200
+
+
+def test_the_owner_s_network_is_limited_too() -> None:
+    """Having logged in once is no licence to guess; logging in again forgives."""
+    client = limited().test_client()
+    right = PASSWORDS["alice"]
+    guess(client, password=right)
+    for _ in range(4):
+        assert guess(client).status_code == 401
+    assert guess(client, password=right).status_code == 200
+    for _ in range(5):
+        assert guess(client).status_code == 401
+    assert guess(client, password=right).status_code == 429
+
+
+def test_a_successful_login_is_no_attempt() -> None:
+    """Nobody is limited for logging in."""
+    client = limited("2 per hour").test_client()
+    for _ in range(9):
+        log_in(client)
+
+
+@pytest.mark.advisory("Keycloak CVE-2026-9798", "Django CVE-2025-13473")
+def test_a_changed_password_is_an_attempt_like_a_login() -> None:
+    """The current password can be guessed there just as well (ASVS 6.2.3)."""
+    client = limited().test_client()
+    token = log_in(client)["access_token"]
+    body = {"current_password": "a wrong guess", "new_password": "quite another one"}
+    codes = [
+        client.post("/auth/password", json=body, headers=bearer(token)).status_code
+        for _ in range(7)
+    ]
+    assert codes == [401] * 5 + [429] * 2
+
+
+@pytest.mark.advisory(
+    "Devise CVE-2019-5421", "Samba CVE-2021-20251", "Wazuh CVE-2026-93346"
+)
+def test_parallel_guesses_are_all_counted_in_time(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """200 at a time at a limit of 10: at most 10 hashes (CVE-2019-5421)."""
+    computed = []
+    verify = PasswordHasher.verify
+
+    def counted(self: Any, *args: Any) -> Any:
+        computed.append(1)
+        return verify(self, *args)
+
+    monkeypatch.setattr(PasswordHasher, "verify", counted)
+    app = limited("10 per hour")
+    statuses = in_parallel(200, lambda: guess(app.test_client()).status_code)
+    assert len(computed) <= 10
+    assert statuses.count(401) == len(computed)
+    assert set(statuses) <= {401, 429, 503}
+
+
+def test_a_forwarded_address_counts_only_through_a_trusted_proxy() -> None:
+    """Whoever may choose the address may guess for ever."""
+    for trusted, stopped in ((False, 15), (True, 0)):
+        app = limited("5 per hour")
+        if trusted:
+            app.wsgi_app = ProxyFix(app.wsgi_app)  # type: ignore[method-assign]
+        client = app.test_client()
+        codes = [
+            client.post(
+                "/auth/login",
+                json={"username": f"user-{i}", "password": "a wrong guess"},
+                headers={"X-Forwarded-For": f"198.51.100.{i}"},
+            ).status_code
+            for i in range(20)
+        ]
+        assert codes.count(429) == stopped
+
+
+@pytest.mark.parametrize(
+    ("address", "network"),
+    [
+        ("192.0.2.1", "192.0.2.1"),
+        ("::ffff:192.0.2.1", "192.0.2.1"),
+        ("2001:db8:1:2:3:4:5:6", "2001:db8:1:2::/64"),
+        ("2001:db8:1:2::9", "2001:db8:1:2::/64"),
+        ("fe80::1%eth0", "fe80::/64"),
+        ("", "unknown"),
+        (None, "unknown"),
+        ("unix:", "unknown"),
+    ],
+)
+def test_an_address_belongs_to_a_network(address: str | None, network: str) -> None:
+    """IPv6 by /64, IPv4-mapped as IPv4."""
+    assert network_of(address) == network
+
+
+@pytest.mark.parametrize(
+    "limits", ["", "often", "0 per minute", 5, True, [], [5], "10 per fortnight"]
+)
+def test_limits_that_cannot_be_read_stop_the_start(limits: Any) -> None:
+    """And the message says how to write them."""
+    with pytest.raises(ConfigurationError, match="TOKENAUTH_LOGIN_LIMITS"):
+        limited(limits)
+
+
+def test_limits_may_be_a_list() -> None:
+    """Each one holds."""
+    client = make_app(
+        config={"TOKENAUTH_LOGIN_LIMITS": ["3 per hour", "2 per day"]}
+    ).test_client()
+    assert [guess(client).status_code for _ in range(3)] == [401, 401, 429]
+
+
+def test_a_url_of_no_store_stops_the_start() -> None:
+    """And is not quoted: it may hold a password."""
+    with pytest.raises(ConfigurationError, match="TOKENAUTH_LIMITS_URL") as caught:
+        limited(TOKENAUTH_LIMITS_URL="nonsense://user:hunter2@host")
+    assert "hunter2" not in str(caught.value)
+    with pytest.raises(ConfigurationError, match="it is asynchronous"):
+        limited(TOKENAUTH_LIMITS_URL="async+memory://")
+
+
+@pytest.mark.parametrize("scheme", ["redis", "rediss", "redis+unix"])
+def test_a_missing_driver_is_named(
+    scheme: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With the command that installs it, and without the URL."""
+    monkeypatch.setitem(sys.modules, "redis", None)
+    with pytest.raises(ConfigurationError) as caught:
+        limited(TOKENAUTH_LIMITS_URL=f"{scheme}://user:hunter2@host")
+    assert str(caught.value) == (
+        "Redis needs its driver: pip install 'flask-login-tokenauth[redis]'."
+    )
+
+
+def test_a_counter_that_is_down_lets_nobody_guess() -> None:
+    """Fail closed: 503, and the same for every step."""
+    dead = "redis://127.0.0.1:1/0"
+    answer = guess(limited(TOKENAUTH_LIMITS_URL=dead).test_client())
+    assert_problem(answer, 503, "store_unavailable")
+    assert int(answer.headers["Retry-After"]) > 0
+
+
+def counting(
+    limits: str = "5 per hour", url: str = "memory://", clock: Clock | None = None
+) -> Throttle:
+    return Throttle(limits, url, secret=b"k" * 32, realm="app", now=clock or Clock())
+
+
+def test_every_step_fails_closed(redis_server_of_its_own: RedisServer) -> None:
+    """Counting, taking back and remembering: what cannot be stored is not done."""
+    throttle = counting(url=redis_server_of_its_own.url)
+    attempt = throttle.reserve("alice", "192.0.2.1")
+    redis_server_of_its_own.stop()
+    steps: list[Callable[[], object]] = [
+        lambda: throttle.reserve("alice", "192.0.2.1"),
+        lambda: throttle.release(attempt),
+        lambda: throttle.welcome(attempt),
+    ]
+    for step in steps:
+        with pytest.raises(StoreUnavailableError):
+            step()
+
+
+@pytest.fixture
+def redis_server_of_its_own() -> Generator[RedisServer]:
+    with RedisServer() as server:
+        yield server
+
+
+@pytest.fixture(params=["memory", "redis"])
+def throttle(request: pytest.FixtureRequest) -> Throttle:
+    """A throttle of five attempts per hour, on each storage."""
+    if request.param == "memory":
+        return counting()
+    return counting(url=request.getfixturevalue("redis_url"))
+
+
+def refused(throttle: Throttle, account: str, address: str) -> bool:
+    try:
+        throttle.reserve(account, address)
+    except TooManyAttemptsError:
+        return True
+    return False
+
+
+def test_a_refused_attempt_takes_from_no_budget(throttle: Throttle) -> None:
+    """Knocking at a locked account costs a network nothing that it needs elsewhere."""
+    for i in range(5):
+        throttle.reserve("alice", f"198.51.100.{i}")
+    for _ in range(9):
+        assert refused(throttle, "alice", "192.0.2.1")
+    for i in range(5):
+        assert not refused(throttle, f"user-{i}", "192.0.2.1")
+    assert refused(throttle, "user-9", "192.0.2.1")
+
+
+def test_parallel_first_logins_leave_nothing_behind(throttle: Throttle) -> None:
+    """Each takes back what it counted, although the first one made the pair known."""
+    attempts = [throttle.reserve("alice", "192.0.2.1") for _ in range(5)]
+    for attempt in attempts:
+        throttle.welcome(attempt)
+    for _ in range(5):
+        assert not refused(throttle, "alice", "198.51.100.1")
+        assert not refused(throttle, "bob", "192.0.2.1")
+    assert refused(throttle, "alice", "198.51.100.2")
+    assert refused(throttle, "bob", "192.0.2.1")
+
+
+def test_own_logins_reset_no_count_of_others(throttle: Throttle) -> None:
+    """Guesses between logins to one's own account are counted."""
+    for _ in range(5):
+        throttle.reserve("victim", "192.0.2.66")
+        throttle.welcome(throttle.reserve("mallory", "192.0.2.67"))
+    assert refused(throttle, "victim", "192.0.2.67")
+    throttle.welcome(throttle.reserve("mallory", "192.0.2.67"))
+    assert refused(throttle, "victim", "192.0.2.67")
+    assert refused(throttle, "other", "192.0.2.66")
+
+
+def test_a_window_that_ends_during_an_attempt_gives_no_extra_one(
+    redis_url: str,
+) -> None:
+    """What is taken back from a window that is over does not enlarge the next."""
+    throttle = counting(url=redis_url)
+    attempts = [throttle.reserve("alice", "192.0.2.1") for _ in range(5)]
+    throttle._storage.reset()  # as if the hour were over
+    for attempt in attempts:
+        throttle.release(attempt)
+    for _ in range(5):
+        assert not refused(throttle, "alice", "192.0.2.1")
+    assert refused(throttle, "alice", "192.0.2.1")
+
+
+def test_a_network_is_remembered_for_a_season() -> None:
+    """45 days at least after the latest login, 90 at most."""
+    clock = Clock()
+    throttle = counting(clock=clock)
+    throttle.welcome(throttle.reserve("alice", "192.0.2.1"))
+    for _ in range(4):
+        clock.move(44 * 86400)
+        attempt = throttle.reserve("alice", "192.0.2.1")
+        assert attempt.is_known
+        throttle.welcome(attempt)
+    clock.move(91 * 86400)
+    assert not throttle.reserve("alice", "192.0.2.1").is_known
+
+
+def test_applications_in_one_storage_count_apart(redis_url: str) -> None:
+    """A realm is an application; the same realm and key is the same one."""
+    mine = counting(url=redis_url)
+    theirs = Throttle("5 per hour", redis_url, secret=b"k" * 32, realm="another")
+    for _ in range(5):
+        mine.reserve("alice", "192.0.2.1")
+    assert refused(mine, "alice", "192.0.2.1")
+    assert not refused(theirs, "alice", "192.0.2.1")
+
+
+def test_counts_are_shared_on_redis(redis_url: str) -> None:
+    """Two processes' worth of throttles count as one, and keep no name."""
+    first, second = counting(url=redis_url), counting(url=redis_url)
+    attempt = first.reserve("alice", "192.0.2.1")
+    for throttle in (second, first, second, first):
+        throttle.reserve("alice", "192.0.2.1")
+    assert refused(second, "alice", "192.0.2.1")
+    second.welcome(attempt)
+    assert first.reserve("alice", "192.0.2.1").is_known
+    with redis.Redis.from_url(redis_url) as client:
+        keys = b" ".join(client.keys("*"))
+        assert all(0 < client.ttl(key) <= 90 * 86400 for key in keys.split())
+    assert b"alice" not in keys
+    assert b"192.0" not in keys
+
+
+def test_a_flood_of_names_fills_no_memory(is_full: bool) -> None:
+    """Accounts and networks share a bounded number of budgets; counts are bounded."""
+    throttle = counting("1000000 per minute; 1000000 per day")
+    if not is_full:
+        throttle._buckets = 500
+    for i in range(100_000 if is_full else 3000):
+        throttle.release(throttle.reserve(f"name-{i}", f"2001:db8:{i:x}::1"))
+        throttle.reserve(f"name-{i}", f"2001:db8:{i // 65536:x}:{i % 65536:x}::1")
+    counters = throttle._storage
+    assert isinstance(counters, MemoryCounters)
+    assert len(counters) <= 4 * throttle._buckets
+    assert all(len(key) < 80 for key in counters._counts)
+
+
+def test_a_flood_makes_no_owner_a_stranger_and_no_failure_forgotten(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Failures push out no known network, nor logins to an own account failures."""
+    few = partial(MemoryCounters, capacity=100)
+    monkeypatch.setattr("tokenauth.accounts.throttle.MemoryCounters", few)
+    throttle = counting("5 per hour")
+    throttle.welcome(throttle.reserve("alice", "192.0.2.1"))
+    for i in range(300):
+        throttle.reserve(f"name-{i}", f"2001:db8:c:{i:x}::1")
+    assert throttle.reserve("alice", "192.0.2.1").is_known
+    for i in range(5):
+        throttle.reserve("bob", f"2001:db8:b:{i:x}::1")
+    for i in range(300):
+        throttle.welcome(throttle.reserve("mallory", f"2001:db8:a:{i:x}::1"))
+    assert refused(throttle, "bob", "2001:db8:b:ff::1")
+
+
+def test_who_does_not_know_the_key_cannot_tell_who_shares_a_budget() -> None:
+    """Else an attacker would pick names that use up the budget of a victim's."""
+    names = [f"name-{i}" for i in range(50)]
+    budgets = {
+        secret: [throttle._bucket("account", name) for name in names]
+        for secret in (b"a" * 32, b"b" * 32)
+        for throttle in [Throttle("9 per hour", "memory://", secret=secret, realm="r")]
+    }
+    first, second = budgets.values()
+    assert sum(map(operator.eq, first, second)) < 3
+
+
+def test_redis_keeps_a_bounded_number_of_counts_too(redis_url: str) -> None:
+    """Any name falls into one of so many budgets."""
+    throttle = counting("9 per hour", redis_url)
+    throttle._buckets = 16
+    for i in range(100):
+        refused(throttle, f"name-{i}", f"net-{i}")
+    with redis.Redis.from_url(redis_url) as client:
+        assert client.dbsize() <= 32
+
+
+def test_counters_end_with_their_window_and_are_swept() -> None:
+    """What is over is dropped; where that is not enough, the stalest go."""
+    clock = Clock()
+    counters = MemoryCounters(clock, capacity=100)
+    for i in range(60):
+        counters.incr(f"short-{i}", 10)
+    assert counters.get("short-0") == 1
+    assert counters.get_expiry("short-0") == clock.now + 10
+    clock.move(10)
+    assert counters.get("short-0") == 0
+    for i in range(100):
+        counters.incr(f"long-{i}", 1000)
+    assert len(counters) == 100
+    counters.incr("long-0", 1000)
+    counters.incr("one more", 1000)
+    assert len(counters) == 100 - 7 + 1
+    assert [counters.get(f"long-{i}") for i in (0, 1, 7, 8, 99)] == [2, 0, 0, 1, 1]
+    assert counters.incr("short-0", 10, 5) == 5
+    assert counters.incr("short-0", 10, -7) == 0
+    assert counters.check()
+    assert counters.reset() == 94
+    assert counters.get_expiry("long-99") == clock.now
+    assert issubclass(counters.base_exceptions, Exception)
+
+
+def test_full_counters_are_not_looked_through_for_each_new_one() -> None:
+    """Which would hold up all attempts, each for 10 ms."""
+
+    class Watched(dict[str, tuple[int, float]]):
+        looks = 0
+
+        def items(self) -> Any:
+            Watched.looks += 1
+            return super().items()
+
+    counters = MemoryCounters(Clock(), capacity=160)
+    counters._counts = Watched()
+    for i in range(160 + 1000):
+        counters.incr(f"name-{i}", 1000)
+    assert Watched.looks <= 1000 / 10
+
+
+def test_parallel_first_attempts_are_all_counted() -> None:
+    """Where nothing has been counted yet, as well: each on its own key."""
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        for _ in range(50):
+            counters = MemoryCounters(Clock())
+            in_parallel(32, lambda counters=counters: counters.incr("key", 60))  # type: ignore[misc]
+            assert counters.get("key") == 32
+    finally:
+        sys.setswitchinterval(interval)
+
+
+def test_a_stopped_clock_stops_the_limits() -> None:
+    """`tokenauth.testing.frozen_clock` moves the windows, too."""
+    app = limited("2 per hour")
+    client = app.test_client()
+    with frozen_clock(app) as clock:
+        codes = [guess(client).status_code for _ in range(3)]
+        clock.move(3600)
+        codes.append(guess(client).status_code)
+    assert codes == [401, 401, 429, 401]

@@ -1,0 +1,371 @@
+"""The guides that need real servers and a real browser run with them."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from http.client import HTTPConnection
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+from urllib.request import urlopen
+
+import pytest
+
+from tests.harness.browser import needs_browser, open_browser
+from tests.harness.guides import block
+from tests.harness.kit import PASSWORDS, SECRET, bearer
+from tests.harness.servers import (
+    HOST,
+    AppServer,
+    NginxServer,
+    RedisServer,
+    nginx_binaries,
+    serve,
+)
+
+if TYPE_CHECKING:
+    from playwright.async_api import BrowserContext, Page
+
+
+class Answer(NamedTuple):
+    status: int
+    headers: dict[str, str]
+    json: Any
+
+
+def ask(
+    server: AppServer | NginxServer,
+    method: str,
+    path: str,
+    token: str = "",
+    *,
+    source: str = HOST,
+    forwarded_for: str = "",
+    body: object = None,
+) -> Answer:
+    """Send one request, with a body in JSON, from an address of this machine's."""
+    headers = {"Content-Type": "application/json", **(bearer(token) if token else {})}
+    if forwarded_for:
+        headers["X-Forwarded-For"] = forwarded_for
+    connection = HTTPConnection(HOST, server.port, 30, source_address=(source, 0))
+    with closing(connection) as client:
+        client.request(method, path, json.dumps(body), headers)
+        answer = client.getresponse()
+        sent = {name.lower(): value for name, value in answer.getheaders()}
+        is_json = "json" in sent.get("content-type", "")
+        text = answer.read()
+    return Answer(answer.status, sent, json.loads(text) if is_json else None)
+
+
+def log_in(server: AppServer | NginxServer, username: str, password: str) -> str:
+    """Log in; return the access token."""
+    body = {"username": username, "password": password}
+    answer = ask(server, "POST", "/auth/login", body=body)
+    assert answer.status == 200, answer
+    token: str = answer.json["access_token"]
+    return token
+
+
+# -- behind nginx ----------------------------------------------------------------------
+
+needs_nginx = pytest.mark.skipif(
+    not nginx_binaries(),
+    reason="NOT RUN: no nginx. Install it (Debian: apt-get install nginx).",
+)
+
+
+class Site(NamedTuple):
+    """The guide's application, and its nginx in front of it."""
+
+    app: AppServer
+    nginx: NginxServer
+
+
+@pytest.fixture
+def site() -> Iterator[Site]:
+    env = {"FLASK_SECRET_KEY": SECRET, "FLASK_TOKENAUTH_LOGIN_LIMITS": "3 per hour"}
+    location = block("nginx", "proxy")
+    assert "http://127.0.0.1:8000" in location
+    with (
+        serve("tests.harness.guides:behind_nginx()", env=env) as app,
+        NginxServer(location.replace("http://127.0.0.1:8000", app.url)) as nginx,
+    ):
+        yield Site(app, nginx)
+
+
+@needs_nginx
+def test_nginx_passes_tokens_and_challenges_on(site: Site) -> None:
+    """What the application is sent and what it answers is the same without nginx."""
+    token = log_in(site.nginx, "alice", PASSWORDS["alice"])
+    assert ask(site.nginx, "GET", "/auth/me", token).json["username"] == "alice"
+    for bad in ("", token + "A"):
+        through, direct = (ask(server, "GET", "/auth/me", bad) for server in site)
+        assert through.status == 401
+        assert through.json == direct.json
+        for header in ("www-authenticate", "content-type", "cache-control"):
+            assert through.headers[header] == direct.headers[header]
+
+
+@needs_nginx
+def test_a_client_behind_nginx_cannot_choose_the_address_it_is_counted_by(
+    site: Site,
+) -> None:
+    """Whatever it says, one client has one budget, and the next one has its own."""
+
+    def guess(number: int, source: str) -> int:
+        answer = ask(
+            site.nginx,
+            "POST",
+            "/auth/login",
+            source=source,
+            forwarded_for=f"192.0.2.{number}, 198.51.100.{number}",
+            body={"username": f"user-{number}", "password": "a guess"},
+        )
+        return answer.status
+
+    one, another = "127.0.0.1", "127.0.0.2"
+    assert [guess(n, one) for n in range(5)] == [401, 401, 401, 429, 429]
+    assert guess(5, another) == 401
+    seen = ask(site.nginx, "GET", "/address", source=another, forwarded_for="192.0.2.1")
+    assert seen.json == {"address": another}
+
+
+@needs_nginx
+@pytest.mark.parametrize("size", [5_000, 20_000, 500_000])
+def test_nginx_refuses_what_is_too_long(site: Site, size: int) -> None:
+    """With a 4xx and no 502, for a body that the application leaves unread, too."""
+    assert ask(site.nginx, "GET", "/auth/me", "a" * size).status in {400, 401}
+    body = {"username": "alice", "password": "x" * size}
+    refused = {ask(site.nginx, "POST", "/auth/login", body=body).status for _ in "abc"}
+    assert refused == {413 if size > 16_384 else 401}
+    missing = {ask(site.nginx, "POST", "/nothing", body=body).status for _ in "abc"}
+    assert missing == {413 if size > 16_384 else 404}
+
+
+# -- two hosts on Redis ----------------------------------------------------------------
+
+HOSTS_ENVIRONMENT = {
+    "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+    "PIP_NO_INDEX": "1",  # what is to be installed is
+    "FLASK_TOKENAUTH_LOGIN_LIMITS": "4 per hour",
+}
+
+
+class GuideRedis(RedisServer):
+    """Redis as the guide sets it up."""
+
+    def _command(self) -> Sequence[str | Path]:
+        config = self.folder / "redis.conf"
+        config.write_text(block("conf", "redis"))
+        own = ["--bind", HOST, "--port", str(self.port), "--dir", str(self.folder)]
+        return [self.binary, config, *own]
+
+
+@dataclass(eq=False, kw_only=True)
+class GuideHost(AppServer):
+    """A host with a folder of its own, on which the guide's commands are given."""
+
+    places: Mapping[str, str]  # the guide's addresses, and the real ones
+
+    def run(self, *names: str, typed: str = "") -> None:
+        subprocess.run(
+            self._shell(*names),
+            cwd=self.cwd,
+            env={**os.environ, **self.env},
+            input=typed,
+            text=True,
+            check=True,
+            timeout=60,
+        )
+
+    def _command(self) -> Sequence[str | Path]:
+        return self._shell("settings", "serve")
+
+    def _shell(self, *names: str) -> list[str]:
+        script = "".join(block("sh", name) for name in names)
+        for shown, real in self.places.items():
+            script = script.replace(shown, real)
+        assert ".internal" not in script
+        script = script.replace("127.0.0.1:8000", f"{HOST}:{self.port}")
+        return ["sh", "-ec", script.replace("gunicorn --bind", "exec gunicorn --bind")]
+
+
+@pytest.fixture
+def guide_redis() -> Iterator[GuideRedis]:
+    with GuideRedis() as server:
+        yield server
+
+
+@pytest.fixture
+def hosts(
+    tmp_path: Path, postgres_url: str, guide_redis: GuideRedis
+) -> Iterator[tuple[GuideHost, GuideHost]]:
+    """Two hosts after all of the guide's commands; alice's password is typed on one."""
+    places = {
+        "postgresql+psycopg://tokenauth@users.internal/tokenauth": postgres_url,
+        "redis://sessions.internal:6379/0": guide_redis.url,
+        "JohnDoe": "alice",
+    }
+    folders = tmp_path / "one", tmp_path / "other"
+    one, other = (
+        GuideHost("", cwd=folder, env=HOSTS_ENVIRONMENT, workers=2, places=places)
+        for folder in folders
+    )
+    for folder in folders:
+        folder.mkdir()
+    one.run("key")
+    shutil.copy(folders[0] / "secret-key", folders[1])
+    one.run("settings", "once", typed=PASSWORDS["alice"] + "\n")
+    with one, other:
+        assert "does not provide the extra" not in one.log + other.log
+        yield one, other
+
+
+def test_two_hosts_on_redis_are_one(
+    hosts: tuple[GuideHost, GuideHost], guide_redis: GuideRedis
+) -> None:
+    """Logged out on one is so on the other; guesses at both are counted together."""
+    one, other = hosts
+    ended, standing = (log_in(one, "alice", PASSWORDS["alice"]) for _ in "ab")
+    assert ask(other, "GET", "/auth/me", ended).json["username"] == "alice"
+    assert ask(one, "POST", "/auth/logout", ended).status == 204
+
+    def check_sessions() -> None:
+        refused = ask(other, "GET", "/auth/me", ended)
+        assert (refused.status, refused.json["code"]) == (401, "token_revoked")
+        assert ask(other, "GET", "/auth/me", standing).status == 200
+
+    check_sessions()
+    guess = {"username": "alice", "password": "a guess"}
+    guesses = [
+        ask(host, "POST", "/auth/login", body=guess) for host in (*hosts, *hosts)
+    ]
+    assert [answer.status for answer in guesses] == [401] * 4
+    for host in hosts:
+        refused = ask(host, "POST", "/auth/login", body=guess)
+        assert (refused.status, refused.json["code"]) == (429, "too_many_attempts")
+
+    guide_redis.kill9()
+    guide_redis.restart()
+    check_sessions()
+
+
+# -- a fetch wrapper for browsers ------------------------------------------------------
+
+
+def test_the_fetch_wrapper_is_short() -> None:
+    """Promised in about thirty lines."""
+    lines = [line for line in block("js", "fetch").splitlines() if line]
+    assert 30 <= len(lines) <= 34
+
+
+@pytest.fixture
+def fetching() -> Iterator[AppServer]:
+    with serve("tests.harness.guides:fetching()") as server:
+        yield server
+
+
+class Tabs:
+    """Two tabs of one browser, and the application that they show."""
+
+    def __init__(self, server: AppServer, *pages: Page) -> None:
+        self._server = server
+        self._pages = pages
+
+    async def open(self) -> None:
+        for page in self._pages:
+            await page.goto(self._server.url)
+            await page.wait_for_function("() => window.auth")
+
+    async def each(self, call: str) -> list[Any]:
+        """Make a call of the wrapper's in all tabs at the same moment."""
+        calls = (self._ask(page, call) for page in self._pages)
+        return list(await asyncio.gather(*calls))
+
+    async def first(self, call: str) -> Any:
+        return await self._ask(self._pages[0], call)
+
+    async def _ask(self, page: Page, call: str) -> Any:
+        script = f"""async () => {{
+            const answer = await {call};
+            const body = answer.status === 204 ? {{}} : await answer.json();
+            return [answer.status, body.user ?? body.code];
+        }}"""
+        return await page.evaluate(script)
+
+    def requests(self) -> list[str]:
+        """Return what the server was asked for since the last time."""
+        with urlopen(f"{self._server.url}/requests", timeout=20) as answer:  # noqa: S310
+            told: list[str] = json.load(answer)
+        return [line for line in told if line.split()[1] not in {"/", "/auth.js"}]
+
+
+async def tabs_of(browser: BrowserContext, server: AppServer) -> Tabs:
+    tabs = Tabs(server, await browser.new_page(), await browser.new_page())
+    await tabs.open()
+    return tabs
+
+
+LOG_IN = f"auth.login('alice', {PASSWORDS['alice']!r})"
+CALL = "auth.api('/protected')"
+# Chromium sends equal requests that it may cache one after the other.
+MEET = "auth.api('/protected?meet', { cache: 'no-store' })"
+END = "auth.api('/auth/sessions', { method: 'DELETE' })"  # as from elsewhere
+TICK = "fetch('/tick', { method: 'POST' })"
+
+
+@needs_browser
+def test_all_tabs_refresh_once(fetching: AppServer) -> None:
+    """Both see their token refused; one refreshes, and both get what they asked for."""
+
+    async def story() -> None:
+        async with open_browser(fetching) as browser:
+            tabs = await tabs_of(browser, fetching)
+            assert await tabs.first(LOG_IN) == [200, None]
+            assert await tabs.each(CALL) == [[200, "alice"]] * 2
+            assert await tabs.first(TICK) == [204, None]
+            tabs.requests()
+            assert await tabs.each(MEET) == [[200, "alice"]] * 2
+            assert sorted(tabs.requests()) == [
+                "GET /protected 200",
+                "GET /protected 200",
+                "GET /protected 401",
+                "GET /protected 401",
+                "POST /auth/refresh 200",
+            ]
+
+    asyncio.run(story())
+
+
+@needs_browser
+def test_a_login_that_is_over_is_not_asked_for_again(fetching: AppServer) -> None:
+    """One refresh is tried; then the 401 is the caller's, and no token is left."""
+
+    async def story() -> None:
+        async with open_browser(fetching) as browser:
+            tabs = await tabs_of(browser, fetching)
+            await tabs.first(LOG_IN)
+            assert await tabs.first("auth.logout()") == [204, None]
+            tabs.requests()
+            assert await tabs.each(CALL) == [[401, "token_missing"]] * 2
+            assert tabs.requests() == ["GET /protected 401"] * 2
+
+            await tabs.first(LOG_IN)
+            assert await tabs.first(END) == [204, None]
+            tabs.requests()
+            assert await tabs.each(MEET) == [[401, "token_revoked"]] * 2
+            assert sorted(tabs.requests()) == [
+                "GET /protected 401",
+                "GET /protected 401",
+                "POST /auth/refresh 400",
+            ]
+            assert await tabs.each(CALL) == [[401, "token_missing"]] * 2
+
+    asyncio.run(story())

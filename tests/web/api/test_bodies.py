@@ -1,0 +1,127 @@
+"""The door that bodies come through, without a server before it."""
+
+from __future__ import annotations
+
+import io
+from contextlib import suppress
+
+import pytest
+from flask import Request
+from hypothesis import given
+from hypothesis import strategies as st
+from werkzeug.test import EnvironBuilder
+
+from tokenauth.errors import (
+    InvalidRequestError,
+    PayloadTooLargeError,
+    UnsupportedMediaTypeError,
+)
+from tokenauth.web.api.bodies import MAX_BODY_BYTES, read_body, read_form
+from tokenauth.web.api.schemas import LoginRequest, RefreshRequest, TokenForm
+
+GOOD = b'{"refresh_token":"a.b"}'
+
+
+def request(
+    body: bytes | io.RawIOBase,
+    *,
+    media_type: str = "application/json",
+    length: int | None = None,
+) -> Request:
+    """Make a request; without a length, its body comes in chunks."""
+    environ = EnvironBuilder("/", method="POST").get_environ()
+    environ["CONTENT_TYPE"] = media_type
+    environ["wsgi.input"] = io.BytesIO(body) if isinstance(body, bytes) else body
+    environ["wsgi.input_terminated"] = True
+    environ.pop("CONTENT_LENGTH", None)
+    if length is not None:
+        environ["CONTENT_LENGTH"] = str(length)
+    return Request(environ)
+
+
+class BrokenChunk(io.RawIOBase):
+    """What a server hands over when the client's chunks are broken."""
+
+    def readinto(self, _: object) -> int:
+        raise RuntimeError("server's own")
+
+
+@pytest.mark.parametrize("in_chunks", [True, False])
+def test_a_body_may_have_16_kib(in_chunks: bool) -> None:
+    """At the limit a body is read; one byte more, and it is refused as too large."""
+    for extra in (0, 1):
+        body = GOOD.ljust(MAX_BODY_BYTES + extra)
+        made = request(body, length=None if in_chunks else len(body))
+        if extra:
+            with pytest.raises(PayloadTooLargeError):
+                read_body(made, RefreshRequest)
+        else:
+            assert read_body(made, RefreshRequest).refresh_token == "a.b"
+
+
+def test_a_large_body_is_refused_unread() -> None:
+    """A length over the limit is enough to refuse; not one byte is read."""
+    stream = BrokenChunk()
+    with pytest.raises(PayloadTooLargeError):
+        read_body(request(stream, length=10 << 20), RefreshRequest)
+
+
+@pytest.mark.advisory("Werkzeug CVE-2023-25577, CVE-2023-46136")
+def test_a_body_of_another_type_is_refused_unread() -> None:
+    """Werkzeug CVE-2023-25577, CVE-2023-46136: no form parser sees a multipart body."""
+    for media_type in ("multipart/form-data; boundary=x", "text/plain", ""):
+        made = request(BrokenChunk(), media_type=media_type)
+        with pytest.raises(UnsupportedMediaTypeError):
+            read_body(made, RefreshRequest)
+
+
+@pytest.mark.parametrize(
+    "made",
+    [request(BrokenChunk()), request(GOOD, length=len(GOOD) + 1)],
+    ids=["broken chunk", "cut off"],
+)
+def test_a_broken_body_is_the_clients_mistake(made: Request) -> None:
+    """A body that ends early is refused, also where what arrived looks complete."""
+    with pytest.raises(InvalidRequestError) as caught:
+        read_body(made, RefreshRequest)
+    assert caught.value.__cause__ is None
+    assert "server's own" not in caught.value.detail
+
+
+def test_an_unknown_field_is_answered_with_those_that_are_known() -> None:
+    """The name that the client made up is not: it may be a password."""
+    body = b'{"username":"a","password":"b","canary":1}'
+    with pytest.raises(InvalidRequestError) as caught:
+        read_body(request(body), LoginRequest)
+    assert caught.value.detail == (
+        "The body has a field that this route does not know. It takes: username, "
+        "password, label, scope."
+    )
+
+
+@pytest.mark.parametrize("in_chunks", [True, False])
+def test_an_empty_body_is_called_so(in_chunks: bool) -> None:
+    """It is what a client sends that forgot it."""
+    with pytest.raises(InvalidRequestError, match="is empty: send a JSON object"):
+        read_body(request(b"", length=None if in_chunks else 0), RefreshRequest)
+
+
+def test_a_form_that_is_cut_off_is_refused() -> None:
+    """A shorter token would be another token."""
+    form = "application/x-www-form-urlencoded"
+    with pytest.raises(InvalidRequestError):
+        read_form(request(b"token=abc", media_type=form, length=12), TokenForm)
+
+
+@pytest.mark.advisory(
+    "Flask CVE-2018-1000656, CVE-2019-1010083", "Devise CVE-2013-0233"
+)
+@given(st.binary(max_size=400))
+def test_any_bytes_are_read_or_refused(body: bytes) -> None:
+    """Flask CVE-2018-1000656: nothing but an error of our own comes out."""
+    for read, media_type in (
+        (read_body, "application/json"),
+        (read_form, "application/x-www-form-urlencoded"),
+    ):
+        with suppress(InvalidRequestError):
+            read(request(body, media_type=media_type), TokenForm)

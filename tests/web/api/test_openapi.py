@@ -1,0 +1,302 @@
+"""The API's description: valid, complete, true, and at home in other documents."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+from apiflask import APIFlask
+from flask import Flask
+from flask.testing import FlaskClient
+from flask_smorest import Api
+from openapi_schema_validator import OAS31Validator
+from openapi_spec_validator import validate
+
+from tests.harness import fuzzed
+from tests.harness.kit import SECRET, assert_problem, make_app, make_users
+from tests.harness.servers import outside_of_coverage, serve
+from tokenauth import TokenAuth, errors
+from tokenauth.errors import ConfigurationError
+from tokenauth.web.api import endpoints, openapi
+
+ROOT = Path(__file__).parents[3]
+
+
+@pytest.fixture
+def document(client: FlaskClient) -> dict[str, Any]:
+    response = client.get("/auth/openapi.json")
+    assert response.status_code == 200
+    assert response.mimetype == "application/json"
+    document: dict[str, Any] = response.get_json()
+    return document
+
+
+def operations(document: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """Return each operation of a document under `METHOD /path`."""
+    return {
+        f"{method.upper()} {path}": operation
+        for path, methods in document["paths"].items()
+        for method, operation in methods.items()
+    }
+
+
+def test_the_description_is_valid(document: dict[str, Any]) -> None:
+    """OpenAPI 3.1, by the specification's own schema."""
+    assert document["openapi"] == "3.1.0"
+    validate(document)
+
+
+def test_every_endpoint_is_described(app: Flask, document: dict[str, Any]) -> None:
+    """What is registered is described, and nothing else, but for the page itself."""
+    registered = {
+        f"{method} {rule.rule.replace('<', '{').replace('>', '}')}"
+        for rule in app.url_map.iter_rules()
+        if rule.endpoint.startswith("tokenauth.")
+        for method in (rule.methods or set()) - {"HEAD", "OPTIONS"}
+    }
+    page = {"GET /auth/openapi.json", "GET /auth/docs", "GET /auth/docs/{name}"}
+    assert operations(document).keys() == registered - page
+
+
+def test_every_error_is_described(document: dict[str, Any]) -> None:
+    """Each code of this package is an example of some answer, with its status."""
+    described = {
+        (name, example["status"])
+        for operation in operations(document).values()
+        for status, response in operation["responses"].items()
+        if "application/problem+json" in response.get("content", {})
+        for name, example in (
+            (name, each["value"])
+            for name, each in response["content"]["application/problem+json"][
+                "examples"
+            ].items()
+        )
+        if example["status"] == int(status) and example["code"] == name
+    }
+    known = {
+        (error.code, error.status)
+        for error in vars(errors).values()
+        if isinstance(error, type) and issubclass(error, errors.AuthError)
+    }
+    abstract = {("auth_error", 400), ("auth_error", 401)}
+    of_no_endpoint = {("method_not_allowed", 405), ("server_error", 500)}
+    assert described == known - abstract - of_no_endpoint
+
+
+def test_the_examples_fit_their_schemas(document: dict[str, Any]) -> None:
+    """What a reader copies is accepted by what decodes it."""
+    for route in endpoints.ROUTES:
+        if route.body is not None:
+            msgspec.convert(route.example, route.body)
+    problem = document["components"]["schemas"]["tokenauth.ProblemDocument"]
+    for operation in operations(document).values():
+        for response in operation["responses"].values():
+            for content in response.get("content", {}).values():
+                for example in content.get("examples", {}).values():
+                    OAS31Validator(problem).validate(example["value"])
+
+
+def test_the_headers_of_errors_are_described(document: dict[str, Any]) -> None:
+    """A 401 or 403 has its challenge, and what may be tried again says when."""
+    for operation in operations(document).values():
+        for status, response in operation["responses"].items():
+            headers = response.get("headers", {})
+            assert "WWW-Authenticate" in headers or status not in {"401", "403"}
+            assert ("Retry-After" in headers) == (status in {"429", "503"})
+
+
+def test_who_needs_a_token_says_so(
+    client: FlaskClient, document: dict[str, Any]
+) -> None:
+    """An operation with the security scheme refuses without a token, and vice versa."""
+    scheme = document["components"]["securitySchemes"]["tokenauth"]
+    assert (scheme["type"], scheme["scheme"]) == ("http", "bearer")
+    for name, operation in operations(document).items():
+        method, path = name.split()
+        answer = client.open(path.replace("{session_id}", "x"), method=method)
+        is_missing = answer.get_json()["code"] == "token_missing"
+        assert operation["security"] == ([{"tokenauth": []}] if is_missing else [])
+
+
+def test_a_reader_is_told_in_words(document: dict[str, Any]) -> None:
+    """A summary for each operation, a sentence for each schema, no code's docstring."""
+    for operation in operations(document).values():
+        assert operation["summary"].endswith(".")
+        assert operation["tags"]
+    for schema in document["components"]["schemas"].values():
+        assert schema["description"]
+        assert "Attributes:" not in schema["description"]
+
+
+def test_the_address_is_that_of_the_application() -> None:
+    """Another prefix is in the paths; where it is mounted is in the servers."""
+    app = make_app(config={"TOKENAUTH_URL_PREFIX": "/api/v1/auth"})
+    client = app.test_client()
+    document = client.get("/api/v1/auth/openapi.json").get_json()
+    assert document["servers"] == [{"url": "/"}]
+    assert "/api/v1/auth/sessions/{session_id}" in document["paths"]
+    mounted = client.get(
+        "/api/v1/auth/openapi.json", environ_overrides={"SCRIPT_NAME": "/shop"}
+    ).get_json()
+    assert mounted["servers"] == [{"url": "/shop"}]
+    validate(mounted)
+
+
+@pytest.mark.parametrize("path", ["openapi.json", "docs", "docs/start.js"])
+def test_one_setting_turns_it_off(path: str) -> None:
+    """Then neither description nor page is there; everything else is."""
+    client = make_app(config={"TOKENAUTH_DOCS": False}).test_client()
+    assert_problem(client.get(f"/auth/{path}"), 404, "not_found")
+    assert_problem(client.get("/auth/me"), 401, "token_missing")
+
+
+@pytest.mark.parametrize("value", ["false", "", 0, 1])
+def test_the_setting_is_true_or_false(value: Any) -> None:
+    """Nothing that only reads like it."""
+    with pytest.raises(
+        ConfigurationError, match="TOKENAUTH_DOCS must be True or False"
+    ):
+        make_app(config={"TOKENAUTH_DOCS": value})
+
+
+# -- in other documents ------------------------------------------------------------
+
+
+def test_it_merges_into_an_apiflask_document() -> None:
+    """One document for the application's own views and for ours."""
+    app = APIFlask("app", title="Shop", version="2")
+    app.config.update(SECRET_KEY=SECRET, OPENAPI_VERSION="3.1.0")
+    app.config["SECURITY_SCHEMES"] = {"other": {"type": "http", "scheme": "basic"}}
+    auth = TokenAuth(app, make_users())
+
+    @app.get("/orders")
+    @app.doc(security="tokenauth")
+    def orders() -> dict[str, str]:
+        return {}
+
+    @app.spec_processor
+    def add_authentication(spec: Any) -> dict[str, Any]:
+        return auth.merge_openapi(spec)
+
+    assert app.test_client().get("/orders").get_json() == {}
+    for _ in range(2):  # APIFlask makes it once and keeps it
+        document = app.test_client().get("/openapi.json").get_json()
+        validate(document)
+        assert document["info"] == {"title": "Shop", "version": "2"}
+        assert document["paths"]["/orders"]["get"]["security"] == [{"tokenauth": []}]
+        assert "/auth/login" in document["paths"]
+        assert document["components"]["securitySchemes"].keys() == {
+            "other",
+            "tokenauth",
+        }
+
+
+def test_it_merges_into_a_flask_smorest_document() -> None:
+    """Through the options that flask-smorest takes for the rest of the document."""
+    app = Flask("app")
+    app.config.update(
+        SECRET_KEY=SECRET,
+        API_TITLE="Shop",
+        API_VERSION="2",
+        OPENAPI_VERSION="3.1.0",
+        OPENAPI_URL_PREFIX="/",
+    )
+    auth = TokenAuth(app, make_users())
+    api = Api(app)
+    with app.app_context():
+        auth.merge_openapi(api.spec.options)
+    document = app.test_client().get("/openapi.json").get_json()
+    validate(document)
+    assert document["info"] == {"title": "Shop", "version": "2"}
+    assert "/auth/login" in document["paths"]
+    assert "tokenauth" in document["components"]["securitySchemes"]
+
+
+def test_merging_changes_neither_side_s_own(app: Flask) -> None:
+    """What was in the document stays; what is added is a copy; twice is once."""
+    auth = TokenAuth()
+    mine: dict[str, Any] = {
+        "openapi": "3.1.0",
+        "paths": {"/orders": {"get": {"responses": {"200": {"description": "ok"}}}}},
+        "components": {"schemas": {"Order": {"type": "object"}}},
+    }
+    with app.app_context():
+        assert auth.merge_openapi(mine) is mine
+        once = json.dumps(mine)
+        assert json.dumps(auth.merge_openapi(mine)) == once
+        mine["paths"]["/auth/login"]["post"].clear()
+        assert "/orders" in mine["paths"]
+        assert "Order" in mine["components"]["schemas"]
+        fresh = auth.merge_openapi({})
+    assert fresh["paths"]["/auth/login"]["post"]["summary"]
+
+
+@pytest.mark.parametrize(
+    ("theirs", "message"),
+    [
+        ({"openapi": "3.0.3"}, "OPENAPI_VERSION = '3.1.0'"),
+        ({"paths": {"/auth/login": {}}}, "another '/auth/login'"),
+        (
+            {"components": {"securitySchemes": {"tokenauth": {"type": "oauth2"}}}},
+            "another 'tokenauth'",
+        ),
+    ],
+)
+def test_what_does_not_fit_is_refused(
+    app: Flask, theirs: dict[str, Any], message: str
+) -> None:
+    """By name, rather than with a document that is wrong."""
+    with app.app_context(), pytest.raises(ConfigurationError, match=message):
+        TokenAuth().merge_openapi(theirs)
+
+
+def test_the_description_is_made_once(app: Flask, client: FlaskClient) -> None:
+    """A page that anybody may load costs no work to speak of."""
+    describe = app.extensions["tokenauth"].describe
+    client.get("/auth/openapi.json")
+    assert describe() is describe()
+    assert "servers" not in describe()
+    assert describe() == openapi.describe(
+        endpoints.ROUTES, url_prefix="/auth", title="app"
+    )
+
+
+# -- against a running server ------------------------------------------------------
+
+
+def test_schemathesis_finds_nothing(tmp_path: Path, is_full: bool) -> None:
+    """All its checks, and steps linked from login over refresh to logout.
+
+    The short run always tries the same; the full one tries something new each time.
+    """
+    config = tmp_path / "schemathesis.toml"
+    config.write_text(fuzzed.CONFIG)
+    options = ["--max-examples=500"] if is_full else ["--max-examples=5", "--seed=1"]
+    with serve(
+        "tests.harness.fuzzed:create_app()", cwd=ROOT, env={"FLASK_SECRET_KEY": SECRET}
+    ) as server:
+        command = [sys.executable, "-m", "schemathesis.cli", f"--config-file={config}"]
+        run = subprocess.run(
+            [*command, "run", f"{server.url}/auth/openapi.json", *options],
+            cwd=tmp_path,
+            env=outside_of_coverage()
+            | {
+                "NO_COLOR": "1",
+                "PYTHONPATH": str(ROOT),
+                "SCHEMATHESIS_HOOKS": "tests.harness.fuzzed",
+            },
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert run.returncode == 0, run.stdout + run.stderr + server.log
+    assert "13 selected / 13 total" in run.stdout
+    covered, links = re.findall(r"API Links: +(\d) covered / (\d) sel", run.stdout)[0]
+    assert int(links) == 6
+    assert int(covered) >= (6 if is_full else 2)
