@@ -223,7 +223,7 @@ def test_the_stand_alone_api_is_the_same_extension(
     assert answer.headers["WWW-Authenticate"] == 'Bearer realm="from-environment"'
     app.extensions["tokenauth"].stores.users.add(alice)
     with app.app_context():
-        pair = app.extensions["tokenauth"].authority.start(alice)
+        pair = app.extensions["tokenauth"].service.start(alice)
     assert pair.expires_in == 90
 
 

@@ -121,7 +121,7 @@ class TokenAuth:
         """
         schemas.check_label(label)
         client = client_name() if has_request_context() else None
-        return state.current().authority.start(
+        return state.current().service.start(
             user, scopes=scopes, label=label, client=client
         )
 
@@ -139,7 +139,7 @@ class TokenAuth:
             StoreUnavailableError: a store cannot answer.
         """
         current = state.current()
-        identity = current.authenticator.authenticate(token)
+        identity = current.verifier.authenticate(token)
         current.personal.note_use(identity.session)
         return identity.claims
 
@@ -200,7 +200,7 @@ class TokenAuth:
             OverloadedError: too many passwords are being hashed.
             StoreUnavailableError: the change may not have happened.
         """
-        return state.current().authority.set_password(user, new_password)
+        return state.current().service.set_password(user, new_password)
 
     def merge_openapi(self, document: dict[str, Any]) -> dict[str, Any]:
         """Add the endpoints to an application's own description, in place.
@@ -230,7 +230,7 @@ class TokenAuth:
         Raises:
             StoreUnavailableError: the session may still stand.
         """
-        return state.current().authority.revoke_session(session_id)
+        return state.current().service.revoke_session(session_id)
 
     @announced
     def revoke_user(self, user_id: str) -> int:
@@ -242,7 +242,7 @@ class TokenAuth:
         Raises:
             StoreUnavailableError: some sessions may still stand.
         """
-        return state.current().authority.revoke_user(user_id)
+        return state.current().service.revoke_user(user_id)
 
 
 def _refuse_other_objects(app: object) -> None:

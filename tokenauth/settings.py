@@ -21,14 +21,14 @@ from .accounts.passwords import (
 )
 from .errors import ConfigurationError
 from .tokens.keys import secret_keys
-from .tokens.redact import Secretive
+from .tokens.redact import Redacted
 from .values import Reader
 
 MAX_LAG: Final = 10
 """Seconds; stores tell for far longer what has ended."""
 
 
-class Settings(Secretive, msgspec.Struct, frozen=True, kw_only=True):
+class Settings(Redacted, msgspec.Struct, frozen=True, kw_only=True):
     """All that one application decides, read once.
 
     Attributes:

@@ -26,7 +26,7 @@ from tests.harness.kit import (
 )
 from tokenauth import DictUserStore, OverloadedError
 from tokenauth.accounts import hashing_pool as gate
-from tokenauth.accounts.hashing_pool import Gate
+from tokenauth.accounts.hashing_pool import HashingPool
 from tokenauth.accounts.passwords import hash_password
 from tokenauth.web import state
 
@@ -34,8 +34,8 @@ from tokenauth.web import state
 class Crowd:
     """Who comes to a gate one by one and stays until the door is opened."""
 
-    def __init__(self, gate: Gate) -> None:
-        self.gate = gate
+    def __init__(self, pool: HashingPool) -> None:
+        self.pool = pool
         self.door = threading.Event()
         self.done: list[str] = []
         self.refused: list[str] = []
@@ -47,7 +47,7 @@ class Crowd:
         def visit() -> None:
             work = partial(self._stay, holders[0])
             try:
-                self.gate.run(work, holders, is_known=is_known)
+                self.pool.run(work, holders, is_known=is_known)
             except OverloadedError:
                 self.refused.append(holders[0])
 
@@ -67,13 +67,13 @@ class Crowd:
         self.done.append(name)
 
     def _seen(self) -> int:
-        in_hand = self.gate._running + len(self.gate._waiting)
+        in_hand = self.pool._running + len(self.pool._waiting)
         return in_hand + len(self.refused)
 
 
 @contextmanager
-def crowd(gate: Gate) -> Generator[Crowd]:
-    visitors = Crowd(gate)
+def crowd(pool: HashingPool) -> Generator[Crowd]:
+    visitors = Crowd(pool)
     try:
         yield visitors
     finally:
@@ -87,9 +87,9 @@ def wait_for(is_true: Callable[[], bool]) -> None:
         time.sleep(0.001)
 
 
-def weary_gate() -> Gate:
+def weary_gate() -> HashingPool:
     """A gate in a flood that has been going on for a while."""
-    weary = Gate(1)
+    weary = HashingPool(1)
     with crowd(weary) as visitors:
         for _ in range(1 + gate._FEW + gate._BURST):
             visitors.come("flood", "192.0.2.1")
@@ -97,14 +97,14 @@ def weary_gate() -> Gate:
     return weary
 
 
-def gate_of(app: Flask) -> Gate:
+def gate_of(app: Flask) -> HashingPool:
     with app.app_context():
-        return state.current().authority._credentials._gate
+        return state.current().service._checker._pool
 
 
 def test_a_burst_of_one_owner_waits_its_turn() -> None:
     """Twenty parallel logins of one account all get in."""
-    with crowd(Gate(1)) as visitors:
+    with crowd(HashingPool(1)) as visitors:
         for _ in range(20):
             visitors.come("alice", "192.0.2.1")
     assert visitors.done == ["alice"] * 20
@@ -143,7 +143,7 @@ def test_an_owner_s_network_goes_first() -> None:
 
 def test_a_flood_from_many_networks_is_refused_too() -> None:
     """What waits is bounded whoever they are, and has room for owners."""
-    with crowd(Gate(1)) as visitors:
+    with crowd(HashingPool(1)) as visitors:
         for i in range(30):
             visitors.come(f"flood-{i}", f"198.51.100.{i}")
         assert len(visitors.refused) == 30 - 1 - gate._SOME
@@ -156,7 +156,7 @@ def test_a_flood_from_many_networks_is_refused_too() -> None:
 
 def test_a_burst_takes_nobody_s_room() -> None:
     """Those who wait by the gate's patience go last, and do not count for others."""
-    with crowd(Gate(1)) as visitors:
+    with crowd(HashingPool(1)) as visitors:
         for _ in range(20):
             visitors.come("alice", "192.0.2.1")
         visitors.come("carol", "203.0.113.5")
@@ -167,7 +167,7 @@ def test_a_burst_takes_nobody_s_room() -> None:
 
 def test_only_one_owner_s_burst_has_the_gate_s_patience() -> None:
     """Many names from one network are a flood from the first moment."""
-    with crowd(Gate(1)) as visitors:
+    with crowd(HashingPool(1)) as visitors:
         for i in range(30):
             visitors.come(f"flood-{i}", "192.0.2.1")
         assert len(visitors.refused) == 30 - 1 - gate._FEW
@@ -188,7 +188,7 @@ def test_a_gate_that_was_idle_is_patient_again(monkeypatch: pytest.MonkeyPatch) 
 def test_who_waited_too_long_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     """And holds no place in the queue any more."""
     monkeypatch.setattr(gate, "_LONGEST_WAIT", 0.05)
-    crowded = Gate(1)
+    crowded = HashingPool(1)
     with crowd(crowded) as visitors:
         visitors.come("alice")
         visitors.come("bob")
@@ -212,7 +212,7 @@ def test_no_more_run_at_a_time_than_allowed() -> None:
         with lock:
             running[0] -= 1
 
-    double = Gate(2)
+    double = HashingPool(2)
     threads = [
         threading.Thread(target=double.run, args=(work, (f"n{i}",))) for i in range(8)
     ]
@@ -225,7 +225,7 @@ def test_no_more_run_at_a_time_than_allowed() -> None:
 
 def test_what_a_computation_raises_is_raised() -> None:
     """And its place is free again."""
-    sound = Gate(1)
+    sound = HashingPool(1)
     with pytest.raises(ZeroDivisionError):
         sound.run(lambda: 1 / 0, ("a",))
     assert sound.run(lambda: 7, ("a",)) == 7
@@ -236,7 +236,7 @@ def test_what_a_computation_raises_is_raised() -> None:
 @pytest.mark.filterwarnings("ignore:.*multi-threaded.*:DeprecationWarning")
 def test_a_forked_process_has_threads_of_its_own() -> None:
     """A server that forks its workers after the start hangs in none of them."""
-    parent = Gate(1)
+    parent = HashingPool(1)
     parent.run(int, ("a",))
     parent._pid = 0  # as in a child, whose coverage nobody reads
     assert parent.run(lambda: 7, ("a",)) == 7
@@ -254,7 +254,7 @@ def niceness() -> int:
 def test_hashing_threads_run_at_low_priority() -> None:
     """Those that answer requests go first; the process's own priority stays."""
     before = niceness()
-    assert Gate(1).run(niceness, ("a",)) > before
+    assert HashingPool(1).run(niceness, ("a",)) > before
     assert niceness() == before
     gate._lower_priority()  # called in the main thread, as under gevent
     assert niceness() == before

@@ -24,7 +24,7 @@ from tests.harness.kit import (
     token_of,
 )
 from tokenauth import DictUserStore, OverloadedError, StoreUnavailableError, User
-from tokenauth.accounts.hashing_pool import Gate
+from tokenauth.accounts.hashing_pool import HashingPool
 from tokenauth.accounts.passwords import Argon2Cost, hash_password
 
 # As a damaged, foreign or hostile table would hold them.
@@ -314,14 +314,14 @@ def test_a_busy_gate_puts_an_upgrade_off(
     assert user is not None
     user.password_hash = generate_password_hash(PASSWORDS["alice"], "scrypt:1024:8:1")
     client = make_app(users=users).test_client()
-    turns = iter([Gate.run])
+    turns = iter([HashingPool.run])
 
-    def run(gate: Gate, *args: Any, **kwargs: Any) -> Any:
+    def run(pool: HashingPool, *args: Any, **kwargs: Any) -> Any:
         if (turn := next(turns, None)) is None:
             raise OverloadedError
-        return turn(gate, *args, **kwargs)
+        return turn(pool, *args, **kwargs)
 
-    monkeypatch.setattr(Gate, "run", run)
+    monkeypatch.setattr(HashingPool, "run", run)
     log_in(client)
     assert user.password_hash.startswith("scrypt")
     assert "store_failed" not in caplog.text

@@ -28,7 +28,7 @@ from tests.harness.kit import (
 from tests.harness.servers import RedisServer
 from tokenauth import StoreUnavailableError, TooManyAttemptsError
 from tokenauth.accounts.counters import MemoryCounters
-from tokenauth.accounts.throttle import Throttle, network_of
+from tokenauth.accounts.throttle import LoginThrottle, network_of
 from tokenauth.errors import ConfigurationError
 from tokenauth.testing import frozen_clock
 
@@ -236,8 +236,10 @@ def test_a_counter_that_is_down_lets_nobody_guess() -> None:
 
 def counting(
     limits: str = "5 per hour", url: str = "memory://", clock: Clock | None = None
-) -> Throttle:
-    return Throttle(limits, url, secret=b"k" * 32, realm="app", now=clock or Clock())
+) -> LoginThrottle:
+    return LoginThrottle(
+        limits, url, secret=b"k" * 32, realm="app", now=clock or Clock()
+    )
 
 
 def test_every_step_fails_closed(redis_server_of_its_own: RedisServer) -> None:
@@ -247,8 +249,8 @@ def test_every_step_fails_closed(redis_server_of_its_own: RedisServer) -> None:
     redis_server_of_its_own.stop()
     steps: list[Callable[[], object]] = [
         lambda: throttle.reserve("alice", "192.0.2.1"),
-        lambda: throttle.release(attempt),
-        lambda: throttle.welcome(attempt),
+        lambda: throttle.cancel(attempt),
+        lambda: throttle.record_success(attempt),
     ]
     for step in steps:
         with pytest.raises(StoreUnavailableError):
@@ -262,14 +264,14 @@ def redis_server_of_its_own() -> Generator[RedisServer]:
 
 
 @pytest.fixture(params=["memory", "redis"])
-def throttle(request: pytest.FixtureRequest) -> Throttle:
+def throttle(request: pytest.FixtureRequest) -> LoginThrottle:
     """A throttle of five attempts per hour, on each storage."""
     if request.param == "memory":
         return counting()
     return counting(url=request.getfixturevalue("redis_url"))
 
 
-def refused(throttle: Throttle, account: str, address: str) -> bool:
+def refused(throttle: LoginThrottle, account: str, address: str) -> bool:
     try:
         throttle.reserve(account, address)
     except TooManyAttemptsError:
@@ -277,7 +279,7 @@ def refused(throttle: Throttle, account: str, address: str) -> bool:
     return False
 
 
-def test_a_refused_attempt_takes_from_no_budget(throttle: Throttle) -> None:
+def test_a_refused_attempt_takes_from_no_budget(throttle: LoginThrottle) -> None:
     """Knocking at a locked account costs a network nothing that it needs elsewhere."""
     for i in range(5):
         throttle.reserve("alice", f"198.51.100.{i}")
@@ -288,11 +290,11 @@ def test_a_refused_attempt_takes_from_no_budget(throttle: Throttle) -> None:
     assert refused(throttle, "user-9", "192.0.2.1")
 
 
-def test_parallel_first_logins_leave_nothing_behind(throttle: Throttle) -> None:
+def test_parallel_first_logins_leave_nothing_behind(throttle: LoginThrottle) -> None:
     """Each takes back what it counted, although the first one made the pair known."""
     attempts = [throttle.reserve("alice", "192.0.2.1") for _ in range(5)]
     for attempt in attempts:
-        throttle.welcome(attempt)
+        throttle.record_success(attempt)
     for _ in range(5):
         assert not refused(throttle, "alice", "198.51.100.1")
         assert not refused(throttle, "bob", "192.0.2.1")
@@ -300,13 +302,13 @@ def test_parallel_first_logins_leave_nothing_behind(throttle: Throttle) -> None:
     assert refused(throttle, "bob", "192.0.2.1")
 
 
-def test_own_logins_reset_no_count_of_others(throttle: Throttle) -> None:
+def test_own_logins_reset_no_count_of_others(throttle: LoginThrottle) -> None:
     """Guesses between logins to one's own account are counted."""
     for _ in range(5):
         throttle.reserve("victim", "192.0.2.66")
-        throttle.welcome(throttle.reserve("mallory", "192.0.2.67"))
+        throttle.record_success(throttle.reserve("mallory", "192.0.2.67"))
     assert refused(throttle, "victim", "192.0.2.67")
-    throttle.welcome(throttle.reserve("mallory", "192.0.2.67"))
+    throttle.record_success(throttle.reserve("mallory", "192.0.2.67"))
     assert refused(throttle, "victim", "192.0.2.67")
     assert refused(throttle, "other", "192.0.2.66")
 
@@ -319,7 +321,7 @@ def test_a_window_that_ends_during_an_attempt_gives_no_extra_one(
     attempts = [throttle.reserve("alice", "192.0.2.1") for _ in range(5)]
     throttle._storage.reset()  # as if the hour were over
     for attempt in attempts:
-        throttle.release(attempt)
+        throttle.cancel(attempt)
     for _ in range(5):
         assert not refused(throttle, "alice", "192.0.2.1")
     assert refused(throttle, "alice", "192.0.2.1")
@@ -329,12 +331,12 @@ def test_a_network_is_remembered_for_a_season() -> None:
     """45 days at least after the latest login, 90 at most."""
     clock = Clock()
     throttle = counting(clock=clock)
-    throttle.welcome(throttle.reserve("alice", "192.0.2.1"))
+    throttle.record_success(throttle.reserve("alice", "192.0.2.1"))
     for _ in range(4):
         clock.move(44 * 86400)
         attempt = throttle.reserve("alice", "192.0.2.1")
         assert attempt.is_known
-        throttle.welcome(attempt)
+        throttle.record_success(attempt)
     clock.move(91 * 86400)
     assert not throttle.reserve("alice", "192.0.2.1").is_known
 
@@ -342,7 +344,7 @@ def test_a_network_is_remembered_for_a_season() -> None:
 def test_applications_in_one_storage_count_apart(redis_url: str) -> None:
     """A realm is an application; the same realm and key is the same one."""
     mine = counting(url=redis_url)
-    theirs = Throttle("5 per hour", redis_url, secret=b"k" * 32, realm="another")
+    theirs = LoginThrottle("5 per hour", redis_url, secret=b"k" * 32, realm="another")
     for _ in range(5):
         mine.reserve("alice", "192.0.2.1")
     assert refused(mine, "alice", "192.0.2.1")
@@ -356,7 +358,7 @@ def test_counts_are_shared_on_redis(redis_url: str) -> None:
     for throttle in (second, first, second, first):
         throttle.reserve("alice", "192.0.2.1")
     assert refused(second, "alice", "192.0.2.1")
-    second.welcome(attempt)
+    second.record_success(attempt)
     assert first.reserve("alice", "192.0.2.1").is_known
     with redis.Redis.from_url(redis_url) as client:
         keys = b" ".join(client.keys("*"))
@@ -371,7 +373,7 @@ def test_a_flood_of_names_fills_no_memory(is_full: bool) -> None:
     if not is_full:
         throttle._buckets = 500
     for i in range(100_000 if is_full else 3000):
-        throttle.release(throttle.reserve(f"name-{i}", f"2001:db8:{i:x}::1"))
+        throttle.cancel(throttle.reserve(f"name-{i}", f"2001:db8:{i:x}::1"))
         throttle.reserve(f"name-{i}", f"2001:db8:{i // 65536:x}:{i % 65536:x}::1")
     counters = throttle._storage
     assert isinstance(counters, MemoryCounters)
@@ -386,14 +388,14 @@ def test_a_flood_makes_no_owner_a_stranger_and_no_failure_forgotten(
     few = partial(MemoryCounters, capacity=100)
     monkeypatch.setattr("tokenauth.accounts.throttle.MemoryCounters", few)
     throttle = counting("5 per hour")
-    throttle.welcome(throttle.reserve("alice", "192.0.2.1"))
+    throttle.record_success(throttle.reserve("alice", "192.0.2.1"))
     for i in range(300):
         throttle.reserve(f"name-{i}", f"2001:db8:c:{i:x}::1")
     assert throttle.reserve("alice", "192.0.2.1").is_known
     for i in range(5):
         throttle.reserve("bob", f"2001:db8:b:{i:x}::1")
     for i in range(300):
-        throttle.welcome(throttle.reserve("mallory", f"2001:db8:a:{i:x}::1"))
+        throttle.record_success(throttle.reserve("mallory", f"2001:db8:a:{i:x}::1"))
     assert refused(throttle, "bob", "2001:db8:b:ff::1")
 
 
@@ -403,7 +405,9 @@ def test_who_does_not_know_the_key_cannot_tell_who_shares_a_budget() -> None:
     budgets = {
         secret: [throttle._bucket("account", name) for name in names]
         for secret in (b"a" * 32, b"b" * 32)
-        for throttle in [Throttle("9 per hour", "memory://", secret=secret, realm="r")]
+        for throttle in [
+            LoginThrottle("9 per hour", "memory://", secret=secret, realm="r")
+        ]
     }
     first, second = budgets.values()
     assert sum(map(operator.eq, first, second)) < 3

@@ -18,7 +18,7 @@ from tests.benchmarks.measure import Bar, Group, take_turns
 from tests.benchmarks.request import environ
 from tests.stores.engines import make_session
 from tokenauth import SessionStore, TokenAuth, User
-from tokenauth.sessions.issuer import Mint
+from tokenauth.sessions.issuer import TokenIssuer
 from tokenauth.sessions.session import Session
 
 SESSIONS = 100_000
@@ -87,7 +87,7 @@ def calls(makers: Mapping[str, Callable[[], SessionStore]]) -> dict[str, Call]:
 
 
 def access_tokens(app: Flask, sessions: Sequence[Session]) -> list[str]:
-    mint, now = Mint(app.extensions["tokenauth"].settings), time.time()
+    mint, now = TokenIssuer(app.extensions["tokenauth"].settings), time.time()
     pairs = (mint.pair(each, User(each.user_id), now) for each in sessions)
     return [pair.access_token for pair in pairs]
 

@@ -22,48 +22,48 @@ from contextlib import suppress
 from typing import Final
 
 from tokenauth import DictUserStore, InvalidCredentialsError
-from tokenauth.accounts.hashing_pool import Gate
-from tokenauth.accounts.password_check import Credentials
+from tokenauth.accounts.hashing_pool import HashingPool
+from tokenauth.accounts.password_check import PasswordChecker
 from tokenauth.accounts.passwords import Argon2Cost, hash_password
 from tokenauth.accounts.policy import PasswordPolicy
-from tokenauth.accounts.throttle import Throttle
+from tokenauth.accounts.throttle import LoginThrottle
 
 THRESHOLD: Final = 4.5
 COST: Final = Argon2Cost(memory=256, time=1)
 KEPT: Final = 0.9  # slower ones were interrupted: dudect crops them
 
 
-class Hasty(Credentials):
-    """Credentials with the dummy hash taken out."""
+class Hasty(PasswordChecker):
+    """PasswordChecker with the dummy hash taken out."""
 
-    def prove(self, username: str, password: str, address: str | None = None) -> None:  # type: ignore[override]
+    def check(self, username: str, password: str, address: str | None = None) -> None:  # type: ignore[override]
         if self._users.find(username) is None:
             raise InvalidCredentialsError
-        super().prove(username, password, address)
+        super().check(username, password, address)
 
 
-def make(credentials: type[Credentials]) -> Credentials:
+def make(credentials: type[PasswordChecker]) -> PasswordChecker:
     """Return what proves the password of `known`, and of nobody else."""
     return credentials(
         DictUserStore({"known": hash_password("the right one", COST)}),
         cost=COST,
         policy=PasswordPolicy(),
-        throttle=Throttle(
+        throttle=LoginThrottle(
             "1000000000 per day", "memory://", secret=b"k" * 32, realm="timing"
         ),
-        gate=Gate(1),
+        pool=HashingPool(1),
         emit=lambda *_, **__: None,
     )
 
 
-def sample(credentials: Credentials, pairs: int) -> tuple[list[int], list[int]]:
+def sample(checker: PasswordChecker, pairs: int) -> tuple[list[int], list[int]]:
     """Return nanoseconds of logins by unknown and by known users."""
     times: dict[str, list[int]] = {"nobody": [], "known": []}
     for _ in range(pairs):
         for username in random.sample(sorted(times), 2):
             begun = time.perf_counter_ns()
             with suppress(InvalidCredentialsError):
-                credentials.prove(username, "a wrong guess", "192.0.2.1")
+                checker.check(username, "a wrong guess", "192.0.2.1")
             times[username].append(time.perf_counter_ns() - begun)
     return times["nobody"], times["known"]
 
@@ -77,7 +77,7 @@ def welch_t(one: list[int], other: list[int]) -> float:
     return (means[0] - means[1]) / math.sqrt(spread)
 
 
-def measure(credentials: type[Credentials], pairs: int) -> float:
+def measure(credentials: type[PasswordChecker], pairs: int) -> float:
     """Return t of so many pairs, after a warm-up."""
     measured = make(credentials)
     sample(measured, 100)
@@ -96,8 +96,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--pairs", type=int, default=10_000)
     pairs = parser.parse_args().pairs
-    verdicts: list[tuple[type[Credentials], Callable[[float], bool]]] = [
-        (Credentials, lambda t: abs(t) < THRESHOLD),
+    verdicts: list[tuple[type[PasswordChecker], Callable[[float], bool]]] = [
+        (PasswordChecker, lambda t: abs(t) < THRESHOLD),
         (Hasty, lambda t: abs(t) >= THRESHOLD),
     ]
     outcomes = [is_right(measure(each, pairs)) for each, is_right in verdicts]

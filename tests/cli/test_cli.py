@@ -192,7 +192,7 @@ def test_an_access_token_is_explained(app: Flask) -> None:
     """What it says, in UTC, and that it is accepted."""
     token = token_of(app)
     with app.test_request_context():
-        session = app.extensions["tokenauth"].authenticator.authenticate(token).session
+        session = app.extensions["tokenauth"].verifier.authenticate(token).session
     result = run(app, "inspect", token)
     assert result.exit_code == 0
     assert result.output == ALICE_S.format(session=session.id) + "accepted\n"
@@ -232,7 +232,7 @@ def test_a_token_that_is_refused_says_why(
     disabled = run(app, "inspect", token)
     alice.is_active = True
     with app.app_context():
-        app.extensions["tokenauth"].authority.revoke_user("u-alice")
+        app.extensions["tokenauth"].service.revoke_user("u-alice")
     revoked = run(app, "inspect", token)
     clock.move(15 * 60)
     expired = run(app, "inspect", token)

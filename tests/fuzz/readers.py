@@ -30,9 +30,9 @@ from tokenauth.accounts.passwords import (
 from tokenauth.accounts.throttle import parse_limits
 from tokenauth.accounts.users import MAX_USERNAME_LENGTH, DictUserStore, fold_username
 from tokenauth.errors import ConfigurationError
-from tokenauth.sessions.issuer import Mint
+from tokenauth.sessions.issuer import TokenIssuer
 from tokenauth.sessions.session import NEVER, PERSONAL
-from tokenauth.sessions.verifier import Authenticator
+from tokenauth.sessions.verifier import TokenVerifier
 from tokenauth.settings import KNOWN, load
 from tokenauth.tokens.header import is_token, read_header
 from tokenauth.tokens.signing import TokenSigner
@@ -68,7 +68,7 @@ TOKEN_SESSION: Final = msgspec.structs.replace(
     expires_at=NEVER,
 )
 
-MINT: Final = Mint(load(CONFIG, "app"))
+MINT: Final = TokenIssuer(load(CONFIG, "app"))
 PAIR: Final = MINT.pair(LOGIN_SESSION, ALICE, NOW)
 PERSONAL_TOKEN: Final = MINT.personal_token(TOKEN_SESSION)
 ISSUED: Final = {
@@ -80,7 +80,7 @@ ISSUED: Final = {
 _SESSIONS: Final = MemorySessionStore()
 for _session in (LOGIN_SESSION, TOKEN_SESSION):
     _SESSIONS.add(_session, limit=1)
-_AUTHENTICATOR: Final = Authenticator(
+_AUTHENTICATOR: Final = TokenVerifier(
     MINT, DictUserStore({"alice": ALICE}), _SESSIONS, read=_SESSIONS.get, now=Clock()
 )
 

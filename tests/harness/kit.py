@@ -17,7 +17,7 @@ from werkzeug.test import TestResponse
 from tests.harness.grammar import check_answer
 from tokenauth import DictUserStore, SessionStore, TokenAuth, User, UserStore, testing
 from tokenauth.accounts.passwords import Argon2Cost, hash_password
-from tokenauth.sessions.service import Authority
+from tokenauth.sessions.service import SessionService
 
 T = TypeVar("T")
 
@@ -110,11 +110,11 @@ def log_in(client: FlaskClient, username: str = "alice", **body: Any) -> dict[st
 
 def token_of(app: Flask, username: str = "alice", **wanted: Any) -> str:
     """Return a user's access token, without a login and its hash."""
-    authority: Authority = app.extensions["tokenauth"].authority
-    user = authority._users.find(username)
+    service: SessionService = app.extensions["tokenauth"].service
+    user = service._users.find(username)
     assert user is not None
     with app.app_context():
-        return authority.start(user, **wanted).access_token
+        return service.start(user, **wanted).access_token
 
 
 def let_in_by_cookie(app: Flask) -> FlaskClient:
@@ -122,7 +122,7 @@ def let_in_by_cookie(app: Flask) -> FlaskClient:
 
     `/cookie-login` starts a session for `name`, and a remembered one with `remember`.
     """
-    users = app.extensions["tokenauth"].authority._users
+    users = app.extensions["tokenauth"].service._users
     app.login_manager.user_loader(users.get)  # type: ignore[attr-defined]
 
     @app.post("/cookie-login")

@@ -74,7 +74,7 @@ def test_no_door_takes_an_altered_token(app: Flask, client: FlaskClient) -> None
             assert_problem(refreshed, 400, "invalid_grant")
             client.post("/auth/revoke", data={"token": altered})
             with app.app_context():
-                inspect = state.current().authenticator.inspect
+                inspect = state.current().verifier.inspect
                 redeem = partial(auth.redeem, "x")
                 checks: list[Callable[[str], object]] = [auth.verify, inspect, redeem]
                 for check in checks:
@@ -105,7 +105,7 @@ def test_tokens_are_issued_in_two_rooms_only() -> None:
 def test_nothing_is_decompressed(app: Flask, client: FlaskClient) -> None:
     """python-jose CVE-2024-33664: no content is inflated, be it well signed."""
     with app.app_context():
-        signer = state.current().authenticator._mint.access
+        signer = state.current().verifier._issuer.access
         token = log_in(client)["access_token"]
         content = base64.urlsafe_b64decode(token.partition(".")[0] + "==")
         packed = base64.urlsafe_b64encode(zlib.compress(content)).rstrip(b"=")

@@ -20,7 +20,7 @@ from tests.harness.kit import Clock, bearer, make_app
 from tokenauth import AuthError, DictUserStore, User, hash_password
 from tokenauth.cli import tokenauth as auth_commands
 from tokenauth.sessions.issuer import TokenPair
-from tokenauth.tokens.redact import Secretive
+from tokenauth.tokens.redact import Redacted
 from tokenauth.web import state
 from tokenauth.web.api.schemas import LoginRequest, PasswordRequest, RefreshRequest
 
@@ -42,7 +42,7 @@ def canary() -> Flask:
 
 def token_of(app: Flask) -> TokenPair:
     with app.app_context():
-        return state.current().authority.start(User("alice", id="u-alice"))
+        return state.current().service.start(User("alice", id="u-alice"))
 
 
 def reachable(root: object) -> Iterator[object]:
@@ -76,14 +76,27 @@ def test_nothing_that_is_reachable_shows_or_gives_away_a_secret(canary: Flask) -
     """Whatever room an application's state leads to: printed or pickled, no secret."""
     pair = token_of(canary)
     current = canary.extensions["tokenauth"]
-    mint = current.authority._mint
+    mint = current.service._issuer
     keys = [*mint.access.secret_keys, *mint.refresh.secret_keys]
     hidden = [KEY, OLD_KEY, HASH, pair.access_token, pair.refresh_token, *keys]
     rooms = [*reachable(current), *reachable(pair)]
     assert {type(room).__name__ for room in rooms} >= {
-        *("State", "Settings", "Authority", "Authenticator", "Credentials", "Mint"),
+        *(
+            "State",
+            "Settings",
+            "SessionService",
+            "TokenVerifier",
+            "PasswordChecker",
+            "TokenIssuer",
+        ),
         *("TokenSigner", "DictUserStore", "User", "MemorySessionStore", "Session"),
-        *("Throttle", "Gate", "OneTimeTokens", "PersonalTokens", "TokenPair"),
+        *(
+            "LoginThrottle",
+            "HashingPool",
+            "OneTimeTokens",
+            "PersonalTokens",
+            "TokenPair",
+        ),
     }
     for room in rooms:
         shown = f"{room!r} {room!s} {room}"
@@ -96,16 +109,16 @@ def test_nothing_that_is_reachable_shows_or_gives_away_a_secret(canary: Flask) -
             assert_holds_none(pickled.decode("latin-1"), *hidden)
 
 
-def holders(app: Flask) -> list[Any]:
+def keys(app: Flask) -> list[Any]:
     current = app.extensions["tokenauth"]
-    mint = current.authority._mint
+    mint = current.service._issuer
     address = "192.0.2.1"
     return [
         current,
         current.settings,
-        current.authenticator,
-        current.authority,
-        current.authority._credentials.prove("alice", PASSWORD, address),
+        current.verifier,
+        current.service,
+        current.service._checker.check("alice", PASSWORD, address),
         mint,
         mint.access,
         mint.refresh,
@@ -120,8 +133,8 @@ def holders(app: Flask) -> list[Any]:
 
 def test_what_holds_a_secret_shows_its_type_alone(canary: Flask) -> None:
     """It refuses to be pickled: no cache and no task queue carries it away."""
-    for holder in holders(canary):
-        assert isinstance(holder, Secretive)
+    for holder in keys(canary):
+        assert isinstance(holder, Redacted)
         assert (
             repr(holder) == str(holder) == f"{holder}" == f"<{type(holder).__name__}>"
         )
@@ -244,7 +257,7 @@ def test_an_error_carries_no_token(canary: Flask) -> None:
     token = token_of(canary).access_token
     current = canary.extensions["tokenauth"]
     for bad in (token[:-1] + "*", "x" * 1_000_000, token + "=" * 9, token + "\ud800"):
-        for ask in (current.authenticator.authenticate, current.authority.refresh):
+        for ask in (current.verifier.authenticate, current.service.refresh):
             with pytest.raises(AuthError) as caught:
                 ask(bad)
             shown = "".join(traceback.format_exception(caught.value))

@@ -190,7 +190,7 @@ def test_no_grace_outlasts_its_login(client: FlaskClient, clock: Clock) -> None:
 
 def test_what_is_over_is_purged_a_few_at_a_time(app: Flask, clock: Clock) -> None:
     """At most so many as was said, and none that stands."""
-    authority = app.extensions["tokenauth"].authority
+    authority = app.extensions["tokenauth"].service
     for _ in range(3):
         token_of(app)
     clock.move(DAY)
@@ -278,7 +278,7 @@ def test_a_login_that_begins_during_a_reset_is_counted_with_the_others() -> None
     """It ends like those that stood before."""
     story = Story()
     log_in(story.client)
-    authority = story.app.extensions["tokenauth"].authority
+    authority = story.app.extensions["tokenauth"].service
     alice = story.users.find("alice")
     assert alice is not None
     story.after("sessions.end_all", lambda: log_in(story.client))
@@ -367,7 +367,7 @@ def test_a_login_by_the_application_does_not_survive_a_disable() -> None:
     alice = story.users.find("alice")
     assert alice is not None
     with story.app.app_context():
-        authority = state.current().authority
+        authority = state.current().service
         story.after("sessions.add", story.disable)
         with pytest.raises(InvalidCredentialsError):
             authority.start(alice)

@@ -12,9 +12,9 @@ from flask.testing import FlaskClient
 
 from tests.harness.kit import Clock, bearer, log_in, make_app, make_users
 from tokenauth import DictUserStore, TokenInvalidError, TokenRevokedError
-from tokenauth.sessions.issuer import Mint
+from tokenauth.sessions.issuer import TokenIssuer
 from tokenauth.sessions.session import Session
-from tokenauth.sessions.verifier import Authenticator
+from tokenauth.sessions.verifier import TokenVerifier
 from tokenauth.web import state
 
 
@@ -29,9 +29,9 @@ def app(users: DictUserStore, clock: Clock) -> Flask:
 
 
 @pytest.fixture
-def authenticator(app: Flask) -> Iterator[Authenticator]:
+def verifier(app: Flask) -> Iterator[TokenVerifier]:
     with app.app_context():
-        yield state.current().authenticator
+        yield state.current().verifier
 
 
 @pytest.fixture
@@ -50,17 +50,17 @@ def tokens(client: FlaskClient) -> dict[str, str]:
 
 @pytest.mark.parametrize("purpose", ["access", "refresh", "personal"])
 def test_a_token_of_any_purpose_can_be_read(
-    authenticator: Authenticator, tokens: dict[str, str], purpose: str
+    verifier: TokenVerifier, tokens: dict[str, str], purpose: str
 ) -> None:
     """It tells its purpose, and that it would be accepted now."""
-    inspection = authenticator.inspect(tokens[purpose])
+    inspection = verifier.inspect(tokens[purpose])
     assert inspection.purpose == purpose
     assert inspection.claims.subject == "u-alice"
     assert inspection.refusal is None
 
 
 def test_what_expired_is_read_all_the_same(
-    authenticator: Authenticator, tokens: dict[str, str], clock: Clock
+    verifier: TokenVerifier, tokens: dict[str, str], clock: Clock
 ) -> None:
     """With the reason for which it would be refused, each after its own time."""
     for seconds, expired in [
@@ -69,7 +69,7 @@ def test_what_expired_is_read_all_the_same(
         (30 * 86400, "personal"),
     ]:
         clock.move(seconds)
-        inspection = authenticator.inspect(tokens[expired])
+        inspection = verifier.inspect(tokens[expired])
         assert inspection.purpose == expired
         assert inspection.claims.subject == "u-alice"
         assert inspection.refusal is not None
@@ -77,39 +77,38 @@ def test_what_expired_is_read_all_the_same(
 
 
 def test_what_ended_is_read_all_the_same(
-    authenticator: Authenticator, tokens: dict[str, str], client: FlaskClient
+    verifier: TokenVerifier, tokens: dict[str, str], client: FlaskClient
 ) -> None:
     """A refresh token that has been used, and then all of a session that is over."""
     body = {"refresh_token": tokens["refresh"]}
     assert client.post("/auth/refresh", json=body).status_code == 200
     refusals: dict[str, Any] = {
-        purpose: authenticator.inspect(token).refusal
-        for purpose, token in tokens.items()
+        purpose: verifier.inspect(token).refusal for purpose, token in tokens.items()
     }
     assert refusals["access"] is refusals["personal"] is None
     assert refusals["refresh"].code == "token_revoked"
     client.post("/auth/logout", headers=bearer(tokens["access"]))
-    refusal = authenticator.inspect(tokens["access"]).refusal
+    refusal = verifier.inspect(tokens["access"]).refusal
     assert refusal is not None
     assert refusal.code == "token_revoked"
-    assert authenticator.inspect(tokens["personal"]).refusal is None
+    assert verifier.inspect(tokens["personal"]).refusal is None
 
 
 def test_what_was_not_issued_here_says_nothing(
-    authenticator: Authenticator, tokens: dict[str, str]
+    verifier: TokenVerifier, tokens: dict[str, str]
 ) -> None:
     """An altered token has no claims that could be shown."""
     for token in (*(f"{token}A" for token in tokens.values()), "x", "tka_x.y", ""):
         with pytest.raises(TokenInvalidError):
-            authenticator.inspect(token)
+            verifier.inspect(token)
 
 
 def test_the_identity_holds_the_session_it_was_checked_against(
-    authenticator: Authenticator, tokens: dict[str, str], users: DictUserStore
+    verifier: TokenVerifier, tokens: dict[str, str], users: DictUserStore
 ) -> None:
     """So nothing reads that row twice in one request."""
     for purpose, kind in (("access", "login"), ("personal", "personal")):
-        identity = authenticator.authenticate(tokens[purpose])
+        identity = verifier.authenticate(tokens[purpose])
         assert identity.user is users.get("u-alice")
         assert identity.session.id == identity.claims.session_id
         assert identity.session.kind == kind
@@ -127,10 +126,10 @@ def test_a_session_that_ends_before_its_tokens_ends_them(
         assert session is not None
         return msgspec.structs.replace(session, expires_at=clock() + left)
 
-    mint = Mint(kept.settings)
-    authenticator = Authenticator(mint, *kept.stores, read=read, now=clock)
+    mint = TokenIssuer(kept.settings)
+    verifier = TokenVerifier(mint, *kept.stores, read=read, now=clock)
     left = 0.001
-    assert authenticator.authenticate(tokens["access"]).user.get_id() == "u-alice"
+    assert verifier.authenticate(tokens["access"]).user.get_id() == "u-alice"
     left = 0
     with pytest.raises(TokenRevokedError):
-        authenticator.authenticate(tokens["access"])
+        verifier.authenticate(tokens["access"])

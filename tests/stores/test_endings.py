@@ -22,7 +22,7 @@ from tests.stores.test_served import FIRST, ask, new_user, obtain, serving
 from tokenauth import MemorySessionStore, SessionStore, StoreUnavailableError
 from tokenauth.errors import ConfigurationError
 from tokenauth.sessions import cache as room
-from tokenauth.sessions.cache import LaggingSessions
+from tokenauth.sessions.cache import SessionCache
 from tokenauth.sessions.session import MOST_ENDINGS, EndingFeed, Endings
 
 
@@ -249,7 +249,7 @@ class Watch:
         self.calls: list[str] = []
         self.at = 0.0
         watched = proxied(store, self._around)
-        self.sessions = LaggingSessions(
+        self.sessions = SessionCache(
             watched, lag, now=lambda: NOW, monotonic=lambda: self.at
         )
         self.meanwhile: Any = None
@@ -372,7 +372,7 @@ def test_while_one_asks_the_others_go_on_until_it_is_late() -> None:
     """Nobody waits for a slow answer that is not needed yet."""
     asked, door = threading.Event(), threading.Event()
     slow = SlowFeed(asked, door)
-    sessions = LaggingSessions(slow, 1.0, now=lambda: NOW, monotonic=lambda: at)
+    sessions = SessionCache(slow, 1.0, now=lambda: NOW, monotonic=lambda: at)
     at = 0.0
     (session,) = kept(slow, 1)
     door.set()
@@ -413,7 +413,7 @@ class SlowFeed(MemorySessionStore):
 def test_who_waited_for_an_answer_does_not_ask_again() -> None:
     asked, door = threading.Event(), threading.Event()
     slow = SlowFeed(asked, door)
-    sessions = LaggingSessions(slow, 1.0, now=lambda: NOW)
+    sessions = SessionCache(slow, 1.0, now=lambda: NOW)
     (session,) = kept(slow, 1)
     threads = [
         threading.Thread(target=sessions.get, args=[session.id]) for _ in range(8)

@@ -18,7 +18,7 @@ from tests.harness.kit import (
     make_users,
 )
 from tokenauth import DictUserStore, InvalidScopeError, User, require_scopes
-from tokenauth.tokens.scopes import grant, is_scope, scope_set
+from tokenauth.tokens.scopes import grant, is_scope, parse_scopes
 from tokenauth.web import state
 
 ALICE = ["reports:read", "reports:write"]
@@ -165,7 +165,7 @@ def test_an_app_that_logs_in_itself_grants_the_same(
     alice = users.get("u-alice")
     assert alice is not None
     with app.app_context():
-        start = state.current().authority.start
+        start = state.current().service.start
         assert start(alice, scopes=["reports:read"]).scope == "reports:read"
         assert start(alice, scopes="reports:read").scope == "reports:read"
         assert start(alice, scopes=[]).scope == ""
@@ -187,7 +187,7 @@ def test_an_app_that_logs_in_itself_grants_the_same(
 )
 def test_a_user_holds_scopes_as_names_or_as_a_text(held: Any, scopes: set[str]) -> None:
     """One text is not taken for the letters that it is made of."""
-    assert scope_set(held) == scopes
+    assert parse_scopes(held) == scopes
 
 
 @pytest.mark.parametrize("name", ["", "a b", 'a"b', "a\\b", "é", "a\n", "\x7f", 7])

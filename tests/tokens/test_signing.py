@@ -31,7 +31,7 @@ from tests.harness.kit import (
     token_of,
 )
 from tokenauth import Claims, TokenExpiredError, TokenInvalidError
-from tokenauth.sessions.issuer import PERSONAL_PREFIX, Mint
+from tokenauth.sessions.issuer import PERSONAL_PREFIX, TokenIssuer
 from tokenauth.settings import load
 from tokenauth.tokens import signing as tokens
 from tokenauth.tokens.signing import (
@@ -205,8 +205,8 @@ def test_a_token_verifies_in_its_own_cell_only(made: str, realm: str) -> None:
     assert cells == {(made, realm)}
 
 
-def make_mint(realm: str, key: str = SECRET) -> Mint:
-    return Mint(load({"SECRET_KEY": key, "TOKENAUTH_REALM": realm}, "app"))
+def make_mint(realm: str, key: str = SECRET) -> TokenIssuer:
+    return TokenIssuer(load({"SECRET_KEY": key, "TOKENAUTH_REALM": realm}, "app"))
 
 
 def test_no_signer_of_two_applications_reads_another_s_token() -> None:
@@ -411,7 +411,7 @@ def test_a_rotation_logs_nobody_out(clock: Clock) -> None:
     newest = NEW_KEY.decode()
     rotation = {"SECRET_KEY": newest, "SECRET_KEY_FALLBACKS": [SECRET]}
     before = make_app(clock=clock)
-    sessions = before.extensions["tokenauth"].authority._sessions
+    sessions = before.extensions["tokenauth"].service._sessions
     during = make_app(clock=clock, sessions=sessions, config=rotation)
     after = make_app(clock=clock, sessions=sessions, config={"SECRET_KEY": newest})
     old = log_in(before.test_client())

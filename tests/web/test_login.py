@@ -435,7 +435,7 @@ def test_work_that_is_handed_on_looks_again(
         assert current_user.is_authenticated
     with app.app_context():
         assert job()
-        app.extensions["tokenauth"].authority.revoke_user("u-alice")
+        app.extensions["tokenauth"].service.revoke_user("u-alice")
         assert not later()
 
 

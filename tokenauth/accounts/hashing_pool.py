@@ -39,7 +39,7 @@ _LONGEST_WAIT: Final = 10.0
 _NICENESS: Final = 5
 
 
-class Gate:
+class HashingPool:
     """Runs hash computations on kept threads of low priority.
 
     Args:

@@ -17,20 +17,20 @@ from ..errors import (
     TooManyAttemptsError,
 )
 from ..events import Emit
-from ..tokens.redact import Secretive
+from ..tokens.redact import Redacted
 from . import passwords
-from .hashing_pool import Gate
+from .hashing_pool import HashingPool
 from .passwords import Argon2Cost
 from .policy import PasswordPolicy
 from .users import UserRecord, UserStore, fold_username
 
 if TYPE_CHECKING:
-    from .throttle import Attempt, Throttle
+    from .throttle import Attempt, LoginThrottle
 
 T = TypeVar("T")
 
 
-class Proof(Secretive, msgspec.Struct, frozen=True):
+class CheckedPassword(Redacted, msgspec.Struct, frozen=True):
     """A user whose password was proved, and how.
 
     Attributes:
@@ -44,7 +44,7 @@ class Proof(Secretive, msgspec.Struct, frozen=True):
     attempt: Attempt
 
 
-class Credentials:
+class PasswordChecker:
     """Checks usernames and passwords.
 
     Args:
@@ -62,19 +62,21 @@ class Credentials:
         *,
         cost: Argon2Cost,
         policy: PasswordPolicy,
-        throttle: Throttle,
-        gate: Gate,
+        throttle: LoginThrottle,
+        pool: HashingPool,
         emit: Emit,
     ) -> None:
         self._users = users
         self._cost = cost
         self._policy = policy
         self._throttle = throttle
-        self._gate = gate
+        self._pool = pool
         self._emit = emit
         self._dummy = passwords.dummy_hash(cost)
 
-    def prove(self, username: str, password: str, address: str | None = None) -> Proof:
+    def check(
+        self, username: str, password: str, address: str | None = None
+    ) -> CheckedPassword:
         """Return the user that a username and a password belong to.
 
         One hash is computed, whoever is asked for: the amount of work tells nothing
@@ -97,14 +99,14 @@ class Credentials:
             user = None if account is None else self._users.find(account)
             return self._prove(user, attempt, password)
 
-    def prove_user(
+    def check_user(
         self, user: UserRecord, password: str, address: str | None = None
-    ) -> Proof:
+    ) -> CheckedPassword:
         """Return the proof that a password is this user's, as `prove` does."""
         with self._attempt(account_of(user), address) as attempt:
             return self._prove(user, attempt, password)
 
-    def prove_again(self, proof: Proof, password: str) -> Proof:
+    def recheck(self, proof: CheckedPassword, password: str) -> CheckedPassword:
         """Return a proof as it holds now, for what is done on the strength of it.
 
         A password may be changed between the check and what follows; a hash that was
@@ -134,7 +136,7 @@ class Credentials:
             raise InvalidCredentialsError
         return user
 
-    def upgrade(self, proof: Proof, password: str) -> None:
+    def upgrade(self, proof: CheckedPassword, password: str) -> None:
         """Store a stronger hash of a proved password where the stored one is weak.
 
         Whatever fails here, a store or a busy gate, fails nothing else: the next login
@@ -158,7 +160,7 @@ class Credentials:
                 reason=type(error).__name__,
             )
 
-    def hash_new(self, password: str, proof: Proof) -> str:
+    def hash_new(self, password: str, proof: CheckedPassword) -> str:
         """Return the hash to store for the new password of a user who proved the old.
 
         Raises:
@@ -183,7 +185,7 @@ class Credentials:
         """
         self._policy.check(password, account)
         work = partial(passwords.hash_password, password, self._cost)
-        return self._gate.run(work, (account,), is_known=True)
+        return self._pool.run(work, (account,), is_known=True)
 
     @contextlib.contextmanager
     def _attempt(self, account: str, address: str | None) -> Generator[Attempt]:
@@ -202,11 +204,13 @@ class Credentials:
         except InvalidCredentialsError:
             raise
         except AuthError:  # overloaded, or a store that is down: no guess was made
-            self._throttle.release(attempt)
+            self._throttle.cancel(attempt)
             raise
-        self._throttle.welcome(attempt)
+        self._throttle.record_success(attempt)
 
-    def _prove(self, user: UserRecord | None, attempt: Attempt, password: str) -> Proof:
+    def _prove(
+        self, user: UserRecord | None, attempt: Attempt, password: str
+    ) -> CheckedPassword:
         stored = self._stored_hash(user)
         try:
             return self._verify(user, stored, attempt, password)
@@ -230,11 +234,11 @@ class Credentials:
 
     def _verify(
         self, user: UserRecord | None, stored: str, attempt: Attempt, password: str
-    ) -> Proof:
+    ) -> CheckedPassword:
         self._compute(attempt, partial(passwords.verify_password, stored, password))
         if user is None or not user.is_active:
             raise InvalidCredentialsError
-        return Proof(user, stored, attempt)
+        return CheckedPassword(user, stored, attempt)
 
     def _reason(self, user: UserRecord | None, stored: str) -> str:
         """Say for the operator why a login failed; the client is never told."""
@@ -252,7 +256,7 @@ class Credentials:
         )
 
     def _compute(self, attempt: Attempt, work: Callable[[], T]) -> T:
-        return self._gate.run(work, attempt.holders, is_known=attempt.is_known)
+        return self._pool.run(work, attempt.keys, is_known=attempt.is_known)
 
 
 def account_of(user: UserRecord) -> str:

@@ -13,7 +13,7 @@ import msgspec
 
 from ..errors import PasswordRefusedError, StoreUnavailableError
 from ..events import LOGGER
-from ..tokens.redact import Secretive
+from ..tokens.redact import Redacted
 
 # Shorter ones are in many good passwords by chance; that of an application is often
 # "app".
@@ -21,7 +21,7 @@ _MIN_USERNAME_LENGTH = 3
 _MIN_REALM_LENGTH = 5
 
 
-class PasswordPolicy(Secretive, msgspec.Struct, frozen=True):
+class PasswordPolicy(Redacted, msgspec.Struct, frozen=True):
     """What a new password must satisfy.
 
     Args:

@@ -30,7 +30,7 @@ from limits.storage import Storage, storage_from_string
 from limits.strategies import FixedWindowRateLimiter
 
 from ..errors import ConfigurationError, StoreUnavailableError, TooManyAttemptsError
-from ..tokens.redact import Secretive
+from ..tokens.redact import Redacted
 from .counters import MemoryCounters
 
 Budget: TypeAlias = tuple[RateLimitItem, str]
@@ -64,12 +64,12 @@ class Attempt(NamedTuple):
     budgets: tuple[Budget, ...]
 
     @property
-    def holders(self) -> tuple[str, ...]:
+    def keys(self) -> tuple[str, ...]:
         """Whom it is made for: the owner, or else a network and an account."""
         return tuple({key: None for _, key in self.budgets})
 
 
-class Throttle(Secretive):
+class LoginThrottle(Redacted):
     """Counts attempts on passwords.
 
     Args:
@@ -138,7 +138,7 @@ class Throttle(Secretive):
         with _failing_closed():
             self._storage.get("tokenauth/check")
 
-    def release(self, attempt: Attempt) -> None:
+    def cancel(self, attempt: Attempt) -> None:
         """Take back an attempt that was not made after all.
 
         Raises:
@@ -147,7 +147,7 @@ class Throttle(Secretive):
         with _failing_closed():
             self._give_back(attempt.budgets)
 
-    def welcome(self, attempt: Attempt) -> None:
+    def record_success(self, attempt: Attempt) -> None:
         """Take back an attempt that succeeded, and note that the network may.
 
         What the network failed at this account before is forgotten; what it failed

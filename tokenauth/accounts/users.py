@@ -10,7 +10,7 @@ from typing import Any, Protocol, runtime_checkable
 from flask_login import UserMixin
 
 from ..errors import ConfigurationError, InvalidRequestError
-from ..tokens.scopes import check_names, scope_set
+from ..tokens.scopes import check_names, parse_scopes
 from . import passwords
 
 MAX_USERNAME_LENGTH = 128
@@ -137,7 +137,7 @@ class User(UserMixin):  # type: ignore[misc] # Flask-Login ships no types
         self.password_hash = password_hash
         if not is_active:  # a subclass that computes it is not told of the default
             self.is_active = False  # pyright: ignore[reportIncompatibleMethodOverride]
-        self.scopes = scope_set(scopes)
+        self.scopes = parse_scopes(scopes)
         check_names(self.scopes)
 
     def __repr__(self) -> str:
@@ -165,7 +165,7 @@ def id_of(user: UserRecord) -> str:
 
 def scopes_of(user: UserRecord) -> frozenset[str]:
     """Return what a user may do; a user without `scopes` may do nothing special."""
-    return scope_set(getattr(user, "scopes", None))
+    return parse_scopes(getattr(user, "scopes", None))
 
 
 def fold_username(username: str) -> str | None:
@@ -234,8 +234,8 @@ class DictUserStore:
         ):
             raise ConfigurationError(
                 f"The password hash of {username!r} is of no supported scheme. Make "
-                "one with tokenauth.hash_password or 'flask tokenauth hash-password'; a "
-                "clear-text password does not belong here. Read are argon2 and "
+                "one with tokenauth.hash_password or 'flask tokenauth hash-password'; "
+                "a clear-text password does not belong here. Read are argon2 and "
                 "Werkzeug's scrypt and pbkdf2."
             )
         self._by_name[name] = self._by_id[user.id] = user

@@ -13,7 +13,7 @@ from flask.cli import AppGroup
 
 from ..accounts.users import UserRecord, fold_username
 from ..errors import AuthError, ConfigurationError, StoreUnavailableError
-from ..sessions.service import Authority
+from ..sessions.service import SessionService
 from ..sessions.session import NEVER
 from ..stores.memory import MemorySessionStore
 from ..web import state
@@ -32,7 +32,10 @@ class _Group(AppGroup):
 
 def _message_of(error: AuthError | ConfigurationError) -> str:
     if isinstance(error, StoreUnavailableError) and error.reason is not None:
-        return f"A store does not answer ({error.reason}): 'flask tokenauth check' says which."
+        return (
+            f"A store does not answer ({error.reason}): 'flask tokenauth check' says "
+            "which."
+        )
     return str(error)
 
 
@@ -60,10 +63,10 @@ def rooms() -> State:
         raise click.ClickException(str(error)) from None
 
 
-def authority() -> Authority:
+def authority() -> SessionService:
     """Return the desk, for a command that looks at sessions; see `warn_of_memory`."""
     warn_of_memory()
-    return rooms().authority
+    return rooms().service
 
 
 def warn_of_memory() -> None:

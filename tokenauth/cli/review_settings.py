@@ -50,7 +50,7 @@ def _keys(keys: tuple[bytes, ...]) -> Finding:
             "error",
             "secret keys",
             f"So regular that it can be guessed: {', '.join(regular)}. Make another "
-            "with 'flask tokenauth new-secret', and do not keep this one as a fallback.",
+            "with 'flask tokenauth new-secret', and do not keep it as a fallback.",
         )
     return Finding("ok", "secret keys", f"{len(newest)} bytes, and no pattern shows.")
 

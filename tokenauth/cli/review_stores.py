@@ -14,7 +14,7 @@ from ..stores.memory import MemorySessionStore
 from .findings import Finding
 
 if TYPE_CHECKING:
-    from ..accounts.throttle import Throttle
+    from ..accounts.throttle import LoginThrottle
 
 _FINEST_DIFFERENCE: Final = 1
 """Seconds: tokens hold whole ones."""
@@ -23,7 +23,7 @@ _FINEST_DIFFERENCE: Final = 1
 def review_stores(
     users: UserStore,
     sessions: SessionStore,
-    throttle: Throttle,
+    throttle: LoginThrottle,
     *,
     now: Callable[[], float],
     leeway: float,
@@ -63,7 +63,7 @@ def _sessions(sessions: SessionStore) -> Finding:
     )
 
 
-def _attempts(throttle: Throttle) -> Finding:
+def _attempts(throttle: LoginThrottle) -> Finding:
     return _store(
         "attempts",
         "TOKENAUTH_LIMITS_URL",

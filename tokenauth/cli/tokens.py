@@ -10,7 +10,7 @@ import click
 from ..accounts.passwords import hash_password
 from ..accounts.policy import PasswordPolicy
 from ..errors import AuthError, TokenInvalidError, TokenRevokedError
-from ..tokens.scopes import written
+from ..tokens.scopes import format_scopes
 from ..tokens.signing import Claims
 from .group import (
     as_json,
@@ -72,7 +72,7 @@ def inspect(token: str, *, is_json: bool) -> None:
     if token == "-":
         token = first_line().strip()
     try:
-        purpose, claims, refusal = rooms().authenticator.inspect(token)
+        purpose, claims, refusal = rooms().verifier.inspect(token)
     except TokenInvalidError as error:
         if not is_json:
             raise
@@ -97,7 +97,7 @@ def _facts(purpose: str, claims: Claims) -> dict[str, str]:
         "issued": utc(claims.issued_at),
         "expires": utc(claims.expires_at),
         "authenticated": utc(claims.authenticated_at),
-        "scopes": written(claims.scopes) or "none",
+        "scopes": format_scopes(claims.scopes) or "none",
     }
 
 

@@ -10,7 +10,7 @@ from flask.cli import AppGroup
 
 from ..accounts.users import ManagedUserStore, User, UserRecord, folded_name, scopes_of
 from ..errors import InvalidCredentialsError
-from ..tokens.scopes import check_names, written
+from ..tokens.scopes import check_names, format_scopes
 from .group import (
     as_json,
     authority,
@@ -60,7 +60,7 @@ def add(username: str, scopes: tuple[str, ...], *, is_json: bool) -> None:
       flask tokenauth users add JohnDoe --json < password.txt
     """
     store, account = _managed(), folded_name(username)
-    new_hash = rooms().credentials.hash_set(read_new_password(), account)
+    new_hash = rooms().checker.hash_set(read_new_password(), account)
     user = User(username, new_hash, id=secrets.token_hex(16), scopes=scopes)
     if not store.add(user):
         raise click.ClickException(
@@ -150,7 +150,7 @@ def set_scopes(username: str, scopes: tuple[str, ...]) -> None:
     """
     store, user = _managed(), user_named(username)
     _insist(store.set_scopes(user.get_id(), scopes))
-    click.echo(f"Scopes of {_name_of(user)}: {written(scopes) or 'none'}.")
+    click.echo(f"Scopes of {_name_of(user)}: {format_scopes(scopes) or 'none'}.")
 
 
 @users.command("remove", short_help="Remove a user for good.")
@@ -183,7 +183,7 @@ def _name_of(user: UserRecord) -> str:
 
 
 def _row(user: User) -> list[Any]:
-    return [user.id, user.username, user.is_active, written(scopes_of(user))]
+    return [user.id, user.username, user.is_active, format_scopes(scopes_of(user))]
 
 
 def _managed() -> ManagedUserStore:

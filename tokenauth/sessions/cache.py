@@ -25,7 +25,7 @@ class _Seen(NamedTuple):
     until: float
 
 
-class LaggingSessions:
+class SessionCache:
     """Reads sessions for checks that may be some time behind.
 
     Args:

@@ -11,8 +11,8 @@ from msgspec import Meta
 from ..accounts.users import UserRecord, scopes_of
 from ..errors import TokenInvalidError
 from ..settings import Settings
-from ..tokens.redact import Secretive
-from ..tokens.scopes import written
+from ..tokens.redact import Redacted
+from ..tokens.scopes import format_scopes
 from ..tokens.signing import (
     ACCESS,
     REFRESH,
@@ -32,7 +32,7 @@ PERSONAL_TOKEN_PATTERN: Final = r"\btka_[A-Za-z0-9_-]{40,}\.[A-Za-z0-9_-]{43}"
 Hyperscan, PCRE and Python read it alike."""
 
 
-class TokenPair(Secretive, msgspec.Struct, frozen=True, kw_only=True):
+class TokenPair(Redacted, msgspec.Struct, frozen=True, kw_only=True):
     """The answer to a login, in the words of RFC 6749 section 5.1.
 
     Attributes:
@@ -52,7 +52,7 @@ class TokenPair(Secretive, msgspec.Struct, frozen=True, kw_only=True):
     scope: Annotated[str, Meta(examples=["reports:read"])]
 
 
-class Mint(Secretive):
+class TokenIssuer(Redacted):
     """The signers of one application, one a purpose, and what they sign.
 
     Args:
@@ -105,7 +105,7 @@ class Mint(Secretive):
             expires_in=expires_at - issued_at,
             refresh_token=self.refresh.issue(refresh),
             refresh_expires_in=ends_at - issued_at,
-            scope=written(scopes),
+            scope=format_scopes(scopes),
         )
 
     def personal_token(self, session: Session) -> str:

@@ -11,23 +11,23 @@ from .. import events
 from ..accounts.users import UserRecord, UserStore, id_of
 from ..errors import AuthError, TokenRevokedError
 from ..events import Emit
-from ..tokens.redact import Secretive
+from ..tokens.redact import Redacted
 from ..tokens.signing import OnceClaims, TokenSigner
-from .issuer import Mint
+from .issuer import TokenIssuer
 from .session import Session, SessionStore, new_session_id
 
 _PURPOSE = re.compile(r"[a-z0-9][a-z0-9-]{0,31}")
 _MAX_AGE = 366 * 86400
 
 
-class OneTimeTokens(Secretive):
+class OneTimeTokens(Redacted):
     """Issues tokens that one use ends, and redeems them.
 
     Each is kept alive by a session of the kind `once:<purpose>`, and whoever ends that
     session is the one that may use it.
 
     Args:
-        mint: The signers.
+        issuer: The signers.
         users: Where users are kept.
         sessions: Where sessions are kept.
         emit: Announces an event.
@@ -36,14 +36,14 @@ class OneTimeTokens(Secretive):
 
     def __init__(
         self,
-        mint: Mint,
+        issuer: TokenIssuer,
         users: UserStore,
         sessions: SessionStore,
         *,
         emit: Emit,
         now: Callable[[], float] = time.time,
     ) -> None:
-        self._mint = mint
+        self._issuer = issuer
         self._users = users
         self._sessions = sessions
         self._emit = emit
@@ -75,7 +75,7 @@ class OneTimeTokens(Secretive):
             idle_expires_at=now + lifetime,
             expires_at=now + lifetime,
         )
-        signer = self._mint.once(kind)
+        signer = self._issuer.once(kind)
         claims = OnceClaims(
             subject=session.user_id,
             session_id=session.id,
@@ -102,7 +102,7 @@ class OneTimeTokens(Secretive):
         kind = _kind_of(purpose)
         about = {"purpose": kind}
         try:
-            signer = self._mint.once(kind)
+            signer = self._issuer.once(kind)
             claims = signer.read(token)
             about.update(user_id=claims.subject, session_id=claims.session_id)
             user = self._redeem(signer, claims)

@@ -14,9 +14,9 @@ from ..errors import (
     TokenRevokedError,
 )
 from ..events import LOGGER, Emit
-from ..tokens.redact import Secretive
+from ..tokens.redact import Redacted
 from ..tokens.scopes import grant
-from .issuer import Mint
+from .issuer import TokenIssuer
 from .session import NEVER, PERSONAL, Session, SessionStore, new_session_id
 from .verifier import Identity
 
@@ -27,14 +27,14 @@ USE_INTERVAL: Final = 300
 """Seconds in which the use of a token is written down at most once."""
 
 
-class PersonalTokens(Secretive):
+class PersonalTokens(Redacted):
     """Makes personal access tokens and notes when they were last used.
 
     Each is kept alive by a session of its own, so it is listed, checked and ended as
     logins are.
 
     Args:
-        mint: The signers.
+        issuer: The signers.
         sessions: Where sessions are kept.
         emit: Announces an event.
         now: Seconds since the epoch.
@@ -42,13 +42,13 @@ class PersonalTokens(Secretive):
 
     def __init__(
         self,
-        mint: Mint,
+        issuer: TokenIssuer,
         sessions: SessionStore,
         *,
         emit: Emit,
         now: Callable[[], float] = time.time,
     ) -> None:
-        self._mint = mint
+        self._issuer = issuer
         self._sessions = sessions
         self._emit = emit
         self.now = now
@@ -106,7 +106,7 @@ class PersonalTokens(Secretive):
             self._sessions.end(session.id)
             raise
         self._emit(events.token_created, user_id=session.user_id, session_id=session.id)
-        return session, self._mint.personal_token(session)
+        return session, self._issuer.personal_token(session)
 
     def of_user(self, user_id: str) -> list[Session]:
         """Return the sessions of a user's tokens that still stand, newest first."""

@@ -10,7 +10,7 @@ import msgspec
 from blinker import NamedSignal
 
 from .. import events
-from ..accounts.password_check import Credentials, account_of
+from ..accounts.password_check import PasswordChecker, account_of
 from ..accounts.users import UserRecord, UserStore, id_of, scopes_of
 from ..errors import (
     AuthError,
@@ -22,23 +22,23 @@ from ..errors import (
 )
 from ..events import Emit
 from ..settings import Settings
-from ..tokens.redact import Secretive
+from ..tokens.redact import Redacted
 from ..tokens.scopes import grant
 from ..tokens.signing import REFRESH, Claims, RefreshClaims
-from .issuer import Mint, TokenPair
+from .issuer import TokenIssuer, TokenPair
 from .session import LOGIN, Session, SessionStore, new_session_id
 from .verifier import Identity
 
 
-class Authority(Secretive):
+class SessionService(Redacted):
     """Logs in, refreshes and revokes, by the rules and nothing else.
 
     Args:
         settings: What the application decided.
-        mint: The signers.
+        issuer: The signers.
         users: Where users are kept.
         sessions: Where sessions are kept.
-        credentials: Proves passwords.
+        checker: Proves passwords.
         emit: Announces an event.
         now: Seconds since the epoch.
     """
@@ -46,19 +46,19 @@ class Authority(Secretive):
     def __init__(
         self,
         settings: Settings,
-        mint: Mint,
+        issuer: TokenIssuer,
         users: UserStore,
         sessions: SessionStore,
-        credentials: Credentials,
+        checker: PasswordChecker,
         *,
         emit: Emit,
         now: Callable[[], float] = time.time,
     ) -> None:
         self._settings = settings
-        self._mint = mint
+        self._issuer = issuer
         self._users = users
         self._sessions = sessions
-        self._credentials = credentials
+        self._checker = checker
         self._emit = emit
         self.now = now
 
@@ -91,13 +91,13 @@ class Authority(Secretive):
             StoreUnavailableError: a store cannot answer.
             TypeError: the user's `get_id()` returns no text.
         """
-        proof = self._credentials.prove(username, password, address)
+        proof = self._checker.check(username, password, address)
         session = self._start(proof.user, scope, label, client)
         with self._ended_on_refusal(session):
-            proof = self._credentials.prove_again(proof, password)
-        self._credentials.upgrade(proof, password)
+            proof = self._checker.recheck(proof, password)
+        self._checker.upgrade(proof, password)
         self._announce(events.login_succeeded, session)
-        return self._mint.pair(session, proof.user, session.created_at)
+        return self._issuer.pair(session, proof.user, session.created_at)
 
     def start(
         self,
@@ -123,9 +123,9 @@ class Authority(Secretive):
         """
         session = self._start(user, scopes, label, client)
         with self._ended_on_refusal(session):
-            self._credentials.active_user(session.user_id)
+            self._checker.active_user(session.user_id)
         self._announce(events.login_succeeded, session)
-        return self._mint.pair(session, user, session.created_at)
+        return self._issuer.pair(session, user, session.created_at)
 
     def refresh(self, token: str) -> TokenPair:
         """Trade a refresh token for the next pair; the old one stops working.
@@ -140,7 +140,7 @@ class Authority(Secretive):
         """
         now = self.now()
         try:
-            user, session = self._refresh(self._mint.refresh.read(token), now)
+            user, session = self._refresh(self._issuer.refresh.read(token), now)
         except TokenError as error:
             self._emit(
                 events.token_refused,
@@ -150,7 +150,7 @@ class Authority(Secretive):
             )
             raise InvalidGrantError from None
         self._announce(events.session_refreshed, session)
-        return self._mint.pair(session, user, now)
+        return self._issuer.pair(session, user, now)
 
     def log_out(self, token: str) -> None:
         """End the session of an access token; a session that has ended stays ended.
@@ -160,7 +160,7 @@ class Authority(Secretive):
             TokenExpiredError: its time is over.
             StoreUnavailableError: the session may still stand.
         """
-        signer = self._mint.bearer_signer(token)
+        signer = self._issuer.bearer_signer(token)
         claims = signer.read(token)
         try:
             signer.check_times(claims, self.now())
@@ -211,7 +211,7 @@ class Authority(Secretive):
             StoreUnavailableError: the session may still stand.
         """
         try:
-            _, signer = self._mint.signer_of(token)
+            _, signer = self._issuer.signer_of(token)
             claims = signer.verify(token, self.now())
         except TokenError:
             return
@@ -259,13 +259,13 @@ class Authority(Secretive):
             StoreUnavailableError: the change may not have happened.
         """
         user, claims = identity.user, identity.claims
-        proof = self._credentials.prove_user(user, current, address)
-        new_hash = self._credentials.hash_new(new, proof)
+        proof = self._checker.check_user(user, current, address)
+        new_hash = self._checker.hash_new(new, proof)
         session = self._sessions.get(claims.session_id)
         if session is None:
             raise TokenRevokedError
         # Hashing took its time: a change that came too late ends nobody's login.
-        proof = self._credentials.prove_again(proof, current)
+        proof = self._checker.recheck(proof, current)
         kind = None if end_tokens else LOGIN
         self._replace_hash(claims.subject, proof.password_hash, new_hash, kind=kind)
         self._announce(events.password_changed, session)
@@ -273,8 +273,8 @@ class Authority(Secretive):
         renewed = self._start(user, scopes, session.label, session.client)
         with self._ended_on_refusal(renewed):
             proof = msgspec.structs.replace(proof, password_hash=new_hash)
-            self._credentials.prove_again(proof, new)
-        return self._mint.pair(renewed, user, renewed.created_at)
+            self._checker.recheck(proof, new)
+        return self._issuer.pair(renewed, user, renewed.created_at)
 
     def set_password(self, user: UserRecord, new: str) -> int:
         """Give a user another password, and end every session of the user.
@@ -293,7 +293,7 @@ class Authority(Secretive):
             StoreUnavailableError: the change may not have happened.
         """
         user_id, old = user.get_id(), user.password_hash
-        new_hash = self._credentials.hash_set(new, account_of(user))
+        new_hash = self._checker.hash_set(new, account_of(user))
         ended = self._replace_hash(user_id, old, new_hash)
         self._emit(events.password_changed, user_id=user_id)
         return ended
@@ -373,7 +373,7 @@ class Authority(Secretive):
         """
         session = self._standing(claims, now)
         if claims.generation == session.generation:
-            self._mint.refresh.check_times(claims, now)
+            self._issuer.refresh.check_times(claims, now)
             rotated = self._sessions.rotate(
                 session.id,
                 session.generation,

@@ -10,9 +10,9 @@ import msgspec
 
 from ..accounts.users import UserRecord, UserStore, scopes_of
 from ..errors import AuthError, TokenError, TokenRevokedError
-from ..tokens.redact import Secretive
+from ..tokens.redact import Redacted
 from ..tokens.signing import Claims, RefreshClaims
-from .issuer import Mint
+from .issuer import TokenIssuer
 from .session import Session, SessionStore
 
 
@@ -32,11 +32,11 @@ class Inspection(NamedTuple):
     refusal: AuthError | None
 
 
-class Authenticator(Secretive):
+class TokenVerifier(Redacted):
     """Checks tokens against their signature, their time, their session and their user.
 
     Args:
-        mint: The signers.
+        issuer: The signers.
         users: Where users are kept.
         sessions: Where sessions are kept.
         read: Reads the session of an access token.
@@ -45,14 +45,14 @@ class Authenticator(Secretive):
 
     def __init__(
         self,
-        mint: Mint,
+        issuer: TokenIssuer,
         users: UserStore,
         sessions: SessionStore,
         *,
         read: Callable[[str], Session | None],
         now: Callable[[], float] = time.time,
     ) -> None:
-        self._mint = mint
+        self._issuer = issuer
         self._users = users
         self._sessions = sessions
         self._read = read
@@ -68,7 +68,7 @@ class Authenticator(Secretive):
             StoreUnavailableError: a store cannot answer.
         """
         now = self.now()
-        signer = self._mint.bearer_signer(token)
+        signer = self._issuer.bearer_signer(token)
         claims = signer.read(token)
         try:
             signer.check_times(claims, now)
@@ -84,7 +84,7 @@ class Authenticator(Secretive):
             TokenInvalidError: it was not issued here, or altered.
             StoreUnavailableError: a store cannot answer.
         """
-        purpose, signer = self._mint.signer_of(token)
+        purpose, signer = self._issuer.signer_of(token)
         claims = signer.read(token)
         now = self.now()
         try:

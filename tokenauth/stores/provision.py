@@ -10,7 +10,7 @@ import click
 from ..accounts.users import DictUserStore, User, UserStore
 from ..errors import ConfigurationError, StoreUnavailableError
 from ..events import LOGGER
-from ..sessions.cache import LaggingSessions
+from ..sessions.cache import SessionCache
 from ..sessions.session import EndingFeed, Session, SessionStore
 from ..settings import Settings
 from . import TableStore, open_sessions, open_users
@@ -89,7 +89,7 @@ def reader_of(
             "TOKENAUTH_SESSION_CHECK_LAG needs a session store with the method "
             "'ended_since' (see EndingFeed): set it to 0, or add that method."
         )
-    return LaggingSessions(sessions, lag, now=now).get
+    return SessionCache(sessions, lag, now=now).get
 
 
 def if_many_processes(stores: Stores) -> str | None:

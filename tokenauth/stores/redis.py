@@ -19,7 +19,7 @@ from redis.retry import Retry
 
 from ..errors import ConfigurationError, StoreUnavailableError
 from ..sessions.session import MOST_ENDINGS, Endings, Session
-from ..tokens.redact import Secretive
+from ..tokens.redact import Redacted
 from . import redis_scripts as scripts
 
 DEFAULTS: Final[Mapping[str, Any]] = {
@@ -39,7 +39,7 @@ _encode = msgspec.msgpack.Encoder(order="deterministic").encode
 _decode = msgspec.msgpack.Decoder(Session).decode
 
 
-class RedisSessionStore(Secretive):
+class RedisSessionStore(Redacted):
     """Sessions in Redis or Valkey, shared by all processes and hosts that use it.
 
     It needs one primary, with or without replicas: a script touches keys that a cluster

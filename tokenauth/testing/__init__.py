@@ -52,7 +52,7 @@ def frozen_clock(app: Flask) -> Generator[Clock]:
         ConfigurationError: the application is not being tested.
     """
     current = _state_of(app)
-    running = current.authority.now
+    running = current.service.now
     clock = Clock(running())
     rooms = [getattr(current, name) for name in current.__struct_fields__]
     rooms = [room for room in rooms if hasattr(room, "now")]
@@ -83,7 +83,7 @@ def client_as(
     rooms = _state_of(app)
     if isinstance(user, str):
         user = _user_named(user, rooms.stores.users)
-    pair = rooms.authority.start(user, scopes=scopes)
+    pair = rooms.service.start(user, scopes=scopes)
     client = _TokenClient(app, app.response_class, use_cookies=True)
     client.token = pair.access_token
     return client

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import NoReturn
 
 
-class Secretive:
+class Redacted:
     """Mixin of whatever holds a key, a token or a hash.
 
     `repr`, `str` and `format` give the type alone, and pickling is refused, so

@@ -32,7 +32,7 @@ def check_names(scopes: Iterable[object]) -> None:
             )
 
 
-def scope_set(scopes: str | Iterable[str] | None) -> frozenset[str]:
+def parse_scopes(scopes: str | Iterable[str] | None) -> frozenset[str]:
     """Return what a user record holds, a text with spaces or the names, as a set."""
     return frozenset(scopes.split() if isinstance(scopes, str) else scopes or ())
 
@@ -54,11 +54,11 @@ def grant(asked: str | Iterable[str] | None, allowed: Iterable[str]) -> frozense
         granted = frozenset(asked.split(" ") if isinstance(asked, str) else asked)
     if not granted <= grantable:
         raise InvalidScopeError
-    if len(written(granted)) > MAX_SCOPE_LENGTH:
+    if len(format_scopes(granted)) > MAX_SCOPE_LENGTH:
         raise InvalidScopeError("No token holds so many scopes: ask for fewer.")
     return granted
 
 
-def written(scopes: Iterable[str]) -> str:
+def format_scopes(scopes: Iterable[str]) -> str:
     """Return scopes as one text, the same text for the same scopes."""
     return " ".join(sorted(scopes))

@@ -22,7 +22,7 @@ from msgspec import Meta
 
 from ..errors import TokenExpiredError, TokenInvalidError
 from .header import MAX_TOKEN_LENGTH
-from .redact import Secretive
+from .redact import Redacted
 
 ACCESS: Final = "access"
 REFRESH: Final = "refresh"
@@ -111,7 +111,7 @@ def _kept_mac(key: bytes) -> hmac.HMAC:
     return getattr(mac, "_hmac", None) or mac
 
 
-class TokenSigner(Secretive, Signer, Generic[ClaimsT]):
+class TokenSigner(Redacted, Signer, Generic[ClaimsT]):
     """Issues and verifies the tokens of one purpose in one realm.
 
     The keys are derived once, here: HMAC of purpose and realm under each secret, so

@@ -11,17 +11,17 @@ from flask import Flask, has_request_context, request
 
 from .. import events
 from .. import settings as config
-from ..accounts.hashing_pool import Gate
-from ..accounts.password_check import Credentials
+from ..accounts.hashing_pool import HashingPool
+from ..accounts.password_check import PasswordChecker
 from ..accounts.policy import PasswordPolicy
 from ..accounts.users import User, UserStore
 from ..events import Event
-from ..sessions.issuer import Mint
+from ..sessions.issuer import TokenIssuer
 from ..sessions.one_time import OneTimeTokens
 from ..sessions.personal import PersonalTokens
-from ..sessions.service import Authority
+from ..sessions.service import SessionService
 from ..sessions.session import SessionStore
-from ..sessions.verifier import Authenticator
+from ..sessions.verifier import TokenVerifier
 from ..stores.provision import provide, reader_of
 from ..tokens.keys import looks_guessable
 from . import state
@@ -29,7 +29,7 @@ from .api import endpoints, openapi
 from .state import State
 
 if TYPE_CHECKING:
-    from ..accounts.throttle import Throttle
+    from ..accounts.throttle import LoginThrottle
 
 
 def assemble(
@@ -59,7 +59,7 @@ def assemble(
     stores = provide(settings, users, sessions)
     emit = partial(_emit, app)
     throttle = _throttle(settings, now)
-    credentials = Credentials(
+    credentials = PasswordChecker(
         stores.users,
         cost=settings.argon2,
         policy=PasswordPolicy(
@@ -69,17 +69,19 @@ def assemble(
             settings.realm,
         ),
         throttle=throttle,
-        gate=Gate(settings.password_concurrency),
+        pool=HashingPool(settings.password_concurrency),
         emit=emit,
     )
-    mint = Mint(settings)
+    mint = TokenIssuer(settings)
     read = reader_of(stores.sessions, settings.session_check_lag, now=now)
     return State(
         settings=settings,
         stores=stores,
-        authenticator=Authenticator(mint, *stores, read=read, now=now),
-        authority=Authority(settings, mint, *stores, credentials, emit=emit, now=now),
-        credentials=credentials,
+        verifier=TokenVerifier(mint, *stores, read=read, now=now),
+        service=SessionService(
+            settings, mint, *stores, credentials, emit=emit, now=now
+        ),
+        checker=credentials,
         personal=PersonalTokens(mint, stores.sessions, emit=emit, now=now),
         once=OneTimeTokens(mint, *stores, emit=emit, now=now),
         throttle=throttle,
@@ -95,11 +97,11 @@ def assemble(
     )
 
 
-def _throttle(settings: config.Settings, now: Callable[[], float]) -> Throttle:
+def _throttle(settings: config.Settings, now: Callable[[], float]) -> LoginThrottle:
     # Imported when used: the limits library takes longer to import than all the rest.
-    from ..accounts.throttle import Throttle
+    from ..accounts.throttle import LoginThrottle
 
-    return Throttle(
+    return LoginThrottle(
         settings.login_limits,
         settings.limits_url,
         secret=settings.secret_keys[0],
@@ -110,5 +112,5 @@ def _throttle(settings: config.Settings, now: Callable[[], float]) -> Throttle:
 
 def _emit(app: Flask, signal: NamedSignal, **details: str | None) -> None:
     address = request.remote_addr if has_request_context() else None
-    now = state.of(app).authority.now()  # which tests may have stopped
+    now = state.of(app).service.now()  # which tests may have stopped
     events.send(signal, app, Event(at=now, address=address, **details))

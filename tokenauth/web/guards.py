@@ -25,7 +25,7 @@ def _current_claims() -> Claims | None:
     if not has_request_context():
         return None
     try:
-        identity = login.identity()
+        identity = login.token_identity()
     except AuthError:
         return None
     return None if identity is None else identity.claims
@@ -82,7 +82,7 @@ def fresh_login_required(
         if not current_claims:
             return bool(flask_login.login_fresh())
         proved_at = current_claims.authenticated_at  # 0: no password was
-        now = int(state.current().authority.now())
+        now = int(state.current().service.now())
         return proved_at > 0 and now - proved_at <= max_age
 
     def refuse() -> Any:

@@ -40,17 +40,17 @@ from . import found, preflight, state
 from .found import Found, Other
 from .refusals import announce
 from .request import (
-    heeds_cookies,
     is_for_a_page,
-    is_for_us,
+    is_our_endpoint,
     is_token_request,
     token_in,
     url_parameters,
+    uses_cookies,
 )
 from .responses import Problem
 
 
-def identity() -> Identity | None:
+def token_identity() -> Identity | None:
     """Return who the current request's token stands for; None: it carries none.
 
     Raises:
@@ -71,7 +71,7 @@ def authenticate(token: str) -> Identity:
         AuthError: it is bad, or a store cannot answer.
     """
     current = state.current()
-    identity = current.authenticator.authenticate(token)
+    identity = current.verifier.authenticate(token)
     if identity.session.kind == PERSONAL:
         _note_use(current, identity)
     return identity
@@ -120,7 +120,7 @@ class TokenLoginManager(LoginManager):  # type: ignore[misc] # Flask-Login has n
             token = token_in(carrier, parameter)
             if parameter is not None and url_parameters(carrier, parameter):
                 after_this_request(_kept_private)
-            who = None if token is None else current.authenticator.authenticate(token)
+            who = None if token is None else current.verifier.authenticate(token)
         except AuthError as error:
             return self._found_by(partial(self._load_foreign_user, error))
         if who is None:
@@ -157,7 +157,7 @@ class TokenLoginManager(LoginManager):  # type: ignore[misc] # Flask-Login has n
         is_unknown = isinstance(error, TokenInvalidError | TokenMissingError)
         user = (
             self._load_user_from_request(request)
-            if is_unknown and not is_for_us()
+            if is_unknown and not is_our_endpoint()
             else None
         )
         if user is None:
@@ -170,7 +170,7 @@ class TokenLoginManager(LoginManager):  # type: ignore[misc] # Flask-Login has n
 
     def _load_other_user(self) -> None:
         has_loader = self._user_callback or self._request_callback
-        if has_loader and heeds_cookies():
+        if has_loader and uses_cookies():
             super()._load_user()
         else:
             self._update_request_context_with_user()
@@ -243,7 +243,7 @@ def _kept_private(response: Response) -> Response:
 
 def _why_unauthorized() -> AuthError:
     try:
-        identity()
+        token_identity()
     except AuthError as error:
         return error
     # A good token whose user does not count as authenticated is as good as ended.

@@ -15,7 +15,7 @@ _MAX_PARAMETERS = 256
 _MAX_ACCEPT = 1024
 
 
-def presented_token() -> str | None:
+def request_token() -> str | None:
     """Return the token that the current request carries; None: it carries none.
 
     Raises:
@@ -29,7 +29,7 @@ def presented_token() -> str | None:
 
 
 def token_in(request: Request, query_param: str | None) -> str | None:
-    """Return the token that a request carries, as `presented_token` does.
+    """Return the token that a request carries, as `request_token` does.
 
     Args:
         request: The request itself: each attribute of Flask's proxy of it costs half
@@ -82,12 +82,12 @@ def carries_token(request: Request, query_param: str | None) -> bool:
         return True
 
 
-def heeds_cookies() -> bool:
+def uses_cookies() -> bool:
     """Whether cookies may say who asks: no token does, and the address is not ours."""
-    return not is_for_us() and not is_token_request()
+    return not is_our_endpoint() and not is_token_request()
 
 
-def is_for_us() -> bool:
+def is_our_endpoint() -> bool:
     """Whether the current request is for an address of ours, one that is not there too.
 
     An application's own pages may be under our prefix.
@@ -101,7 +101,7 @@ def is_for_us() -> bool:
 
 def is_for_a_page() -> bool:
     """Whether a person's browser asks: no token, and HTML rather than JSON."""
-    if not heeds_cookies() or len(request.headers.get("Accept", "")) > _MAX_ACCEPT:
+    if not uses_cookies() or len(request.headers.get("Accept", "")) > _MAX_ACCEPT:
         return False
     accepted = request.accept_mimetypes
     return accepted["text/html"] > accepted["application/json"]

@@ -11,7 +11,7 @@ from flask import Flask, Request, Response
 from flask.sessions import SessionInterface, SessionMixin
 
 from . import state
-from .request import carries_token, is_for_us
+from .request import carries_token, is_our_endpoint
 
 
 def join(app: Flask) -> None:
@@ -57,7 +57,7 @@ class TokenSessionInterface:
         self, app: Flask, session: SessionMixin, response: Response
     ) -> None:
         """Save a session that was opened, unless the address is one of ours."""
-        if not is_for_us():
+        if not is_our_endpoint():
             app.login_manager.update_remember_cookie(response)  # type: ignore[attr-defined]
             self._inner.save_session(app, session, response)
 

@@ -8,24 +8,24 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 from flask import Flask, current_app
 
-from ..accounts.password_check import Credentials
+from ..accounts.password_check import PasswordChecker
 from ..events import Emit
 from ..sessions.one_time import OneTimeTokens
 from ..sessions.personal import PersonalTokens
-from ..sessions.service import Authority
-from ..sessions.verifier import Authenticator
+from ..sessions.service import SessionService
+from ..sessions.verifier import TokenVerifier
 from ..settings import Settings
 from ..stores.provision import Stores
-from ..tokens.redact import Secretive
+from ..tokens.redact import Redacted
 
 if TYPE_CHECKING:
-    from ..accounts.throttle import Throttle
+    from ..accounts.throttle import LoginThrottle
 
 KEY = "tokenauth"
 """Name in `app.extensions`, and of the endpoints' blueprint."""
 
 
-class State(Secretive, msgspec.Struct, frozen=True, kw_only=True):
+class State(Redacted, msgspec.Struct, frozen=True, kw_only=True):
     """The rooms of one application.
 
     Attributes:
@@ -33,7 +33,7 @@ class State(Secretive, msgspec.Struct, frozen=True, kw_only=True):
         stores: Where users and sessions are kept.
         authenticator: Says who a token stands for.
         authority: The desk.
-        credentials: Proves passwords.
+        checker: Proves passwords.
         personal: Makes personal access tokens.
         once: Issues and redeems one-time tokens.
         throttle: Counts attempts on passwords.
@@ -43,12 +43,12 @@ class State(Secretive, msgspec.Struct, frozen=True, kw_only=True):
 
     settings: Settings
     stores: Stores
-    authenticator: Authenticator
-    authority: Authority
-    credentials: Credentials
+    verifier: TokenVerifier
+    service: SessionService
+    checker: PasswordChecker
     personal: PersonalTokens
     once: OneTimeTokens
-    throttle: Throttle
+    throttle: LoginThrottle
     emit: Emit
     describe: Callable[[], dict[str, Any]]
 

@@ -12,7 +12,7 @@ from tests.benchmarks.measure import Bar, Group, take_turns
 from tests.harness.kit import SECRET
 from tests.stores.engines import NOW, make_session
 from tokenauth import MemorySessionStore, User
-from tokenauth.sessions.issuer import Mint
+from tokenauth.sessions.issuer import TokenIssuer
 
 MANY: Final = 10
 OLDEST: Final = ", token of the oldest"
@@ -53,9 +53,9 @@ def calls() -> tuple[Mapping[str, Callable[[], object]], ...]:
         for issuer, title in ((app, name), (oldest, name + OLDEST)):
             if number == 1 and issuer is oldest:
                 continue
-            mint = Mint(issuer.extensions["tokenauth"].settings)
+            mint = TokenIssuer(issuer.extensions["tokenauth"].settings)
             token = mint.pair(session, User(session.user_id), NOW).access_token
-            signer = Mint(app.extensions["tokenauth"].settings).access
+            signer = TokenIssuer(app.extensions["tokenauth"].settings).access
             verify[title] = partial(signer.verify, token, NOW + 1)
             request[title] = Visitor(app, [session], issuer=issuer).request
     return verify, request

@@ -14,7 +14,7 @@ from werkzeug.test import run_wsgi_app
 from tests.harness.kit import SECRET
 from tests.stores.engines import NOW
 from tokenauth import SessionStore, TokenAuth, User, UserStore
-from tokenauth.sessions.issuer import Mint
+from tokenauth.sessions.issuer import TokenIssuer
 from tokenauth.sessions.session import Session
 
 
@@ -60,7 +60,7 @@ class Visitor:
         self, app: Flask, sessions: Sequence[Session], *, issuer: Flask | None = None
     ) -> None:
         self.app = app
-        mint = Mint((issuer or app).extensions["tokenauth"].settings)
+        mint = TokenIssuer((issuer or app).extensions["tokenauth"].settings)
         pairs = [mint.pair(each, User(each.user_id), NOW) for each in sessions]
         self._access = itertools.cycle([pair.access_token for pair in pairs])
         self._refresh = iter([pair.refresh_token for pair in pairs])
@@ -80,7 +80,7 @@ class Visitor:
 
     def start(self, user: User) -> None:
         """Do all that a login does but for the password."""
-        self.app.extensions["tokenauth"].authority.start(user)
+        self.app.extensions["tokenauth"].service.start(user)
 
     def _answer(
         self, method: str, path: str, body: bytes = b"", token: str = ""

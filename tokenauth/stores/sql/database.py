@@ -21,7 +21,7 @@ from sqlalchemy.exc import DisconnectionError, SQLAlchemyError
 from sqlalchemy.pool import ConnectionPoolEntry, PoolProxiedConnection
 
 from ...errors import ConfigurationError, StoreUnavailableError
-from ...tokens.redact import Secretive
+from ...tokens.redact import Redacted
 from .urls import file_of, parse
 
 POOL: Final[Mapping[str, Any]] = {
@@ -33,7 +33,7 @@ POOL: Final[Mapping[str, Any]] = {
 """Connections of a process at most, seconds to wait for one, and to keep one."""
 
 
-class Database(Secretive):
+class Database(Redacted):
     """A SQLite file or a PostgreSQL database, for one store or for several.
 
     Args:

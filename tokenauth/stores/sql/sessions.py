@@ -8,7 +8,7 @@ import msgspec
 from sqlalchemy import Text, bindparam, case, delete, insert, or_, select, update
 
 from ...sessions.session import PURGE_STEP, Endings, Session
-from ...tokens.scopes import scope_set, written
+from ...tokens.scopes import format_scopes, parse_scopes
 from . import tables
 from .database import Database, Statement, is_text
 from .endings import EndingReader
@@ -121,7 +121,7 @@ class SQLSessionStore:
     def add(self, session: Session, *, limit: int) -> None:
         """Keep a new session; end its user's oldest of that kind beyond a limit."""
         row = msgspec.structs.asdict(session)
-        row |= {"scopes": written(session.scopes), "ends_at": session.ends_at}
+        row |= {"scopes": format_scopes(session.scopes), "ends_at": session.ends_at}
         owned = {"owner": session.user_id, "of_kind": session.kind}
         now = session.created_at
         with self.database.transaction(session.user_id) as cursor:
@@ -203,5 +203,5 @@ class SQLSessionStore:
 
 def _session(row: Any) -> Session:
     fields = dict(zip(Session.__struct_fields__, row, strict=True))
-    fields["scopes"] = scope_set(fields["scopes"])
+    fields["scopes"] = parse_scopes(fields["scopes"])
     return Session(**fields)

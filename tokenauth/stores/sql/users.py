@@ -8,7 +8,7 @@ from typing import Any, Final
 from sqlalchemy import bindparam, delete, select, update
 
 from ...accounts.users import User, folded_name
-from ...tokens.scopes import check_names, scope_set, written
+from ...tokens.scopes import check_names, format_scopes, parse_scopes
 from . import tables
 from .database import Database, Statement, is_text
 from .tables import USERS
@@ -108,7 +108,7 @@ class SQLUserStore:
             username=user.username,
             password_hash=user.password_hash,
             is_active=user.is_active,
-            scopes=written(user.scopes),
+            scopes=format_scopes(user.scopes),
         )
 
     def all(self) -> Iterator[User]:
@@ -134,9 +134,11 @@ class SQLUserStore:
         Raises:
             ValueError: one of these cannot be the name of a scope.
         """
-        names = scope_set(scopes)
+        names = parse_scopes(scopes)
         check_names(names)
-        return self._change(self._set_scopes, user_id=user_id, scopes=written(names))
+        return self._change(
+            self._set_scopes, user_id=user_id, scopes=format_scopes(names)
+        )
 
     def remove(self, user_id: str) -> bool:
         """Forget a user; false when there is none with this id."""

@@ -13,9 +13,9 @@ from ...errors import (
 )
 from ...sessions.session import LOGIN, is_session_id
 from ...sessions.verifier import Identity
-from ...tokens.scopes import written
+from ...tokens.scopes import format_scopes
 from .. import login, state
-from ..request import client_name, presented_token, url_parameters
+from ..request import client_name, request_token, url_parameters
 from ..responses import empty, json_response
 from .bodies import read_body
 from .schemas import (
@@ -31,7 +31,7 @@ from .schemas import (
 def log_in() -> Response:
     """Trade username and password for a token pair."""
     body = read_body(request, LoginRequest)
-    pair = state.current().authority.log_in(
+    pair = state.current().service.log_in(
         body.username,
         body.password,
         scope=body.scope,
@@ -45,15 +45,15 @@ def log_in() -> Response:
 def refresh() -> Response:
     """Trade a refresh token for the next pair."""
     body = read_body(request, RefreshRequest)
-    return json_response(state.current().authority.refresh(body.refresh_token))
+    return json_response(state.current().service.refresh(body.refresh_token))
 
 
 def log_out() -> Response:
     """End the session of the token; done is done, also the second time."""
-    token = presented_token()
+    token = request_token()
     if token is None:
         raise TokenMissingError
-    state.current().authority.log_out(token)
+    state.current().service.log_out(token)
     return empty()
 
 
@@ -65,7 +65,7 @@ def me() -> Response:
         Me(
             id=claims.subject,
             username=getattr(identity.user, "username", None),
-            scope=written(claims.scopes),
+            scope=format_scopes(claims.scopes),
             session=session_view(identity.session, current_id=claims.session_id),
         )
     )
@@ -74,7 +74,7 @@ def me() -> Response:
 def list_sessions() -> Response:
     """List the user's own logins."""
     claims = current_login().claims
-    sessions = state.current().authority.sessions_of(claims.subject)
+    sessions = state.current().service.sessions_of(claims.subject)
     views = [session_view(each, current_id=claims.session_id) for each in sessions]
     return json_response(SessionList(sessions=views))
 
@@ -90,7 +90,7 @@ def end_sessions() -> Response:
     keep = url_parameters(request, "keep")
     if keep not in ([], ["current"]):
         raise InvalidRequestError("The parameter 'keep' can only be 'current'.")
-    state.current().authority.revoke_user(
+    state.current().service.revoke_user(
         claims.subject, kind=LOGIN, keep=claims.session_id if keep else None
     )
     return empty()
@@ -100,7 +100,7 @@ def change_password() -> Response:
     """Change the user's own password; every other login ends."""
     identity = current_login()
     body = read_body(request, PasswordRequest)
-    pair = state.current().authority.change_password(
+    pair = state.current().service.change_password(
         identity,
         body.current_password,
         body.new_password,
@@ -116,7 +116,7 @@ def current_identity() -> Identity:
     Raises:
         AuthError: it carries none, or one that is bad, or a store cannot answer.
     """
-    identity = login.identity()
+    identity = login.token_identity()
     if identity is None:
         raise TokenMissingError
     return identity
@@ -140,7 +140,7 @@ def current_login() -> Identity:
 
 
 def _check_session(session_id: str) -> None:
-    if state.current().authority.session(session_id) is None:
+    if state.current().service.session(session_id) is None:
         raise TokenRevokedError
 
 
@@ -151,7 +151,7 @@ def end_own(session_id: str, *, kind: str) -> Response:
         NotFoundError: the user has no such session.
     """
     user_id = current_login().claims.subject
-    authority = state.current().authority
+    authority = state.current().service
     session = authority.session(session_id) if is_session_id(session_id) else None
     if session is None or session.user_id != user_id or session.kind != kind:
         raise NotFoundError

@@ -23,7 +23,7 @@ from ...errors import (
 from ...settings import Settings
 from .. import state
 from ..refusals import announced
-from ..request import is_for_us
+from ..request import is_our_endpoint
 from ..responses import Problem, answer
 from . import docs_page
 from .endpoints import ROUTES
@@ -80,7 +80,7 @@ def refuse_unrouted() -> None:
     """
     refusal = request.routing_exception
     problem = None if refusal is None else _problem_of(refusal)
-    if problem is not None and is_for_us():
+    if problem is not None and is_our_endpoint():
         raise Problem(problem, state.current().settings.realm)
 
 

@@ -10,8 +10,8 @@ from msgspec import Meta, Struct
 
 from ...errors import InvalidRequestError
 from ...sessions.session import NEVER, Session
-from ...tokens.redact import Secretive
-from ...tokens.scopes import written
+from ...tokens.redact import Redacted
+from ...tokens.scopes import format_scopes
 
 DEFAULT_EXPIRES_IN: Final = 30 * 86400
 """Seconds that a personal access token lives when its maker says nothing."""
@@ -62,7 +62,7 @@ def check_label(label: str | None) -> None:
         ) from None
 
 
-class LoginRequest(Secretive, Struct, forbid_unknown_fields=True, frozen=True):
+class LoginRequest(Redacted, Struct, forbid_unknown_fields=True, frozen=True):
     """Who logs in, and for what.
 
     Without `scope`, the tokens can do all that the user may.
@@ -74,13 +74,13 @@ class LoginRequest(Secretive, Struct, forbid_unknown_fields=True, frozen=True):
     scope: Scope | None = None
 
 
-class RefreshRequest(Secretive, Struct, forbid_unknown_fields=True, frozen=True):
+class RefreshRequest(Redacted, Struct, forbid_unknown_fields=True, frozen=True):
     """The refresh token of the last answer; it is traded once."""
 
     refresh_token: Token
 
 
-class PasswordRequest(Secretive, Struct, forbid_unknown_fields=True, frozen=True):
+class PasswordRequest(Redacted, Struct, forbid_unknown_fields=True, frozen=True):
     """The password that is, and the one that shall be.
 
     Personal access tokens go on unless `end_tokens` is true.
@@ -103,7 +103,7 @@ class TokenRequest(Struct, forbid_unknown_fields=True, frozen=True):
     expires_in: ExpiresIn | None = DEFAULT_EXPIRES_IN
 
 
-class TokenForm(Secretive, Struct, frozen=True):
+class TokenForm(Redacted, Struct, frozen=True):
     """The token that it is about; the hint is not needed (RFC 7009 section 2.1)."""
 
     token: Annotated[Token, Meta(min_length=1)]
@@ -158,7 +158,7 @@ class TokenList(Struct, frozen=True):
     tokens: list[TokenView]
 
 
-class NewToken(Secretive, TokenView, frozen=True, kw_only=True):
+class NewToken(Redacted, TokenView, frozen=True, kw_only=True):
     """A personal access token that was just made; `token` is never shown again."""
 
     token: Annotated[str, Meta(examples=["tka_lwGmSm9obkRvZbZ..."])]
@@ -200,7 +200,7 @@ def token_view(session: Session, allowed: frozenset[str]) -> TokenView:
     return TokenView(
         id=session.id,
         name=session.label or "",
-        scope=written(session.scopes & allowed),
+        scope=format_scopes(session.scopes & allowed),
         created_at=_utc(session.created_at),
         last_used_at=_utc(session.refreshed_at) if session.refreshed_at else None,
         expires_at=_end(session),

@@ -8,7 +8,7 @@ from flask import Response, request
 from ...accounts.users import scopes_of
 from ...errors import TokenError
 from ...sessions.session import NEVER, PERSONAL
-from ...tokens.scopes import written
+from ...tokens.scopes import format_scopes
 from .. import login, state
 from ..guards import fresh_login_required, require_scopes
 from ..responses import empty, json_response
@@ -55,7 +55,7 @@ def end_token(session_id: str) -> Response:
 def revoke() -> Response:
     """End what a token belongs to (RFC 7009); holding it is the right to."""
     form = read_form(request, TokenForm)
-    state.current().authority.revoke_token(form.token)
+    state.current().service.revoke_token(form.token)
     return empty(200)
 
 
@@ -73,7 +73,7 @@ def introspect() -> Response:
             active=True,
             sub=claims.subject,
             username=getattr(identity.user, "username", None),
-            scope=written(claims.scopes),
+            scope=format_scopes(claims.scopes),
             token_type="Bearer",
             iat=claims.issued_at,
             exp=None if identity.session.expires_at == NEVER else claims.expires_at,
