@@ -185,7 +185,7 @@ def test_a_session_is_revoked_whatever_its_id_begins_with(beginning: str) -> Non
         session, id=beginning + session.id[len(beginning) :]
     )
     with app.app_context():
-        state.current().stores.sessions.add(session, limit=9)
+        state.current_state().stores.sessions.add(session, limit=9)
     assert run(app, "sessions", "revoke", session.id).output == "Ended.\n"
 
 

@@ -59,7 +59,7 @@ def users() -> DictUserStore:
 @pytest.fixture
 def app(auth: TokenAuth, users: DictUserStore, clock: Clock) -> Flask:
     app = plain_app(TESTING=True)
-    auth.init_app(app, users, now=clock)
+    auth.init_app(app, users)
     return app
 
 

@@ -12,7 +12,7 @@ from werkzeug.exceptions import HTTPException
 from .extension import TokenAuth
 from .stores import open_sessions, open_users
 from .stores.provision import Stores
-from .web.api import routes
+from .web.api.routes import as_problem
 
 
 def create_app(config: Mapping[str, Any] | None = None) -> Flask:
@@ -51,7 +51,7 @@ def configured_app(config: Mapping[str, Any] | None) -> Flask:
     app.config.from_prefixed_env()
     app.config.from_mapping(config)
     # Nobody but programs asks here, and none of them reads HTML.
-    app.register_error_handler(HTTPException, routes.answer_http_error)
+    app.register_error_handler(HTTPException, as_problem)
     if not app.config.get("TOKENAUTH_USERS_URL"):
         app.config["TOKENAUTH_USERS_URL"] = _embedded(app)
     return app

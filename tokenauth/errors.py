@@ -1,60 +1,151 @@
-"""Every failure as a type: its stable code, its HTTP status, and what to do.
+"""Every failure as a type: an HTTP exception that is its own response.
 
 No error ever carries a token, a password, a key or a hash, so it may be logged.
 """
 
 from __future__ import annotations
 
-from typing import ClassVar
+import json
+import re
+from typing import Any, ClassVar
+
+from flask import current_app, has_app_context
+from werkzeug.exceptions import (
+    BadRequest,
+    Forbidden,
+    HTTPException,
+    InternalServerError,
+    MethodNotAllowed,
+    NotFound,
+    RequestEntityTooLarge,
+    ServiceUnavailable,
+    TooManyRequests,
+    Unauthorized,
+    UnprocessableEntity,
+    UnsupportedMediaType,
+)
+
+UNQUOTABLE = re.compile(r"[^\x20-\x21\x23-\x5b\x5d-\x7e]")
+"""What no attribute of a challenge may contain (RFC 6750 section 3)."""
+
+PROBLEM = "application/problem+json"
+
+# RFC 6749 section 5.1, ASVS 14.3.2.
+NO_STORE = {
+    "Cache-Control": "no-store",
+    "Pragma": "no-cache",
+    "X-Content-Type-Options": "nosniff",
+}
 
 
 class ConfigurationError(RuntimeError):
-    """The application is set up in a way that would not be safe; the start stops."""
+    """The application is set up in a way that is unsafe or cannot work."""
 
 
-class AuthError(Exception):
+class AuthError(HTTPException):
     """Base of every failure that a request or a token can cause.
 
+    Each class derives from Werkzeug's class of its status as well, so an application's
+    `errorhandler(401)` is called for it. Raised anywhere in a request it is answered
+    with a problem document (RFC 9457), its challenge and its headers.
+
     Args:
-        detail: What went wrong and what the client can do, for a person to read.
-            The default is the type's own description.
+        description: What went wrong and what the client can do, for a person to read.
+            Defaults to the type's own description.
 
     Attributes:
-        code: Stable machine-readable name (the `code` of the problem document).
-        status: HTTP status of the answer.
-        title: Short name of the problem (RFC 9457 section 3.1.3).
+        code: HTTP status (int), as everywhere in Werkzeug.
+        error_code: Stable word for programs (str), the document's member `code`.
         challenge: The `error` of the `WWW-Authenticate` challenge (RFC 6750
             section 3). Empty: a challenge without `error`. None: no challenge.
-        about: For the operator's eyes: whose token it is about, by `user_id`,
-            `session_id` and `purpose`, as far as they are known.
     """
 
-    code: ClassVar[str] = "auth_error"
-    status: ClassVar[int] = 400
-    title: ClassVar[str] = "Authentication error"
-    description: ClassVar[str] = "The request could not be authenticated."
+    error_code: ClassVar[str] = "auth_error"
     challenge: ClassVar[str | None] = None
 
-    def __init__(self, detail: str | None = None) -> None:
-        self.detail = detail or self.description
+    def __init__(self, description: str | None = None) -> None:
+        super().__init__(description=description)
         self.about: dict[str, str] = {}
 
-    def __str__(self) -> str:
-        return self.detail
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Werkzeug's exceptions keep no `args`, by which others are pickled."""
+        return _restore, (type(self), self.__dict__)
+
+    @property
+    def title(self) -> str:
+        """Short name of the problem (RFC 9457 section 3.1.3)."""
+        return self.error_code.replace("_", " ").capitalize()
+
+    @property
+    def data(self) -> dict[str, Any]:
+        """The problem document; what Flask-RESTX and Flask-RESTful send as the body."""
+        return {
+            "type": f"urn:tokenauth:problem:{self.error_code}",
+            "title": self.title,
+            "status": self.code,
+            "detail": self.description,
+            "code": self.error_code,
+        }
+
+    def get_body(self, environ: Any = None, scope: Any = None) -> str:  # noqa: ARG002
+        """Return the problem document as JSON, with a newline for terminals."""
+        return json.dumps(self.data) + "\n"
+
+    def get_headers(
+        self, environ: Any = None, scope: Any = None
+    ) -> list[tuple[str, str]]:
+        """Return type, challenge and no-store beside Werkzeug's for this status."""
+        headers = dict(super().get_headers(environ, scope))
+        headers |= {"Content-Type": PROBLEM, **NO_STORE}
+        if self.challenge is not None:
+            headers["WWW-Authenticate"] = self._challenge(self.challenge)
+        return list(headers.items())
+
+    def _challenge(self, error: str) -> str:
+        """Return the `WWW-Authenticate` value (RFC 6750 section 3)."""
+        attributes = {"realm": _current_realm()}
+        if error:
+            attributes |= {"error": error, "error_description": self.description}
+        attributes |= self._challenge_attributes()
+        quoted = [
+            _quoted(name, value)
+            for name, value in attributes.items()
+            if value is not None
+        ]
+        return " ".join(["Bearer", ", ".join(quoted)]).rstrip()
+
+    def _challenge_attributes(self) -> dict[str, str | None]:
+        """Return what this error adds to the challenge."""
+        return {}
 
 
-class TokenError(AuthError):
+def _quoted(name: str, value: str) -> str:
+    text = UNQUOTABLE.sub("'", value)
+    return f'{name}="{text}"'
+
+
+def _restore(kind: type[AuthError], attributes: dict[str, Any]) -> AuthError:
+    error = kind.__new__(kind)
+    error.__dict__.update(attributes)
+    return error
+
+
+def _current_realm() -> str | None:
+    """Return the realm of the current application; None outside of one."""
+    state = current_app.extensions.get("tokenauth") if has_app_context() else None
+    return None if state is None else state.settings.realm
+
+
+class TokenError(AuthError, Unauthorized):
     """The request cannot be tied to a user by its token."""
 
-    status = 401
     challenge = "invalid_token"
 
 
 class TokenMissingError(TokenError):
     """No credentials of our kind were sent (RFC 6750 section 3.1: no `error`)."""
 
-    code = "token_missing"
-    title = "Token missing"
+    error_code = "token_missing"
     description = (
         "This resource needs a token: send the header 'Authorization: Bearer <token>'."
     )
@@ -64,67 +155,67 @@ class TokenMissingError(TokenError):
 class TokenInvalidError(TokenError):
     """The token was not issued here, for this purpose, or not spelled like this."""
 
-    code = "token_invalid"
-    title = "Token invalid"
+    error_code = "token_invalid"
     description = "The token is not valid here: log in to get a new one."
 
 
 class TokenExpiredError(TokenError):
-    """The token's lifetime is over."""
+    """The token's lifetime has passed."""
 
-    code = "token_expired"
-    title = "Token expired"
+    error_code = "token_expired"
     description = "The token has expired: refresh it, or log in again."
 
 
 class TokenRevokedError(TokenError):
-    """The session, the token's use, or the user's account has ended."""
+    """The token's session has ended, or its user is disabled or removed."""
 
-    code = "token_revoked"
-    title = "Token revoked"
+    error_code = "token_revoked"
     description = "The token has been revoked: log in again."
 
 
-class InvalidCredentialsError(AuthError):
+class InvalidCredentialsError(AuthError, Unauthorized):
     """Username and password do not belong together, whatever the reason."""
 
-    code = "invalid_credentials"
-    status = 401
-    title = "Invalid credentials"
+    error_code = "invalid_credentials"
     description = "The username or the password is wrong."
     challenge = ""
 
 
-class InsufficientScopeError(AuthError):
+class InsufficientScopeError(AuthError, Forbidden):
     """The token is good but may not do this (RFC 6750 section 3.1).
 
     Args:
         scopes: The scopes that the resource requires.
     """
 
-    code = "insufficient_scope"
-    status = 403
-    title = "Insufficient scope"
+    error_code = "insufficient_scope"
     challenge = "insufficient_scope"
 
     def __init__(self, scopes: frozenset[str]) -> None:
         self.scope = " ".join(sorted(scopes))
-        super().__init__(f"The token lacks a scope. Required here: {self.scope}.")
+        super().__init__(
+            f"The token lacks a scope. Required here: {self.scope}. Log in again to "
+            "use a newly granted scope."
+        )
+
+    def _challenge_attributes(self) -> dict[str, str | None]:
+        return {"scope": self.scope}
 
 
-class FreshLoginRequiredError(AuthError):
+class FreshLoginRequiredError(AuthError, Unauthorized):
     """The password was proved too long ago for this resource (RFC 9470 section 3).
 
     Args:
-        max_age: Greatest accepted age of the login in seconds; None: the view asks for
-            a freshness that only a cookie login has.
+        max_age: Greatest accepted age of the login in seconds. None: a login with a
+            password is needed, which a personal access token is not.
     """
 
-    code = "fresh_login_required"
-    status = 401
-    title = "Fresh login required"
+    error_code = "fresh_login_required"
     challenge = "insufficient_user_authentication"
-    description = "This needs a fresh login, which these credentials cannot stand for."
+    description = (
+        "This needs a recent login with a password; a personal access token is not "
+        "enough."
+    )
 
     def __init__(self, max_age: int | None = None) -> None:
         self.max_age = max_age
@@ -134,20 +225,21 @@ class FreshLoginRequiredError(AuthError):
             else f"This needs a login at most {max_age} seconds old: log in again."
         )
 
+    def _challenge_attributes(self) -> dict[str, str | None]:
+        return {"max_age": None if self.max_age is None else str(self.max_age)}
 
-class InvalidGrantError(AuthError):
+
+class InvalidGrantError(AuthError, BadRequest):
     """The refresh token is bad, expired, reused or revoked (RFC 6749 section 5.2)."""
 
-    code = "invalid_grant"
-    title = "Invalid grant"
+    error_code = "invalid_grant"
     description = "The refresh token is not valid any more: log in again."
 
 
-class InvalidRequestError(AuthError):
-    """The request is malformed; the detail names the field, never its value."""
+class InvalidRequestError(AuthError, BadRequest):
+    """The request is malformed; the description names the field, never its value."""
 
-    code = "invalid_request"
-    title = "Invalid request"
+    error_code = "invalid_request"
     description = "The request is malformed."
 
 
@@ -158,76 +250,70 @@ class AmbiguousTokenError(InvalidRequestError):
     challenge = "invalid_request"
 
 
-class InvalidScopeError(AuthError):
+class InvalidScopeError(AuthError, BadRequest):
     """A scope was asked for that the user does not have (RFC 6749 section 5.2)."""
 
-    code = "invalid_scope"
-    title = "Invalid scope"
+    error_code = "invalid_scope"
     description = "A requested scope is malformed or not allowed for this user."
 
 
-class PasswordRefusedError(AuthError):
-    """The new password fails the policy; the detail says which rule.
+class PasswordRefusedError(AuthError, UnprocessableEntity):
+    """The new password fails the policy; the description says which rule.
 
     Args:
         rule: Stable name of the rule (`too_short`, `too_long`, `not_text`, `username`,
             `common`, `breached`); the `rule` of the problem document.
-        detail: The rule in words.
+        description: The rule in words.
     """
 
-    code = "password_refused"
-    status = 422
-    title = "Password refused"
+    error_code = "password_refused"
 
-    def __init__(self, rule: str, detail: str) -> None:
+    def __init__(self, rule: str, description: str) -> None:
         self.rule = rule
-        super().__init__(detail)
+        super().__init__(description)
+
+    @property
+    def data(self) -> dict[str, Any]:
+        """The problem document, with the rule."""
+        return {**super().data, "rule": self.rule}
 
 
-class NotFoundError(AuthError):
+class NotFoundError(AuthError, NotFound):
     """There is no such resource, or it belongs to somebody else."""
 
-    code = "not_found"
-    status = 404
-    title = "Not found"
+    error_code = "not_found"
     description = "There is nothing at this address."
 
 
-class MethodNotAllowedError(AuthError):
+class MethodNotAllowedError(AuthError, MethodNotAllowed):
     """The resource does not know this method (RFC 9110 section 15.5.6).
 
     Args:
         allowed: The methods that it knows.
     """
 
-    code = "method_not_allowed"
-    status = 405
-    title = "Method not allowed"
+    error_code = "method_not_allowed"
 
     def __init__(self, allowed: list[str]) -> None:
-        self.allow = ", ".join(sorted(allowed))
-        super().__init__(f"Use one of: {self.allow}.")
+        super().__init__(f"Use one of: {', '.join(sorted(allowed))}.")
+        self.valid_methods = sorted(allowed)
 
 
-class PayloadTooLargeError(AuthError):
+class PayloadTooLargeError(AuthError, RequestEntityTooLarge):
     """The body is larger than any body that these routes need."""
 
-    code = "payload_too_large"
-    status = 413
-    title = "Payload too large"
+    error_code = "payload_too_large"
     description = "The body may have at most 16384 bytes."
 
 
-class UnsupportedMediaTypeError(AuthError):
+class UnsupportedMediaTypeError(AuthError, UnsupportedMediaType):
     """The body is not of the media type that the route reads.
 
     Args:
         media_type: The one that it reads.
     """
 
-    code = "unsupported_media_type"
-    status = 415
-    title = "Unsupported media type"
+    error_code = "unsupported_media_type"
 
     def __init__(self, media_type: str) -> None:
         super().__init__(f"Send the body with the header 'Content-Type: {media_type}'.")
@@ -237,33 +323,31 @@ class RetryLaterError(AuthError):
     """The same request may succeed later.
 
     Args:
-        retry_after: Seconds after which a retry makes sense.
+        retry_after: Seconds after which a retry makes sense, at least 1.
     """
 
+    retry_after: Any  # Werkzeug's, which may be a date
+
     def __init__(self, retry_after: int = 1) -> None:
-        self.retry_after = max(1, retry_after)
         super().__init__()
+        self.retry_after = max(1, retry_after)
 
 
-class TooManyAttemptsError(RetryLaterError):
-    """The budget of password attempts is used up (RFC 6585 section 4)."""
+class TooManyAttemptsError(RetryLaterError, TooManyRequests):
+    """The limit of password attempts is reached (RFC 6585 section 4)."""
 
-    code = "too_many_attempts"
-    status = 429
-    title = "Too many attempts"
+    error_code = "too_many_attempts"
     description = "Too many login attempts: wait before the next one."
 
 
-class OverloadedError(RetryLaterError):
+class OverloadedError(RetryLaterError, ServiceUnavailable):
     """The server is busy hashing passwords and does not queue more of them."""
 
-    code = "overloaded"
-    status = 503
-    title = "Overloaded"
+    error_code = "overloaded"
     description = "Too many logins at this moment: try again shortly."
 
 
-class StoreUnavailableError(RetryLaterError):
+class StoreUnavailableError(RetryLaterError, ServiceUnavailable):
     """The store of users or sessions cannot answer; nobody is let in.
 
     Args:
@@ -271,23 +355,19 @@ class StoreUnavailableError(RetryLaterError):
         reason: Why, for the operator; the client is not told.
     """
 
-    code = "store_unavailable"
-    status = 503
-    title = "Store unavailable"
+    error_code = "store_unavailable"
     description = "The service cannot check this at the moment: try again shortly."
 
     def __init__(self, retry_after: int = 1, *, reason: str | None = None) -> None:
-        self.reason = reason
         super().__init__(retry_after)
+        self.reason = reason
 
 
-class ServerError(AuthError):
+class ServerError(AuthError, InternalServerError):
     """Code failed, ours or the application's; its log tells what.
 
     The name is that of RFC 6749 section 4.1.2.1.
     """
 
-    code = "server_error"
-    status = 500
-    title = "Server error"
+    error_code = "server_error"
     description = "Something failed on the server: try again later."

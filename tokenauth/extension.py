@@ -1,27 +1,25 @@
-"""`TokenAuth`: joins the rooms to a Flask application."""
+"""`TokenAuth`: joins token authentication to a Flask application."""
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from datetime import timedelta
 from typing import Any
 
-from flask import Flask, has_request_context
+from flask import Flask, current_app, has_request_context, request
 
-from .accounts.users import User, UserRecord, UserStore
+from .accounts.users import User, UserRecord, UserStore, id_of
 from .cli import tokenauth
 from .errors import ConfigurationError
-from .events import LOGGER
-from .sessions.issuer import TokenPair
-from .sessions.session import SessionStore
-from .stores.provision import if_many_processes
+from .sessions.session import Session, SessionStore
 from .tokens.signing import Claims
-from .web import assembly, entrance, state
-from .web.api import openapi, routes, schemas
-from .web.login import TokenLoginManager
+from .web import identity, session_interface
+from .web.api import docs_page, openapi, routes, schemas
+from .web.login import TokenLoginManager, manager_of
 from .web.refusals import announced
-from .web.request import client_name
+from .web.request import client_name, this_request
+from .web.responses import TokenPair
+from .web.state import KEY, build, current_state
 
 
 class TokenAuth:
@@ -33,13 +31,19 @@ class TokenAuth:
 
     Args:
         app: The application; without one, call `init_app` later.
-        users: Where users are kept: a `UserStore`, or a mapping username -> hash; the
-            default is what `TOKENAUTH_USERS_URL` names.
-        sessions: Where sessions are kept; the default is what
-            `TOKENAUTH_SESSION_URL` names.
+        users: Where users are kept: a `UserStore`, or a mapping username -> hash.
+            Defaults to what `TOKENAUTH_USERS_URL` names.
+        sessions: Where sessions are kept. Defaults to what `TOKENAUTH_SESSION_URL`
+            names.
+
+    Attributes:
+        login_manager: The application's `flask_login.LoginManager`. Register a
+            `user_loader` on it for cookie users, or a `request_loader` for credentials
+            of another kind.
 
     Raises:
-        ConfigurationError: the application is set up in a way that is not safe.
+        ConfigurationError: the application is set up in a way that is unsafe or cannot
+            work.
     """
 
     def __init__(
@@ -63,39 +67,35 @@ class TokenAuth:
         users: UserStore | Mapping[str, str | User] | None = None,
         *,
         sessions: SessionStore | None = None,
-        now: Callable[[], float] = time.time,
     ) -> None:
         """Join to an application; see the class for the arguments.
 
-        Args:
-            app: The application.
-            users: Where users are kept; None: where `TokenAuth(users=...)` said.
-            sessions: Where sessions are kept; None: where `TokenAuth(sessions=...)`
-                said.
-            now: Seconds since the epoch; tests may stop the clock.
-
         Raises:
-            ConfigurationError: the application is set up in a way that is not safe, or
-                has a `TokenAuth` or a `LoginManager` already.
+            ConfigurationError: the application is set up in a way that is unsafe or
+                cannot work, or has a `TokenAuth` or a `LoginManager` already.
         """
         _refuse_other_objects(app)
         _refuse_second(app)
-        rooms = assembly.assemble(
+        state = build(
             app,
             self._users if users is None else users,
             self._sessions if sessions is None else sessions,
-            now=now,
         )
-        app.extensions[state.KEY] = rooms
-        if rooms.settings.query_param is not None:
-            LOGGER.warning(
-                "TOKENAUTH_QUERY_PARAM: tokens in URLs end up in logs, histories and "
-                "Referer headers"
-            )
+        app.extensions[KEY] = state
         self.login_manager.init_app(app)
-        entrance.join(app, if_many_processes=if_many_processes(rooms.stores))
-        routes.register(app, rooms.settings)
+        session_interface.join(app)
+        routes.register(app, state.settings)
         app.cli.add_command(tokenauth)
+
+    @property
+    def users(self) -> UserStore:
+        """The user store of the current application."""
+        return current_state().stores.users
+
+    @property
+    def sessions(self) -> SessionStore:
+        """The session store of the current application."""
+        return current_state().stores.sessions
 
     @announced
     def login(
@@ -107,9 +107,11 @@ class TokenAuth:
     ) -> TokenPair:
         """Start a session for a user whom the application has authenticated itself.
 
+        Return it from a view with `.to_response()`, or parts of it with `.to_dict()`.
+
         Args:
-            user: Who.
-            scopes: What the tokens shall be able to do; None: all that the user may.
+            user: The user.
+            scopes: What the tokens may do. Defaults to all that the user may.
             label: A name for the session, of 1 to 100 characters.
 
         Raises:
@@ -120,10 +122,31 @@ class TokenAuth:
             StoreUnavailableError: the session could not be kept.
         """
         schemas.check_label(label)
-        client = client_name() if has_request_context() else None
-        return state.current().service.start(
+        client = client_name(this_request()) if has_request_context() else None
+        pair = current_state().service.start(
             user, scopes=scopes, label=label, client=client
         )
+        return TokenPair(**pair.to_dict())
+
+    @announced
+    def check_password(self, username: str, password: str) -> UserRecord:
+        """Return the user with this name and password: the check of `/auth/login`.
+
+        It counts as an attempt on the account from the client's network, and takes as
+        long for unknown names. For an application's own login page.
+
+        Raises:
+            InvalidCredentialsError: they do not belong together, or the user is
+                disabled.
+            TooManyAttemptsError: the account or the network has no attempts left.
+            OverloadedError: too many passwords are being checked.
+            StoreUnavailableError: a store cannot answer.
+        """
+        address = request.remote_addr if has_request_context() else None
+        checker = current_state().checker
+        checked = checker.check(username, password, address)
+        checker.upgrade(checked, password)
+        return checked.user
 
     @announced
     def verify(self, token: str) -> Claims:
@@ -134,14 +157,43 @@ class TokenAuth:
 
         Raises:
             TokenInvalidError: it was not issued here for this purpose, or altered.
-            TokenExpiredError: its time is over.
+            TokenExpiredError: its lifetime has passed.
             TokenRevokedError: its session has ended, or its user is gone or disabled.
             StoreUnavailableError: a store cannot answer.
         """
-        current = state.current()
-        identity = current.verifier.authenticate(token)
-        current.personal.note_use(identity.session)
-        return identity.claims
+        state = current_state()
+        found = state.verifier.authenticate(token)
+        identity.note_verified(found)
+        state.personal.note_use(found.session)
+        return found.claims
+
+    @announced
+    def act_by(self, token: str) -> UserRecord:
+        """Let the current request act by a token, and return the token's user.
+
+        From now on `current_user`, `current_claims` and the scopes are those of the
+        token: for a token from another place, such as the handshake of Socket.IO.
+
+        Raises:
+            RuntimeError: outside a request.
+            AuthError: as `verify`.
+        """
+        found = current_state().verifier.authenticate(token)
+        manager_of(current_app).act_by(found)
+        return found.user
+
+    @announced
+    def logout(self) -> bool:
+        """End the session of the current request's token, as `logout_user()` does.
+
+        Returns:
+            Whether a session was ended.
+
+        Raises:
+            AuthError: the request's token is bad.
+            StoreUnavailableError: the session may still be active.
+        """
+        return identity.log_out()
 
     @announced
     def issue_once(
@@ -149,9 +201,8 @@ class TokenAuth:
     ) -> str:
         """Return a token for one use, for a link that the application sends.
 
-        It ends when it is used, when a newer one is issued for this purpose and user,
-        when the password changes, and after its time. Redeem it on a POST: programs
-        that look at mails follow links.
+        It ends when it is used, when the password changes, and after its time. Redeem
+        it on a POST: programs that look at mails follow links.
 
         Args:
             purpose: What it is for: lower-case letters, digits and hyphens, at most 32.
@@ -164,7 +215,7 @@ class TokenAuth:
             TypeError: the user's `get_id()` returns no text.
             StoreUnavailableError: it could not be kept.
         """
-        return state.current().once.issue(purpose, user, max_age)
+        return current_state().one_time.issue(purpose, user, max_age)
 
     @announced
     def redeem(self, purpose: str, token: str) -> UserRecord:
@@ -173,12 +224,12 @@ class TokenAuth:
         Raises:
             ValueError: the purpose cannot be used.
             TokenInvalidError: it was not issued here for this purpose, or altered.
-            TokenExpiredError: its time is over.
+            TokenExpiredError: its lifetime has passed.
             TokenRevokedError: it was used, a newer one was issued, the password was
                 changed since, or the user is gone or disabled.
             StoreUnavailableError: a store cannot answer.
         """
-        return state.current().once.redeem(purpose, token)
+        return current_state().one_time.redeem(purpose, token)
 
     @announced
     def set_password(self, user: UserRecord, new_password: str) -> int:
@@ -187,8 +238,8 @@ class TokenAuth:
         For somebody who has shown in another way who they are, as by `redeem`.
 
         Args:
-            user: Whose, as the store has it.
-            new_password: What it shall be.
+            user: The user, as the store has it.
+            new_password: The new password.
 
         Returns:
             How many sessions ended.
@@ -200,7 +251,7 @@ class TokenAuth:
             OverloadedError: too many passwords are being hashed.
             StoreUnavailableError: the change may not have happened.
         """
-        return state.current().service.set_password(user, new_password)
+        return current_state().service.set_password(user, new_password)
 
     def merge_openapi(self, document: dict[str, Any]) -> dict[str, Any]:
         """Add the endpoints to an application's own description, in place.
@@ -218,31 +269,84 @@ class TokenAuth:
             ConfigurationError: it is of another version of OpenAPI, or has something
                 else under one of the names.
         """
-        return openapi.merge(document, state.current().describe())
+        return openapi.merge(document, docs_page.description())
 
     @announced
     def revoke_session(self, session_id: str) -> bool:
         """End a session at once, with all its tokens.
 
         Returns:
-            Whether it stood until now.
+            Whether it was active until now.
 
         Raises:
-            StoreUnavailableError: the session may still stand.
+            TypeError: the id is no text.
+            StoreUnavailableError: the session may still be active.
         """
-        return state.current().service.revoke_session(session_id)
+        return current_state().service.revoke_session(session_id)
 
     @announced
-    def revoke_user(self, user_id: str) -> int:
+    def revoke_user(self, user: UserRecord | str) -> int:
         """End all sessions of a user at once, with all their tokens.
+
+        Args:
+            user: The user, or the user's id.
 
         Returns:
             How many ended.
 
         Raises:
-            StoreUnavailableError: some sessions may still stand.
+            TypeError: the id is no text.
+            StoreUnavailableError: some sessions may still be active.
         """
-        return state.current().service.revoke_user(user_id)
+        return current_state().service.revoke_user(_id_of(user))
+
+    @announced
+    def sessions_of(self, user: UserRecord | str) -> list[Session]:
+        """Return a user's active logins, newest first.
+
+        Args:
+            user: The user, or the user's id.
+
+        Raises:
+            TypeError: the id is no text.
+            StoreUnavailableError: the store cannot answer.
+        """
+        return current_state().service.sessions_of(_id_of(user))
+
+    @announced
+    def personal_tokens_of(self, user: UserRecord | str) -> list[Session]:
+        """Return the sessions of a user's personal access tokens, newest first.
+
+        Args:
+            user: The user, or the user's id.
+
+        Raises:
+            TypeError: the id is no text.
+            StoreUnavailableError: the store cannot answer.
+        """
+        return current_state().personal.of_user(_id_of(user))
+
+    @announced
+    def check_stores(self) -> None:
+        """Return if users, sessions and attempts can be read; for readiness probes.
+
+        Raises:
+            StoreUnavailableError: a store cannot answer.
+        """
+        state = current_state()
+        state.stores.check()
+        state.throttle.check()
+
+
+def _id_of(user: UserRecord | str) -> str:
+    if isinstance(user, str):
+        return user
+    if hasattr(user, "get_id"):
+        return id_of(user)
+    raise TypeError(
+        f"A user, or an id that is text, is needed here, not {type(user).__name__}; "
+        "for an integer id, pass str(id)."
+    )
 
 
 def _refuse_other_objects(app: object) -> None:
@@ -253,7 +357,7 @@ def _refuse_other_objects(app: object) -> None:
 
 
 def _refuse_second(app: Flask) -> None:
-    if state.KEY in app.extensions:
+    if KEY in app.extensions:
         raise ConfigurationError(
             "This application has a TokenAuth already: use that one."
         )

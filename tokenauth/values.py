@@ -7,8 +7,7 @@ from collections.abc import Callable, Mapping
 from datetime import timedelta
 from typing import Any, Final, cast
 
-from .errors import ConfigurationError
-from .tokens.header import UNQUOTABLE
+from .errors import UNQUOTABLE, ConfigurationError
 
 _MAX_DURATION: Final = 100 * 365 * 86400
 

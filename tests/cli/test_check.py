@@ -49,7 +49,7 @@ def settings_say(area: str, **config: Any) -> Finding:
 
 def of_stores(app: Flask) -> dict[str, Finding]:
     """Return what is found about an application's stores, by area."""
-    here = state.of(app)
+    here = state.state_of(app)
     findings = review_stores(
         *here.stores,
         here.throttle,

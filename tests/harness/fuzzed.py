@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import json
-import time
 from typing import Any, ClassVar
 from urllib.request import Request, urlopen
 
@@ -41,7 +40,7 @@ def create_app() -> Flask:
     app.config.update(CHEAP_HASHING)
     scopes = ["introspect", "reports:read", "reports:write"]
     user = User(USERNAME, hash_password(PASSWORD), scopes=scopes)
-    TokenAuth().init_app(app, DictUserStore({user.username: user}), now=time.time)
+    TokenAuth().init_app(app, DictUserStore({user.username: user}))
     return app
 
 

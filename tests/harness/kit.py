@@ -70,12 +70,8 @@ def make_app(
     if app.testing:
         app.config.from_mapping(testing.CHEAP_HASHING | app.config)
     auth = TokenAuth()
-    auth.init_app(
-        app,
-        make_users() if users is None else users,
-        sessions=sessions,
-        now=clock or Clock(),
-    )
+    auth.init_app(app, make_users() if users is None else users, sessions=sessions)
+    app.extensions["tokenauth"].clock.source = clock or Clock()
 
     app.after_request(_checked)
 

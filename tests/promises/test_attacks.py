@@ -74,7 +74,7 @@ def test_no_door_takes_an_altered_token(app: Flask, client: FlaskClient) -> None
             assert_problem(refreshed, 400, "invalid_grant")
             client.post("/auth/revoke", data={"token": altered})
             with app.app_context():
-                inspect = state.current().verifier.inspect
+                inspect = state.current_state().verifier.inspect
                 redeem = partial(auth.redeem, "x")
                 checks: list[Callable[[str], object]] = [auth.verify, inspect, redeem]
                 for check in checks:
@@ -94,7 +94,8 @@ def test_tokens_are_issued_in_two_rooms_only() -> None:
         for node in ast.walk(ast.parse(path.read_text()))
         if isinstance(node, ast.Attribute)
         and node.attr == "issue"
-        and ast.unparse(node.value) not in {"current.once", "state.current().once"}
+        and ast.unparse(node.value)
+        not in {"current.once", "state.current_state().once"}
     }
     assert issuing == {"issuer", "one_time"}
 
@@ -105,7 +106,7 @@ def test_tokens_are_issued_in_two_rooms_only() -> None:
 def test_nothing_is_decompressed(app: Flask, client: FlaskClient) -> None:
     """python-jose CVE-2024-33664: no content is inflated, be it well signed."""
     with app.app_context():
-        signer = state.current().verifier._issuer.access
+        signer = state.current_state().verifier._issuer.access
         token = log_in(client)["access_token"]
         content = base64.urlsafe_b64decode(token.partition(".")[0] + "==")
         packed = base64.urlsafe_b64encode(zlib.compress(content)).rstrip(b"=")

@@ -42,7 +42,7 @@ def canary() -> Flask:
 
 def token_of(app: Flask) -> TokenPair:
     with app.app_context():
-        return state.current().service.start(User("alice", id="u-alice"))
+        return state.current_state().service.start(User("alice", id="u-alice"))
 
 
 def reachable(root: object) -> Iterator[object]:

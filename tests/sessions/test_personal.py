@@ -137,7 +137,7 @@ def test_it_is_shown_once(client: FlaskClient, login: dict[str, str]) -> None:
     assert "token" not in answer.get_json()["tokens"][0]
     assert made["token"].split(".")[1] not in answer.text
     with client.application.app_context():
-        row = state.current().service.session(made["id"])
+        row = state.current_state().service.session(made["id"])
     assert made["token"].split(".")[1] not in repr(row)
 
 
@@ -347,7 +347,7 @@ def test_it_ends_with_its_user(
     alice.is_active = True
     assert use(client, made["token"]) == 200
     with client.application.app_context():
-        state.current().service.revoke_user("u-alice")
+        state.current_state().service.revoke_user("u-alice")
     refused = client.get("/protected", headers=bearer(made["token"]))
     assert_problem(refused, 401, "token_revoked")
 
@@ -398,7 +398,7 @@ def test_none_is_made_by_a_login_that_ended_meanwhile(
 ) -> None:
     """Who was told that nothing of a login is left, was told the truth."""
     with app.test_request_context(headers=login):
-        current = state.current()
+        current = state.current_state()
         identity = current.verifier.authenticate(login["Authorization"][7:])
         current.service.revoke_user("u-alice")
         with pytest.raises(TokenRevokedError):
@@ -506,7 +506,7 @@ def test_secret_scanners_find_it(client: FlaskClient, login: dict[str, str]) -> 
 def test_the_shortest_token_fits_the_pattern(app: Flask) -> None:
     """A one-letter user id, no scopes, times of one byte: still found."""
     with app.app_context():
-        signer = state.current().personal._issuer.personal
+        signer = state.current_state().personal._issuer.personal
     shortest = signer.issue(Claims("u", "s" * 22, 0, 1, 0, frozenset()))
     assert re.fullmatch(PERSONAL_TOKEN_PATTERN, shortest)
 
@@ -530,7 +530,7 @@ def test_it_never_counts_as_a_fresh_login(
     """Its claims say that no password was proved, ever."""
     token = make(client, login)["token"]
     with client.application.app_context():
-        claims = state.current().verifier.authenticate(token).claims
+        claims = state.current_state().verifier.authenticate(token).claims
     assert claims.authenticated_at == 0
 
 
@@ -540,7 +540,7 @@ def test_one_signature_is_computed_for_one_request(
     """The prefix tells the signer: no second one is asked."""
     token = make(client, login)["token"]
     with app.app_context():
-        mint = state.current().personal._issuer
+        mint = state.current_state().personal._issuer
     computed: list[str] = []
     for name in ("access", "refresh", "personal"):
         algorithm = getattr(mint, name).algorithm

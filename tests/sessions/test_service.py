@@ -367,7 +367,7 @@ def test_a_login_by_the_application_does_not_survive_a_disable() -> None:
     alice = story.users.find("alice")
     assert alice is not None
     with story.app.app_context():
-        authority = state.current().service
+        authority = state.current_state().service
         story.after("sessions.add", story.disable)
         with pytest.raises(InvalidCredentialsError):
             authority.start(alice)

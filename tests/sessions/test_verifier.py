@@ -31,7 +31,7 @@ def app(users: DictUserStore, clock: Clock) -> Flask:
 @pytest.fixture
 def verifier(app: Flask) -> Iterator[TokenVerifier]:
     with app.app_context():
-        yield state.current().verifier
+        yield state.current_state().verifier
 
 
 @pytest.fixture
@@ -119,7 +119,7 @@ def test_a_session_that_ends_before_its_tokens_ends_them(
     app: Flask, tokens: dict[str, str], clock: Clock
 ) -> None:
     """At its very end, as a store may have moved it."""
-    kept = state.of(app)
+    kept = state.state_of(app)
 
     def read(session_id: str) -> Session | None:
         session = kept.stores.sessions.get(session_id)

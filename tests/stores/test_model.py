@@ -152,7 +152,7 @@ class Rules(RuleBasedStateMachine):
         self.service.users.set_active(account.id, active=account.is_active)
         if revoke and not account.is_active:
             with self.apps[worker].app_context():
-                state.current().service.revoke_user(account.id)
+                state.current_state().service.revoke_user(account.id)
             self.model.end_all_of(account)
 
     @rule(is_rotated=mostly)

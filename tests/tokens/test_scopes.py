@@ -165,7 +165,7 @@ def test_an_app_that_logs_in_itself_grants_the_same(
     alice = users.get("u-alice")
     assert alice is not None
     with app.app_context():
-        start = state.current().service.start
+        start = state.current_state().service.start
         assert start(alice, scopes=["reports:read"]).scope == "reports:read"
         assert start(alice, scopes="reports:read").scope == "reports:read"
         assert start(alice, scopes=[]).scope == ""

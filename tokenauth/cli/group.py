@@ -36,7 +36,9 @@ def _message_of(error: AuthError | ConfigurationError) -> str:
             f"A store does not answer ({error.reason}): 'flask tokenauth check' says "
             "which."
         )
-    return str(error)
+    return (
+        str(error) if isinstance(error, ConfigurationError) else str(error.description)
+    )
 
 
 tokenauth = _Group(
@@ -58,7 +60,7 @@ def rooms() -> State:
         ClickException: the application has no `TokenAuth`.
     """
     try:
-        return state.current()
+        return state.current_state()
     except RuntimeError as error:
         raise click.ClickException(str(error)) from None
 

@@ -107,11 +107,11 @@ def _tell(facts: dict[str, str], refusal: AuthError | None) -> None:
     if refusal is None:
         click.echo("accepted")
     else:
-        click.echo(f"{'refused':<14} {refusal.code}: {refusal.detail}")
+        click.echo(f"{'refused':<14} {refusal.error_code}: {refusal.description}")
 
 
 def _verdict(refusal: AuthError | None) -> dict[str, object]:
     if refusal is None:
         return {"accepted": True, "refusal": None}
-    reason = {"code": refusal.code, "detail": refusal.detail}
+    reason = {"code": refusal.code, "detail": refusal.description}
     return {"accepted": False, "refusal": reason}

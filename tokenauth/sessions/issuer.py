@@ -51,6 +51,10 @@ class TokenPair(Redacted, msgspec.Struct, frozen=True, kw_only=True):
     refresh_expires_in: Annotated[int, Meta(examples=[604800])]
     scope: Annotated[str, Meta(examples=["reports:read"])]
 
+    def to_dict(self) -> dict[str, Any]:
+        """Return the members of the answer, for a view that adds some of its own."""
+        return msgspec.structs.asdict(self)
+
 
 class TokenIssuer(Redacted):
     """The signers of one application, one a purpose, and what they sign.

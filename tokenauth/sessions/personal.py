@@ -132,7 +132,7 @@ class PersonalTokens(Redacted):
                 events.store_failed,
                 user_id=session.user_id,
                 session_id=session.id,
-                reason=error.code,
+                reason=error.error_code,
             )
         except Exception:  # noqa: BLE001 # whatever it is, it is logged, not raised
             LOGGER.exception("the use of a personal access token was not written down")

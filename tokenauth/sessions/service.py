@@ -145,7 +145,7 @@ class SessionService(Redacted):
             self._emit(
                 events.token_refused,
                 purpose=REFRESH,
-                reason=error.code,
+                reason=error.error_code,
                 **error.about,
             )
             raise InvalidGrantError from None
@@ -323,7 +323,7 @@ class SessionService(Redacted):
         try:
             granted = grant(scopes, scopes_of(user))
         except InvalidScopeError as error:
-            self._emit(events.login_failed, user_id=user_id, reason=error.code)
+            self._emit(events.login_failed, user_id=user_id, reason=error.error_code)
             raise
         now = self.now()
         session = Session(

@@ -11,7 +11,7 @@ from ..accounts.users import DictUserStore, User, UserStore
 from ..errors import ConfigurationError, StoreUnavailableError
 from ..events import LOGGER
 from ..sessions.cache import SessionCache
-from ..sessions.session import EndingFeed, Session, SessionStore
+from ..sessions.session import EndingFeed, Session, SessionStore, new_session_id
 from ..settings import Settings
 from . import TableStore, open_sessions, open_users
 from .memory import MemorySessionStore
@@ -39,6 +39,15 @@ class Stores(NamedTuple):
 
     users: UserStore
     sessions: SessionStore
+
+    def check(self) -> None:
+        """Return if each store can be read.
+
+        Raises:
+            StoreUnavailableError: one cannot answer.
+        """
+        self.users.find(new_session_id())
+        self.sessions.get(new_session_id())
 
     @property
     def with_tables(self) -> list[TableStore]:

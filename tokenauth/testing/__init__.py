@@ -8,15 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Generator, Iterable
 from contextlib import contextmanager
-from typing import Any, Final
+from typing import Final
 
 from flask import Flask
 from flask.testing import FlaskClient
-from werkzeug.datastructures import Headers
 
 from ..accounts.users import UserRecord, UserStore, fold_username
 from ..errors import ConfigurationError
-from ..web import state
+from ..web.state import State, state_of
 
 CHEAP_HASHING: Final = {
     "TOKENAUTH_ARGON2_MEMORY_COST": 8,
@@ -51,18 +50,13 @@ def frozen_clock(app: Flask) -> Generator[Clock]:
     Raises:
         ConfigurationError: the application is not being tested.
     """
-    current = _state_of(app)
-    running = current.service.now
-    clock = Clock(running())
-    rooms = [getattr(current, name) for name in current.__struct_fields__]
-    rooms = [room for room in rooms if hasattr(room, "now")]
+    clock = _state_of(app).clock
+    before = clock.source
+    frozen = clock.source = Clock(clock())
     try:
-        for room in rooms:
-            room.now = clock
-        yield clock
+        yield frozen
     finally:
-        for room in rooms:
-            room.now = running
+        clock.source = before
 
 
 def client_as(
@@ -80,25 +74,13 @@ def client_as(
         LookupError: there is no user of this name.
         InvalidScopeError: the user does not have one of the scopes.
     """
-    rooms = _state_of(app)
+    state = _state_of(app)
     if isinstance(user, str):
-        user = _user_named(user, rooms.stores.users)
-    pair = rooms.service.start(user, scopes=scopes)
-    client = _TokenClient(app, app.response_class, use_cookies=True)
-    client.token = pair.access_token
+        user = _user_named(user, state.stores.users)
+    pair = state.service.start(user, scopes=scopes)
+    client = app.test_client()
+    client.environ_base["HTTP_AUTHORIZATION"] = f"Bearer {pair.access_token}"
     return client
-
-
-class _TokenClient(FlaskClient):
-    """A client whose requests carry a token unless they bring their own."""
-
-    token: str
-
-    def open(self, *args: Any, **kwargs: Any) -> Any:
-        """Send one request; see `FlaskClient.open`."""
-        headers = Headers(kwargs.pop("headers", None))
-        headers.setdefault("Authorization", f"Bearer {self.token}")
-        return super().open(*args, headers=headers, **kwargs)
 
 
 def _user_named(username: str, users: UserStore) -> UserRecord:
@@ -109,8 +91,7 @@ def _user_named(username: str, users: UserStore) -> UserRecord:
     return user
 
 
-def _state_of(app: Flask) -> state.State:
+def _state_of(app: Flask) -> State:
     if not app.testing:
         raise ConfigurationError("tokenauth.testing is for tests: set TESTING.")
-    with app.app_context():
-        return state.current()
+    return state_of(app)

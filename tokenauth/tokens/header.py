@@ -12,7 +12,6 @@ import re
 
 from ..errors import (
     AmbiguousTokenError,
-    AuthError,
     TokenInvalidError,
     TokenMissingError,
 )
@@ -43,9 +42,6 @@ _LISTED_OURS = re.compile(
 
 # The name of another scheme (RFC 9110 section 5.6.2); with a dot, it may be a token.
 _SCHEME = re.compile(r"[A-Za-z0-9!#$%&'*+^_`|~-]+", re.ASCII)
-
-# RFC 6750 section 3: what no attribute of the challenge may hold.
-UNQUOTABLE = re.compile(r"[^\x20-\x21\x23-\x5b\x5d-\x7e]")
 
 
 def is_token(text: str) -> bool:
@@ -121,26 +117,3 @@ def _is_whole(part: str) -> bool:
     if scheme.lower() == "bearer":
         return is_token(rest.lstrip(" "))
     return bool(rest) or is_token(scheme)
-
-
-def challenge(realm: str, error: AuthError) -> str | None:
-    """Write the `WWW-Authenticate` value for an error (RFC 6750 section 3).
-
-    Args:
-        realm: The protection space (RFC 9110 section 11.5), quotable characters only.
-        error: What is answered.
-
-    Returns:
-        The challenge, or None when the error has none.
-    """
-    if error.challenge is None:
-        return None
-    attributes = {"realm": realm}
-    if error.challenge:
-        attributes["error"] = error.challenge
-        attributes["error_description"] = error.detail
-    for name in ("scope", "max_age"):
-        if (value := getattr(error, name, None)) is not None:
-            attributes[name] = str(value)
-    quotable = ((name, UNQUOTABLE.sub("'", v)) for name, v in attributes.items())
-    return "Bearer " + ", ".join(f'{name}="{value}"' for name, value in quotable)

@@ -1,21 +1,25 @@
-"""What a view may ask of a token: its scopes, the age of its login, what it says."""
+"""What a view may ask of a token: its presence, its scopes, the age of its login."""
 
 from __future__ import annotations
 
 import functools
 from collections.abc import Callable
-from typing import Any, NoReturn, ParamSpec, TypeVar, cast
+from typing import Any, ParamSpec, TypeVar, cast, overload
 
 import flask_login
 from flask import current_app, has_request_context
 from werkzeug.local import LocalProxy
 
 from ..accounts.users import UserRecord, scopes_of
-from ..errors import AuthError, FreshLoginRequiredError, InsufficientScopeError
+from ..errors import (
+    FreshLoginRequiredError,
+    InsufficientScopeError,
+)
+from ..sessions.verifier import Identity
 from ..tokens.scopes import check_names
 from ..tokens.signing import Claims
-from . import login, state
-from .responses import Problem
+from .identity import FRESH_SECONDS, is_fresh, refusal, token_identity
+from .login import manager_of
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -25,14 +29,48 @@ def _current_claims() -> Claims | None:
     if not has_request_context():
         return None
     try:
-        identity = login.token_identity()
-    except AuthError:
+        identity = token_identity()
+    except Exception:  # noqa: BLE001 # raised already where the user was looked for
         return None
     return None if identity is None else identity.claims
 
 
 current_claims = cast(Claims, LocalProxy(_current_claims))
 """What the current request's token says; falsy when it carries no good one."""
+
+
+def require_token() -> Identity:
+    """Return whom the current request's token stands for.
+
+    Raises:
+        AuthError: it carries none, or one that is bad, or a store cannot answer.
+    """
+    identity = token_identity()
+    if identity is None or not flask_login.current_user.is_authenticated:
+        raise refusal()
+    return identity
+
+
+@overload
+def token_required(view: Callable[P, R]) -> Callable[P, R]: ...
+@overload
+def token_required(
+    *, optional: bool = False
+) -> Callable[[Callable[P, R]], Callable[P, R]]: ...
+def token_required(view: Any = None, *, optional: bool = False) -> Any:
+    """Let only requests in that carry a good token; no cookie opens the view.
+
+    Args:
+        view: The view, where the decorator is used without parentheses.
+        optional: Whether a request without a token is let in, too. One with a bad
+            token is refused all the same, so that its client learns to refresh.
+    """
+
+    def check() -> None:
+        if not optional or token_identity() is not None:
+            require_token()
+
+    return _guard(check) if view is None else _guard(check)(view)
 
 
 def require_scopes(*scopes: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
@@ -50,26 +88,29 @@ def require_scopes(*scopes: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
     check_names(scopes)
     required = frozenset(scopes)
 
-    def is_allowed() -> bool:
+    def check() -> None:
         user = cast(UserRecord, flask_login.current_user)
         held = current_claims.scopes if current_claims else scopes_of(user)
-        return required <= held
+        if not required <= held:
+            raise InsufficientScopeError(required)
 
-    def refuse() -> NoReturn:
-        raise Problem(InsufficientScopeError(required), state.current().settings.realm)
-
-    return _guard(is_allowed, refuse)
+    return _guard(check, needs_login=True)
 
 
+@overload
+def fresh_login_required(view: Callable[P, R]) -> Callable[P, R]: ...
+@overload
 def fresh_login_required(
-    *, max_age: int = 300
-) -> Callable[[Callable[P, R]], Callable[P, R]]:
+    *, max_age: int = FRESH_SECONDS
+) -> Callable[[Callable[P, R]], Callable[P, R]]: ...
+def fresh_login_required(view: Any = None, *, max_age: int = FRESH_SECONDS) -> Any:
     """Let only users in who proved their password a short time ago (RFC 9470).
 
     Refreshing does not make a login fresh. For a cookie user, Flask-Login's own notion
     of freshness counts, and its `refresh_view` answers.
 
     Args:
+        view: The view, where the decorator is used without parentheses.
         max_age: Greatest accepted age of the login in seconds.
 
     Raises:
@@ -78,38 +119,36 @@ def fresh_login_required(
     if not isinstance(max_age, int | float) or not max_age >= 0:  # nor is NaN
         raise ValueError("max_age must be a number of seconds, for example 300.")
 
-    def is_fresh() -> bool:
-        if not current_claims:
-            return bool(flask_login.login_fresh())
-        proved_at = current_claims.authenticated_at  # 0: no password was
-        now = int(state.current().service.now())
-        return proved_at > 0 and now - proved_at <= max_age
+    def check() -> Any:
+        identity = token_identity()
+        if identity is None:
+            if flask_login.login_fresh():
+                return None
+            return manager_of(current_app).needs_refresh()
+        if not is_fresh(identity, max_age):
+            raise FreshLoginRequiredError(max_age)
+        return None
 
-    def refuse() -> Any:
-        if not current_claims:
-            return current_app.login_manager.needs_refresh()  # type: ignore[attr-defined]
-        raise Problem(FreshLoginRequiredError(max_age), state.current().settings.realm)
-
-    return _guard(is_fresh, refuse)
+    guard = _guard(check, needs_login=True)
+    return guard if view is None else guard(view)
 
 
 def _guard(
-    is_allowed: Callable[[], bool], refuse: Callable[[], Any]
+    check: Callable[[], Any], *, needs_login: bool = False
 ) -> Callable[[Callable[P, R]], Callable[P, R]]:
-    """Make a decorator: Flask-Login's `login_required`, and then a question more.
+    """Return a decorator that runs a check before the view, for OPTIONS, too.
 
-    Like that, it asks nothing where `LOGIN_DISABLED` is set. Unlike that, it takes a
-    view's own OPTIONS for a method as any other.
+    What the check returns, if anything, is the answer.
     """
 
     def decorate(view: Callable[P, R]) -> Callable[P, R]:
         @functools.wraps(view)
         def guarded(*args: P.args, **kwargs: P.kwargs) -> R:
-            if not current_app.config.get("LOGIN_DISABLED"):
-                if not flask_login.current_user.is_authenticated:
-                    return cast(R, current_app.login_manager.unauthorized())  # type: ignore[attr-defined]
-                if not is_allowed():
-                    return cast(R, refuse())
+            if needs_login and not flask_login.current_user.is_authenticated:
+                return cast(R, manager_of(current_app).unauthorized())
+            answer = check()
+            if answer is not None:
+                return cast(R, answer)
             return cast(R, current_app.ensure_sync(view)(*args, **kwargs))
 
         return guarded

@@ -1,95 +1,94 @@
-"""Request to user: Flask-Login's manager, for which the token decides.
+"""The user of a request: Flask-Login's `request_loader`, and the manager around it.
 
-The only room that knows Flask-Login's manager. A request that carries a token gets
-that token's user or nobody; any other request is left to Flask-Login as it is.
+Flask-Login asks the session cookie and the remember cookie before its `request_loader`.
+Here the token decides: a request that carries one gets that token's user or nobody, and
+any other request is left to Flask-Login.
+
+Four things used here are not documented by Flask-Login. Each has a test in
+`tests/neighbours/test_public_ground.py` that fails when a release moves it:
+
+- `LoginManager._load_user` is where Flask-Login asks cookies first;
+- `LoginManager._update_request_context_with_user` is how `login_user` and `logout_user`
+  set the current user: from then on no token speaks for the user;
+- `LoginManager._update_remember_cookie` opens the Flask session of every request;
+- `g._login_user` is where Flask-Login keeps the current user. An outer application
+  context is one `g` for all requests in it, so it is dropped with each request.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 
 from flask import (
     Flask,
     Request,
     Response,
-    after_this_request,
     current_app,
-    request,
+    request_tearing_down,
+    session,
 )
-from flask_login import LoginManager, current_user
-from flask_login.signals import (
+from flask_login import (
+    LoginManager,
     user_accessed,
     user_loaded_from_request,
+    user_logged_in,
+    user_logged_out,
     user_needs_refresh,
     user_unauthorized,
 )
 
+from ..accounts.users import UserRecord
 from ..errors import (
     AuthError,
     ConfigurationError,
     FreshLoginRequiredError,
     TokenInvalidError,
     TokenMissingError,
-    TokenRevokedError,
 )
-from ..sessions.session import PERSONAL
 from ..sessions.verifier import Identity
-from . import found, preflight, state
-from .found import Found, Other
-from .refusals import announce
+from . import identity
 from .request import (
-    is_for_a_page,
     is_our_endpoint,
     is_token_request,
-    token_in,
-    url_parameters,
+    prefers_json,
+    request_token,
+    this_request,
     uses_cookies,
 )
-from .responses import Problem
+from .state import current_state
+
+LoaderT = TypeVar("LoaderT", bound=Callable[..., Any])
 
 
-def token_identity() -> Identity | None:
-    """Return who the current request's token stands for; None: it carries none.
+def load_user(request: Request) -> UserRecord | None:
+    """Return the user of the token that a request carries; None: it carries none.
 
-    Raises:
-        AuthError: it carries one that is bad, or a store cannot answer.
-    """
-    if found.of_request() is None:
-        current_app.login_manager._load_user()  # type: ignore[attr-defined]
-    outcome = found.outcome()
-    if isinstance(outcome, AuthError):
-        raise outcome
-    return outcome
-
-
-def authenticate(token: str) -> Identity:
-    """Return who a token stands for, now; its use is noted once that is answered.
+    Registered as Flask-Login's `request_loader`.
 
     Raises:
-        AuthError: it is bad, or a store cannot answer.
+        AuthError: the token is bad, or a store cannot answer.
     """
-    current = state.current()
-    identity = current.verifier.authenticate(token)
-    if identity.session.kind == PERSONAL:
-        _note_use(current, identity)
-    return identity
-
-
-def _note_use(current: state.State, identity: Identity) -> None:
-    @after_this_request
-    def note_use(response: Response) -> Response:
-        response.call_on_close(partial(current.personal.note_use, identity.session))
-        return response
+    token = request_token(request)
+    if token is None:
+        return None
+    found = current_state().verifier.authenticate(token)
+    identity.keep(found)
+    return found.user
 
 
 class TokenLoginManager(LoginManager):  # type: ignore[misc] # Flask-Login has no types
-    """Flask-Login's manager, with the token before session and remember cookie.
+    """Flask-Login's manager, which asks the token before any cookie.
 
-    It keeps nothing of an application: register a `user_loader` for cookie users, or a
-    `request_loader` for credentials of another kind, as with Flask-Login.
+    Register a `user_loader` for cookie users, or a `request_loader` for credentials of
+    another kind, as with Flask-Login. That `request_loader` is asked for a request
+    without a token of ours.
     """
+
+    def __init__(self) -> None:
+        super().__init__()
+        super().request_loader(self._load_from_request)
+        self._other_loader: Callable[[Request], Any] | None = None
 
     def init_app(
         self,
@@ -98,119 +97,121 @@ class TokenLoginManager(LoginManager):  # type: ignore[misc] # Flask-Login has n
     ) -> None:
         """Join the manager to an application."""
         super().init_app(app, add_context_processor)
-        # Flask-Login opens the session there, for every answer; see `sessionless`.
-        app.after_request_funcs[None].remove(self._update_remember_cookie)
+        user_logged_in.connect(_refuse_lost_login, app)
+        user_logged_out.connect(_end_session, app)
+        request_tearing_down.connect(_end_request, app)  # after the last hook
+
+    def user_loader(self, callback: LoaderT) -> LoaderT:
+        """Register what takes a user id (str) and returns a cookie's user."""
+        super().user_loader(callback)
+        return callback
+
+    def request_loader(self, callback: LoaderT) -> LoaderT:
+        """Register a function that takes a request and returns its user, or None.
+
+        It is asked where the request carries no token of ours. For a token of ours from
+        another place, call `auth.act_by(token)` in it.
+        """
+        self._other_loader = callback
+        return callback
+
+    def act_by(self, found: Identity) -> None:
+        """Let the current request act by a verified token from now on."""
+        identity.keep(found)
+        self._update_request_context_with_user(found.user)
 
     def _load_user(self) -> None:
-        """Find the user of the current request, for a `g` that does not itself."""
-        carrier: Request = request._get_current_object()  # type: ignore[attr-defined]
-        found.keep(self.find_user(state.current(), carrier))
-
-    def find_user(self, current: state.State, carrier: Request) -> Found:
-        """Return who the current request stands for.
-
-        Whatever is wrong lets nobody in; who asks for a login later is told why.
-
-        Args:
-            current: The current application's state.
-            carrier: The current request itself.
-        """
-        parameter = current.settings.query_param
+        """Set the current user. Whatever fails lets nobody in, and fails once."""
         try:
-            token = token_in(carrier, parameter)
-            if parameter is not None and url_parameters(carrier, parameter):
-                after_this_request(_kept_private)
-            who = None if token is None else current.verifier.authenticate(token)
+            self._find_user()
         except AuthError as error:
-            return self._found_by(partial(self._load_foreign_user, error))
-        if who is None:
-            return self._found_by(self._load_other_user)
-        if who.session.kind == PERSONAL:
-            _note_use(current, who)
-        if user_accessed.receivers or user_loaded_from_request.receivers:
-            return self._told_of(who)
-        return who
-
-    def _told_of(self, who: Identity) -> Found:
-        """Send Flask-Login's signals; what a receiver raises lets nobody in."""
-        found.keep(who)
-        try:
-            return self._found_by(partial(_send_loaded, who.user))
-        except BaseException:
-            found.forget()
+            self._refuse(error)
+            identity.announce(error)
+            self._refuse(error)  # a receiver may have made a request of its own
+        except Exception as error:
+            self._refuse(error)
             raise
 
-    def _found_by(self, load: Callable[[], None]) -> Found:
-        """Return whom a function kept; nobody where it failed, or kept nobody."""
-        try:
-            load()
-        except AuthError as error:
-            found.keep(Other(self.anonymous_user(), error.with_traceback(None)))
-            announce(error)
-        return found.of_request() or Other(self.anonymous_user())
-
-    def _load_foreign_user(self, error: AuthError) -> None:
-        """Ask the application's `request_loader` and no cookie, or raise the error.
-
-        What we did not issue may belong to another scheme.
-        """
-        is_unknown = isinstance(error, TokenInvalidError | TokenMissingError)
-        user = (
-            self._load_user_from_request(request)
-            if is_unknown and not is_our_endpoint()
-            else None
-        )
-        if user is None:
-            raise error
+    def _find_user(self) -> None:
+        request = this_request()
+        if self.user_callback is not None and uses_cookies(request):
+            super()._load_user()
+            return
+        user_accessed.send(_app())
+        user = self._load_from_request(request)
+        found = identity.kept_identity()
+        if user is not None:
+            user_loaded_from_request.send(_app(), user=user)
+        identity.keep(found)  # a receiver may have made a request of its own
         self._update_request_context_with_user(user)
+        if found is not None and is_token_request(request):
+            # For Flask-Login's `fresh_login_required`. The Flask session of a token
+            # request is an empty one, which is never saved.
+            session["_fresh"] = identity.is_fresh(found)
+
+    def _refuse(self, error: Exception) -> None:
+        self._update_request_context_with_user()
+        identity.keep(error=error.with_traceback(None))
+
+    def _load_from_request(self, request: Request) -> Any:
+        """Return the user of the token, else of the application's loader."""
+        try:
+            user = load_user(request)
+        except (TokenInvalidError, TokenMissingError):
+            # Credentials of another scheme may look like a token of ours.
+            user = self._load_from_application(request)
+            if user is None:
+                raise
+            return user
+        return self._load_from_application(request) if user is None else user
+
+    def _load_from_application(self, request: Request) -> Any:
+        if self._other_loader is None or is_our_endpoint(request):
+            return None
+        identity.note_loading(is_loading=True)
+        try:
+            return self._other_loader(request)
+        finally:
+            identity.note_loading(is_loading=False)
 
     def _update_request_context_with_user(self, user: Any = None) -> None:
-        """Note the user, for `login_user` too: no token speaks for them."""
-        found.keep(Other(self.anonymous_user() if user is None else user))
+        """Set the current user, for whom no token speaks unless it is the token's."""
+        super()._update_request_context_with_user(user)
+        found = identity.kept_identity()
+        if found is None or user is None or found.claims.subject != user.get_id():
+            identity.keep()
 
-    def _load_other_user(self) -> None:
-        has_loader = self._user_callback or self._request_callback
-        if has_loader and uses_cookies():
-            super()._load_user()
-        else:
-            self._update_request_context_with_user()
+    def _update_remember_cookie(self, response: Response) -> Response:
+        """Set or clear the remember cookie, where there are cookie users at all."""
+        if self.user_callback is None or not uses_cookies(this_request()):
+            return response
+        updated: Response = super()._update_remember_cookie(response)
+        return updated
 
     def unauthorized(self) -> Any:
         """Answer a request that needs a login.
 
-        A person's browser without a token is sent to the login page, if there is one;
-        everybody else gets 401 with a challenge, or 503 when a store cannot answer.
+        A request without a token is answered as by Flask-Login where there is a login
+        page, unless its `Accept` prefers JSON; any other by an error with a challenge.
         """
-        error = _why_unauthorized()
-        is_missing = isinstance(error, TokenMissingError)
-        if is_missing and self._has_login_page() and is_for_a_page():
+        request = this_request()
+        if is_our_endpoint(request):
+            return None  # it checks the token itself; a guard for all must not close it
+        view = self.blueprint_login_views.get(request.blueprint, self.login_view)
+        page = self.unauthorized_callback or view
+        error = identity.refusal()
+        if isinstance(error, TokenMissingError) and _wants_page(request, page):
             return super().unauthorized()
-        user_unauthorized.send(current_app._get_current_object())  # type: ignore[attr-defined]
-        raise Problem(error, state.current().settings.realm)
+        user_unauthorized.send(_app())
+        raise error
 
     def needs_refresh(self) -> Any:
-        """Answer a request that needs Flask-Login's fresh login, a cookie's matter."""
-        if (self.needs_refresh_callback or self.refresh_view) and is_for_a_page():
+        """Answer a request that needs Flask-Login's fresh login."""
+        page = self.needs_refresh_callback or self.refresh_view
+        if _wants_page(this_request(), page):
             return super().needs_refresh()
-        user_needs_refresh.send(current_app._get_current_object())  # type: ignore[attr-defined]
-        raise Problem(FreshLoginRequiredError(), state.current().settings.realm)
-
-    def _has_login_page(self) -> bool:
-        view = self.blueprint_login_views.get(request.blueprint, self.login_view)
-        return bool(self.unauthorized_callback or view)
-
-    def update_remember_cookie(self, response: Response) -> None:
-        """Set or clear the remember cookie of a cookie user, as Flask-Login would."""
-        if self._user_callback is not None:
-            self._update_remember_cookie(response)
-
-    def guard_options(self) -> Any:
-        """Answer an OPTIONS that Flask-Login would let through to a guarded view."""
-        if current_app.config.get("LOGIN_DISABLED"):
-            return None
-        if preflight.opens_a_guarded_view() and not current_user.is_authenticated:
-            return self.unauthorized()
-        return None
+        user_needs_refresh.send(_app())
+        raise FreshLoginRequiredError(identity.FRESH_SECONDS)
 
 
 def manager_of(app: Flask) -> TokenLoginManager:
@@ -229,22 +230,36 @@ def manager_of(app: Flask) -> TokenLoginManager:
     return manager
 
 
-def _send_loaded(user: Any) -> None:
-    app = current_app._get_current_object()  # type: ignore[attr-defined]
-    user_accessed.send(app)
-    user_loaded_from_request.send(app, user=user)
+def _app() -> Flask:
+    app: Flask = current_app._get_current_object()  # type: ignore[attr-defined]
+    return app
 
 
-def _kept_private(response: Response) -> Response:
-    """Keep caches that see only the URL from an answer (RFC 6750 section 2.3)."""
-    response.headers.setdefault("Cache-Control", "private, no-store")
-    return response
+def _wants_page(request: Request, page: object) -> bool:
+    """Return whether a request is answered by a page, if the application has one."""
+    return bool(page) and uses_cookies(request) and not prefers_json(request)
 
 
-def _why_unauthorized() -> AuthError:
-    try:
-        token_identity()
-    except AuthError as error:
-        return error
-    # A good token whose user does not count as authenticated is as good as ended.
-    return TokenRevokedError() if is_token_request() else TokenMissingError()
+def _refuse_lost_login(app: Flask, **_: object) -> None:
+    """Refuse `login_user` where no request could load the user from the cookie."""
+    if manager_of(app).user_callback is None and uses_cookies(this_request()):
+        raise ConfigurationError(
+            "Missing user_loader: login_user() sets a cookie, and nothing loads its "
+            "user. Register one with 'auth.login_manager.user_loader'; for a token, "
+            "call 'auth.login(user)'."
+        )
+
+
+def _end_session(_: Flask, **__: object) -> None:
+    """End the session of the token by which `logout_user` was called."""
+    found = identity.kept_identity()
+    if found is not None:
+        identity.end_session(found)
+
+
+def _end_request(_: Flask, **__: object) -> None:
+    """Note that the request's personal access token was used, and drop its user."""
+    found = identity.kept_identity()
+    if found is not None:
+        current_state().personal.note_use(found.session)
+    identity.forget()

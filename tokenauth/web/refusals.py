@@ -6,15 +6,13 @@ from collections.abc import Callable
 from functools import wraps
 from typing import ParamSpec, TypeVar
 
-from .. import events
 from ..errors import (
     AmbiguousTokenError,
-    AuthError,
     StoreUnavailableError,
     TokenError,
     TokenMissingError,
 )
-from . import found, state
+from . import identity
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -30,16 +28,9 @@ def announced(function: Callable[P, R]) -> Callable[P, R]:
         except TokenMissingError:
             raise  # nothing was sent, so nothing was refused
         except (AmbiguousTokenError, StoreUnavailableError, TokenError) as error:
-            if error is not found.outcome():  # that one is known since it was found
-                announce(error)
+            outcome = identity.kept()
+            if outcome is None or error is not outcome.error:  # known since then
+                identity.announce(error)
             raise
 
     return announcing
-
-
-def announce(error: AuthError) -> None:
-    """Tell the application's receivers of an error."""
-    signal, cause = events.token_refused, None
-    if isinstance(error, StoreUnavailableError):
-        signal, cause = events.store_failed, error.reason
-    state.current().emit(signal, reason=error.code, cause=cause, **error.about)

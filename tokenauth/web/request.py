@@ -5,46 +5,40 @@ from __future__ import annotations
 from flask import Request, request
 
 from ..errors import AmbiguousTokenError, AuthError, InvalidRequestError
-from ..tokens import header as bearer
-from . import state
+from ..tokens import header
+from .state import KEY, current_state
 
-# In a URL that may hold a token: to read more takes longer than to answer.
+# A longer list of URL parameters takes longer to read than a request takes to answer.
 _MAX_PARAMETERS = 256
 
-# Browsers send 200 characters; to read 8,000 takes as long as a hundred requests.
+# Browsers send 200 characters; reading 8,000 takes as long as a hundred requests.
 _MAX_ACCEPT = 1024
 
 
-def request_token() -> str | None:
-    """Return the token that the current request carries; None: it carries none.
+def this_request() -> Request:
+    """Return the current request itself: each look through Flask's proxy costs time."""
+    current: Request = request._get_current_object()  # type: ignore[attr-defined]
+    return current
+
+
+def request_token(request: Request) -> str | None:
+    """Return the token that a request carries; None: it carries none.
 
     Raises:
         AuthError: it carries something addressed to us that cannot be a token, or
             more than one.
     """
-    return token_in(
-        request._get_current_object(),  # type: ignore[attr-defined]
-        state.current().settings.query_param,
-    )
-
-
-def token_in(request: Request, query_param: str | None) -> str | None:
-    """Return the token that a request carries, as `request_token` does.
-
-    Args:
-        request: The request itself: each attribute of Flask's proxy of it costs half
-            as much as all of this.
-        query_param: The URL parameter that may carry it; None: none may.
-    """
-    # Read anew each time, which costs a microsecond: what is kept in the environ
-    # outlives the header it came from, and is dumped where the header is masked.
-    header = request.environ.get("HTTP_AUTHORIZATION")
-    values = [] if query_param is None else url_parameters(request, query_param)
+    state = current_state()
+    # Read anew each time: what is kept in the environ outlives the header that it came
+    # from, and is dumped where the header is masked.
+    text = request.environ.get(state.header_key)
+    parameter = state.settings.query_param
+    values = [] if parameter is None else url_parameters(request, parameter)
     if not values:
-        return bearer.read_header(header)
-    if len(values) > 1 or _is_ours(header):
+        return header.read_header(text)
+    if len(values) > 1 or _is_ours(text):
         raise AmbiguousTokenError
-    return bearer.read_token(values[0])
+    return header.read_token(values[0])
 
 
 def url_parameters(request: Request, name: str) -> list[str]:
@@ -66,55 +60,46 @@ def url_parameters(request: Request, name: str) -> list[str]:
     raise InvalidRequestError("The parameters in the URL are not UTF-8.")
 
 
-def is_token_request() -> bool:
-    """Whether the current request carries a token, good or bad."""
-    return carries_token(
-        request._get_current_object(),  # type: ignore[attr-defined]
-        state.current().settings.query_param,
-    )
-
-
-def carries_token(request: Request, query_param: str | None) -> bool:
-    """Whether a request carries a token, good or bad; see `token_in`."""
+def is_token_request(request: Request) -> bool:
+    """Return whether a request carries a token, good or bad."""
     try:
-        return token_in(request, query_param) is not None
+        return request_token(request) is not None
     except AuthError:
         return True
 
 
-def uses_cookies() -> bool:
-    """Whether cookies may say who asks: no token does, and the address is not ours."""
-    return not is_our_endpoint() and not is_token_request()
+def uses_cookies(request: Request) -> bool:
+    """Return whether cookies may say who asks: no token, and not our endpoint."""
+    return not is_our_endpoint(request) and not is_token_request(request)
 
 
-def is_our_endpoint() -> bool:
-    """Whether the current request is for an address of ours, one that is not there too.
+def is_our_endpoint(request: Request) -> bool:
+    """Return whether a request is for our endpoint, or for none under our prefix.
 
     An application's own pages may be under our prefix.
     """
-    current: Request = request._get_current_object()  # type: ignore[attr-defined]
-    if current.routing_exception is None:
-        return current.blueprint == state.KEY
-    prefix = state.current().settings.url_prefix
-    return f"{current.path}/".startswith(f"{prefix}/")
+    if request.routing_exception is None:
+        return request.blueprint == KEY
+    prefix = current_state().settings.url_prefix
+    return f"{request.path}/".startswith(f"{prefix}/")
 
 
-def is_for_a_page() -> bool:
-    """Whether a person's browser asks: no token, and HTML rather than JSON."""
-    if not uses_cookies() or len(request.headers.get("Accept", "")) > _MAX_ACCEPT:
-        return False
+def prefers_json(request: Request) -> bool:
+    """Return whether the client's `Accept` header prefers JSON to a page."""
+    if len(request.headers.get("Accept", "")) > _MAX_ACCEPT:
+        return True
     accepted = request.accept_mimetypes
-    return accepted["text/html"] > accepted["application/json"]
+    return accepted["application/json"] > accepted["text/html"]
 
 
-def client_name() -> str | None:
+def client_name(request: Request) -> str | None:
     """Return the client's `User-Agent`: printable, and cut to 200 characters."""
     agent = request.headers.get("User-Agent", "")[:200]
     return "".join(c for c in agent if c.isprintable()) or None
 
 
-def _is_ours(header: str | None) -> bool:
+def _is_ours(text: str | None) -> bool:
     try:
-        return bearer.read_header(header) is not None
+        return header.read_header(text) is not None
     except AuthError:
         return True

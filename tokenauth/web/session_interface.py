@@ -1,65 +1,90 @@
-"""No Flask session where a token decides: none is opened, none saved, no cookie set.
+"""The Flask session where a token decides: empty, never saved, no cookie set.
 
-The addresses of ours set none either, whatever cookies come along.
+Our own endpoints set no session cookie either, whatever cookies come along.
 """
 
 from __future__ import annotations
 
-from typing import Any, cast
+from typing import Any
 
-from flask import Flask, Request, Response
+from flask import Flask, Request, Response, appcontext_pushed
 from flask.sessions import SessionInterface, SessionMixin
 
-from . import state
-from .request import carries_token, is_our_endpoint
+from .identity import forget
+from .request import (
+    is_our_endpoint,
+    is_token_request,
+    this_request,
+)
+from .state import state_of
 
 
 def join(app: Flask) -> None:
-    """Keep the Flask session of an application out of token requests."""
-    inner = app.session_interface
-    if not isinstance(inner, TokenSessionInterface):
-        query_param = state.of(app).settings.query_param
-        ours = TokenSessionInterface(inner, query_param)
-        app.session_interface = cast(SessionInterface, ours)
+    """Put our session interface round the application's, whenever that is set."""
+    _wrap(app)
+    appcontext_pushed.connect(_wrap, app)  # others may be set up after us
+
+
+def _wrap(app: Flask, **_: object) -> None:
+    if not isinstance(app.session_interface, TokenSessionInterface):
+        app.session_interface = TokenSessionInterface(app.session_interface)
 
 
 class TokenSession(dict[str, Any], SessionMixin):
-    """The Flask session of a token request: it lasts as long as the request."""
+    """The Flask session of a token request, where the application's has no class."""
 
 
-class TokenSessionInterface:
-    """Steps aside when a token decides.
-
-    Everything else is the application's own session interface, unchanged.
+class TokenSessionInterface(SessionInterface):
+    """Steps aside for token requests; all else is the application's own interface.
 
     Args:
         inner: The application's own.
-        query_param: URL parameter that may carry the token; None: none may.
     """
 
-    def __init__(self, inner: SessionInterface, query_param: str | None) -> None:
+    def __init__(self, inner: SessionInterface) -> None:
         self._inner = inner
-        self._query_param = query_param
+        self.pickle_based = inner.pickle_based
+        self.null_session_class = inner.null_session_class
 
     def open_session(self, app: Flask, request: Request) -> SessionMixin | None:
-        """Return the session of a request, the first that Flask does for it."""
-        header = request.environ.get("HTTP_AUTHORIZATION") or ""
-        # As nearly everybody sends it, whatever follows.
-        if header[:7] == "Bearer " or carries_token(request, self._query_param):
-            return TokenSession()
+        """Return the session of a request; this is the first that Flask does for it."""
+        forget()
+        if is_token_request(request):
+            return self._empty_session()
         return self._inner.open_session(app, request)
 
-    def is_null_session(self, session: object) -> bool:
-        """Whether there is nothing to save: a token decided, or there is no key."""
-        return isinstance(session, TokenSession) or self._inner.is_null_session(session)
+    def make_null_session(self, app: Flask) -> Any:
+        """Return a session that says that there is no key."""
+        return self._inner.make_null_session(app)
+
+    def is_null_session(self, obj: object) -> bool:
+        """Return whether there is nothing to save, as the application's own says."""
+        return self._inner.is_null_session(obj)
 
     def save_session(
         self, app: Flask, session: SessionMixin, response: Response
     ) -> None:
-        """Save a session that was opened, unless the address is one of ours."""
-        if not is_our_endpoint():
-            app.login_manager.update_remember_cookie(response)  # type: ignore[attr-defined]
+        """Save a session, unless a token decides or the endpoint is one of ours.
+
+        Flask calls this after every hook, so what a hook made of the response counts.
+        """
+        request = this_request()
+        if is_token_request(request):
+            _keep_private(app, request, response)
+        elif not is_our_endpoint(request):
             self._inner.save_session(app, session, response)
+
+    def _empty_session(self) -> SessionMixin:
+        make = getattr(self._inner, "session_class", TokenSession)
+        session: SessionMixin = make()
+        return session
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._inner, name)
+
+
+def _keep_private(app: Flask, request: Request, response: Response) -> None:
+    """Keep caches that see only the URL from an answer (RFC 6750 section 2.3)."""
+    parameter = state_of(app).settings.query_param
+    if parameter is not None and parameter.encode() in request.query_string:
+        response.headers.setdefault("Cache-Control", "private, no-store")

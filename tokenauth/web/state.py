@@ -1,22 +1,32 @@
-"""What one application keeps: built once in `init_app`, frozen, found by `current`."""
+"""What one application has: built once in `init_app`, found by `current_state`."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+import time
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import TYPE_CHECKING
 
 import msgspec
-from flask import Flask, current_app
+from blinker import NamedSignal
+from flask import Flask, current_app, has_request_context, request
 
+from .. import events
+from .. import settings as settings_module
+from ..accounts.hashing_pool import HashingPool
 from ..accounts.password_check import PasswordChecker
-from ..events import Emit
+from ..accounts.policy import PasswordPolicy
+from ..accounts.users import User, UserStore
+from ..events import Emit, Event
+from ..sessions.issuer import TokenIssuer
 from ..sessions.one_time import OneTimeTokens
 from ..sessions.personal import PersonalTokens
 from ..sessions.service import SessionService
+from ..sessions.session import SessionStore
 from ..sessions.verifier import TokenVerifier
 from ..settings import Settings
-from ..stores.provision import Stores
-from ..tokens.redact import Redacted
+from ..stores.provision import Stores, provide, reader_of
+from ..tokens.keys import looks_guessable
 
 if TYPE_CHECKING:
     from ..accounts.throttle import LoginThrottle
@@ -25,53 +35,152 @@ KEY = "tokenauth"
 """Name in `app.extensions`, and of the endpoints' blueprint."""
 
 
-class State(Redacted, msgspec.Struct, frozen=True, kw_only=True):
-    """The rooms of one application.
+class Clock:
+    """The time of one application, in seconds since the epoch.
 
     Attributes:
-        settings: What the application decided.
+        source: What tells the time instead, in tests; None: `time.time`.
+    """
+
+    def __init__(self) -> None:
+        self.source: Callable[[], float] | None = None
+
+    def __call__(self) -> float:
+        """Return the time in seconds since the epoch."""
+        return time.time() if self.source is None else self.source()
+
+
+class State(msgspec.Struct, frozen=True, kw_only=True):
+    """What one application has.
+
+    Attributes:
+        settings: The checked configuration.
+        header_key: The WSGI name of the header that carries the token.
         stores: Where users and sessions are kept.
-        authenticator: Says who a token stands for.
-        authority: The desk.
-        checker: Proves passwords.
+        clock: The application's time.
+        issuer: Makes tokens.
+        verifier: Checks tokens.
+        service: Starts, refreshes and revokes sessions.
+        checker: Checks passwords.
         personal: Makes personal access tokens.
-        once: Issues and redeems one-time tokens.
+        one_time: Issues and redeems one-time tokens.
         throttle: Counts attempts on passwords.
-        emit: Announces an event to the application's receivers.
-        describe: Returns the API's description (OpenAPI 3.1), always the same object.
+        emit: Sends an event to the application's receivers.
     """
 
     settings: Settings
+    header_key: str
     stores: Stores
+    clock: Clock
+    issuer: TokenIssuer
     verifier: TokenVerifier
     service: SessionService
     checker: PasswordChecker
     personal: PersonalTokens
-    once: OneTimeTokens
+    one_time: OneTimeTokens
     throttle: LoginThrottle
     emit: Emit
-    describe: Callable[[], dict[str, Any]]
+
+    def __repr__(self) -> str:
+        return "<State>"
 
 
-def current() -> State:
+def build(
+    app: Flask,
+    users: UserStore | Mapping[str, str | User] | None,
+    sessions: SessionStore | None,
+) -> State:
+    """Return the state of an application; the application itself is left alone.
+
+    Raises:
+        ConfigurationError: the application is set up in a way that is unsafe.
+    """
+    settings = settings_module.load(app.config, app.name)
+    if not app.testing and any(map(looks_guessable, settings.secret_keys)):
+        events.LOGGER.warning(
+            "SECRET_KEY or a fallback is so regular that it can be guessed: make one "
+            "with 'flask tokenauth new-secret'"
+        )
+    stores = provide(settings, users, sessions)
+    clock = Clock()
+    emit = partial(_emit, app, clock)
+    throttle = _throttle(settings, clock)
+    checker = _checker(settings, stores.users, throttle, emit)
+    issuer = TokenIssuer(settings)
+    read = reader_of(stores.sessions, settings.session_check_lag, now=clock)
+    return State(
+        settings=settings,
+        header_key="HTTP_AUTHORIZATION",
+        stores=stores,
+        clock=clock,
+        issuer=issuer,
+        verifier=TokenVerifier(issuer, *stores, read=read, now=clock),
+        service=SessionService(
+            settings, issuer, *stores, checker, emit=emit, now=clock
+        ),
+        checker=checker,
+        personal=PersonalTokens(issuer, stores.sessions, emit=emit, now=clock),
+        one_time=OneTimeTokens(issuer, *stores, emit=emit, now=clock),
+        throttle=throttle,
+        emit=emit,
+    )
+
+
+def current_state() -> State:
     """Return the state of the current application.
 
     Raises:
         RuntimeError: outside an application context, or the application has no
             `TokenAuth`.
     """
-    return of(current_app._get_current_object())  # type: ignore[attr-defined]
+    return state_of(current_app)
 
 
-def of(app: Flask) -> State:
+def state_of(app: Flask) -> State:
     """Return the state of an application.
 
     Raises:
         RuntimeError: it has no `TokenAuth`.
     """
-    found: State | None = app.extensions.get(KEY)
-    if found is None:
+    state: State | None = app.extensions.get(KEY)
+    if state is None:
         raise RuntimeError(
             "This application has no TokenAuth: call TokenAuth(app, users) or init_app."
         )
-    return found
+    return state
+
+
+def _throttle(settings: Settings, clock: Clock) -> LoginThrottle:
+    # Imported when used: the limits library takes longer to import than all the rest.
+    from ..accounts.throttle import LoginThrottle
+
+    return LoginThrottle(
+        settings.login_limits,
+        settings.limits_url,
+        secret=settings.secret_keys[0],
+        realm=settings.realm,
+        now=clock,
+    )
+
+
+def _checker(
+    settings: Settings, users: UserStore, throttle: LoginThrottle, emit: Emit
+) -> PasswordChecker:
+    return PasswordChecker(
+        users,
+        cost=settings.argon2,
+        policy=PasswordPolicy(
+            settings.password_min_length,
+            settings.password_max_length,
+            settings.password_breach_check,
+            settings.realm,
+        ),
+        throttle=throttle,
+        pool=HashingPool(settings.password_concurrency),
+        emit=emit,
+    )
+
+
+def _emit(app: Flask, clock: Clock, signal: NamedSignal, **details: str | None) -> None:
+    address = request.remote_addr if has_request_context() else None
+    events.send(signal, app, Event(at=clock(), address=address, **details))

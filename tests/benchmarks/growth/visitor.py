@@ -37,7 +37,8 @@ def app_at(store: SessionStore, users: UserStore | None = None, **config: Any) -
     """Return an application with `/me`, a second after `NOW`."""
     app = Flask("growth")
     app.config.update({"SECRET_KEY": SECRET, **config})
-    TokenAuth().init_app(app, users or AnyUsers(), sessions=store, now=lambda: NOW + 1)
+    TokenAuth().init_app(app, users or AnyUsers(), sessions=store)
+    app.extensions["tokenauth"].clock.source = lambda: NOW + 1
 
     @app.get("/me")
     @login_required

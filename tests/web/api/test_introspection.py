@@ -158,7 +158,7 @@ def test_every_bad_token_looks_alike(
     clock.move(900)
     good = log_in(client)
     with app.app_context():
-        user = state.current().verifier.authenticate(good["access_token"]).user
+        user = state.current_state().verifier.authenticate(good["access_token"]).user
         once = TokenAuth().issue_once("reset-password", user, 600)
     bad = {
         "revoked": logged_out["access_token"],

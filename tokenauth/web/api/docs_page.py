@@ -6,15 +6,18 @@ the page's policy lets nothing be.
 
 from __future__ import annotations
 
+from functools import lru_cache
 from importlib.resources import files
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from flask import Response, request, send_from_directory
 
 from ...errors import NotFoundError
-from .. import state
 from ..responses import json_response
+from ..state import current_state
+from .endpoints import ROUTES
+from .openapi import describe
 
 _PACKAGE: Final = "flask_swagger_ui"
 _ASSETS: Final = ("swagger-ui.css", "swagger-ui-bundle.js", "favicon-32x32.png")
@@ -54,10 +57,21 @@ SwaggerUIBundle({
 """
 
 
+def description() -> dict[str, Any]:
+    """Return the description (OpenAPI 3.1) of the current application's endpoints."""
+    settings = current_state().settings
+    return _describe(settings.url_prefix, settings.realm)
+
+
+@lru_cache(maxsize=8)
+def _describe(url_prefix: str, title: str) -> dict[str, Any]:
+    return describe(ROUTES, url_prefix=url_prefix, title=title)
+
+
 def openapi() -> Response:
     """Describe the API."""
     servers = [{"url": request.root_path or "/"}]
-    return json_response(state.current().describe() | {"servers": servers})
+    return json_response(description() | {"servers": servers})
 
 
 def page() -> Response:

@@ -14,9 +14,10 @@ from ...errors import (
 from ...sessions.session import LOGIN, is_session_id
 from ...sessions.verifier import Identity
 from ...tokens.scopes import format_scopes
-from .. import login, state
-from ..request import client_name, request_token, url_parameters
+from ..guards import require_token
+from ..request import client_name, request_token, this_request, url_parameters
 from ..responses import empty, json_response
+from ..state import current_state
 from .bodies import read_body
 from .schemas import (
     LoginRequest,
@@ -31,12 +32,12 @@ from .schemas import (
 def log_in() -> Response:
     """Trade username and password for a token pair."""
     body = read_body(request, LoginRequest)
-    pair = state.current().service.log_in(
+    pair = current_state().service.log_in(
         body.username,
         body.password,
         scope=body.scope,
         label=body.label,
-        client=client_name(),
+        client=client_name(this_request()),
         address=request.remote_addr,
     )
     return json_response(pair)
@@ -45,21 +46,21 @@ def log_in() -> Response:
 def refresh() -> Response:
     """Trade a refresh token for the next pair."""
     body = read_body(request, RefreshRequest)
-    return json_response(state.current().service.refresh(body.refresh_token))
+    return json_response(current_state().service.refresh(body.refresh_token))
 
 
 def log_out() -> Response:
     """End the session of the token; done is done, also the second time."""
-    token = request_token()
+    token = request_token(this_request())
     if token is None:
         raise TokenMissingError
-    state.current().service.log_out(token)
+    current_state().service.log_out(token)
     return empty()
 
 
 def me() -> Response:
     """Say who the token stands for."""
-    identity = current_identity()
+    identity = require_token()
     claims = identity.claims
     return json_response(
         Me(
@@ -74,7 +75,7 @@ def me() -> Response:
 def list_sessions() -> Response:
     """List the user's own logins."""
     claims = current_login().claims
-    sessions = state.current().service.sessions_of(claims.subject)
+    sessions = current_state().service.sessions_of(claims.subject)
     views = [session_view(each, current_id=claims.session_id) for each in sessions]
     return json_response(SessionList(sessions=views))
 
@@ -90,7 +91,7 @@ def end_sessions() -> Response:
     keep = url_parameters(request, "keep")
     if keep not in ([], ["current"]):
         raise InvalidRequestError("The parameter 'keep' can only be 'current'.")
-    state.current().service.revoke_user(
+    current_state().service.revoke_user(
         claims.subject, kind=LOGIN, keep=claims.session_id if keep else None
     )
     return empty()
@@ -100,7 +101,7 @@ def change_password() -> Response:
     """Change the user's own password; every other login ends."""
     identity = current_login()
     body = read_body(request, PasswordRequest)
-    pair = state.current().service.change_password(
+    pair = current_state().service.change_password(
         identity,
         body.current_password,
         body.new_password,
@@ -108,18 +109,6 @@ def change_password() -> Response:
         end_tokens=body.end_tokens,
     )
     return json_response(pair)
-
-
-def current_identity() -> Identity:
-    """Return who the current request's token stands for.
-
-    Raises:
-        AuthError: it carries none, or one that is bad, or a store cannot answer.
-    """
-    identity = login.token_identity()
-    if identity is None:
-        raise TokenMissingError
-    return identity
 
 
 def current_login() -> Identity:
@@ -131,16 +120,16 @@ def current_login() -> Identity:
             this login is over.
         AuthError: as `current_identity`.
     """
-    identity = current_identity()
+    identity = require_token()
     if identity.session.kind != LOGIN:
         raise FreshLoginRequiredError
-    if state.current().settings.session_check_lag:
+    if current_state().settings.session_check_lag:
         _check_session(identity.claims.session_id)
     return identity
 
 
 def _check_session(session_id: str) -> None:
-    if state.current().service.session(session_id) is None:
+    if current_state().service.session(session_id) is None:
         raise TokenRevokedError
 
 
@@ -151,7 +140,7 @@ def end_own(session_id: str, *, kind: str) -> Response:
         NotFoundError: the user has no such session.
     """
     user_id = current_login().claims.subject
-    authority = state.current().service
+    authority = current_state().service
     session = authority.session(session_id) if is_session_id(session_id) else None
     if session is None or session.user_id != user_id or session.kind != kind:
         raise NotFoundError

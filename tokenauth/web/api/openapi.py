@@ -11,9 +11,9 @@ from typing import Any, Final
 import msgspec
 from flask import Response
 
-from ...errors import AuthError, ConfigurationError, RetryLaterError
-from ..responses import PROBLEM, ProblemDocument, describe_error
+from ...errors import PROBLEM, AuthError, ConfigurationError, RetryLaterError
 from .bodies import FORM, JSON
+from .schemas import ProblemDocument
 
 Document = dict[str, Any]
 
@@ -131,7 +131,7 @@ def _schemas(routes: Iterable[Route]) -> tuple[dict[type, Document], Document]:
         if route.body is not None and route.media_type == FORM:
             form = schemas[route.body.__name__]
             form["additionalProperties"] = {"type": "string"}  # once, and ignored
-    codes = {error.code for route in routes for error in route.errors}
+    codes = {error.error_code for route in routes for error in route.errors}
     schemas["ProblemDocument"]["properties"]["code"]["enum"] = sorted(codes)
     named = {f"tokenauth.{name}": schema for name, schema in schemas.items()}
     return dict(zip(types, refs, strict=True)), named
@@ -177,12 +177,14 @@ def _success(route: Route, refs: Mapping[type, Document]) -> Document:
 def _failures(route: Route, refs: Mapping[type, Document]) -> Document:
     """Return the answers to the errors of a route, those of one status together."""
     by_status: dict[int, list[AuthError]] = {}
-    for error in sorted(route.errors, key=lambda error: error.status):
-        by_status.setdefault(error.status, []).append(error)
+    for error in sorted(route.errors, key=lambda error: error.code or 0):
+        by_status.setdefault(error.code or 0, []).append(error)
     schema = refs[ProblemDocument]
     return {
         str(status): {
-            "description": ", ".join(dict.fromkeys(error.code for error in errors)),
+            "description": ", ".join(
+                dict.fromkeys(error.error_code for error in errors)
+            ),
             "headers": _headers(errors),
             "content": {PROBLEM: {"schema": schema, "examples": _examples(errors)}},
         }
@@ -207,6 +209,6 @@ def _headers(errors: Iterable[AuthError]) -> Document:
 
 def _examples(errors: Iterable[AuthError]) -> Document:
     return {
-        error.code: {"summary": error.title, "value": describe_error(error)}
+        error.error_code: {"summary": error.title, "value": error.data}
         for error in errors
     }

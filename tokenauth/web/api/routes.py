@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Final
 
 from flask import Blueprint, Flask, Response, request
@@ -15,16 +16,19 @@ from werkzeug.exceptions import (
 
 from ...errors import (
     AuthError,
+    ConfigurationError,
     InvalidRequestError,
     MethodNotAllowedError,
     NotFoundError,
     ServerError,
 )
+from ...events import LOGGER
 from ...settings import Settings
-from .. import state
+from ...stores.provision import if_many_processes
+from ..login import manager_of
 from ..refusals import announced
-from ..request import is_our_endpoint
-from ..responses import Problem, answer
+from ..request import is_our_endpoint, this_request
+from ..state import KEY, state_of
 from . import docs_page
 from .endpoints import ROUTES
 
@@ -34,54 +38,109 @@ _DOCS: Final = (
     ("/docs/<name>", docs_page.asset),
 )
 
+_STATUSES: Final = (400, 401, 403, 404, 405, 413, 415, 422, 429, 500, 503)
+
 
 def register(app: Flask, settings: Settings) -> None:
     """Add the endpoints to an application.
 
-    Args:
-        app: The application.
-        settings: What it decided.
+    Raises:
+        ConfigurationError: the application routes by host, and no host is set.
     """
-    blueprint = Blueprint(state.KEY, __name__, url_prefix=settings.url_prefix)
+    blueprint = Blueprint(KEY, __name__, url_prefix=settings.url_prefix)
+    host = _host(app, settings)
     rules = [(route.method, route.path, route.view) for route in ROUTES]
     if settings.docs:
         rules += [("GET", path, view) for path, view in _DOCS]
     for method, path, view in rules:
         # Neither merged nor trailing slashes: no address of ours answers 3xx.
         blueprint.add_url_rule(
-            path, view_func=announced(view), methods=[method], merge_slashes=False
+            path,
+            view_func=announced(view),
+            methods=[method],
+            merge_slashes=False,
+            host=host,
         )
-    blueprint.register_error_handler(InternalServerError, answer_http_error)
+    for status in _STATUSES:
+        blueprint.register_error_handler(status, as_problem)
     app.register_blueprint(blueprint)
     _exempt_from_csrf(app, blueprint)
-    app.register_error_handler(AuthError, _answer)
-    # For an application that traps HTTP exceptions; Flask itself needs no help.
-    app.register_error_handler(Problem, Problem.get_response)
+    app.before_request(_before_request(app))
+    # An error is its own response, under `TRAP_HTTP_EXCEPTIONS` and beside a handler
+    # for all of them, too; a handler for its status comes first.
+    app.register_error_handler(AuthError, _as_it_is)
 
 
-def _answer(error: AuthError) -> Response:
-    return answer(error, state.current().settings.realm)
-
-
-def answer_http_error(error: HTTPException) -> Response | HTTPException:
-    """Answer with a problem document what Flask would answer in HTML.
+def as_problem(error: HTTPException) -> HTTPException:
+    """Return the problem document for what Flask would answer in HTML.
 
     An error of another kind is a view's own, and stays as it is.
     """
-    problem = _problem_of(error)
-    return error if problem is None else _answer(problem)
+    return error if isinstance(error, AuthError) else _problem_of(error) or error
 
 
-def refuse_unrouted() -> None:
-    """Answer under our own prefix what Flask would answer in HTML.
+def conflicts(app: Flask) -> list[str]:
+    """Return the addresses of ours that a rule of the application's claims, too."""
+    ours: set[tuple[str, str]] = set()
+    theirs: set[tuple[str, str]] = set()
+    for rule in app.url_map.iter_rules():
+        rules = ours if rule.endpoint.startswith(f"{KEY}.") else theirs
+        methods = (rule.methods or set()) - {"HEAD", "OPTIONS"}
+        rules.update((method, rule.rule) for method in methods)
+    return sorted(f"{method} {path}" for method, path in ours & theirs)
 
-    Raises:
-        Problem: the current request is for an address of ours that there is not.
-    """
-    refusal = request.routing_exception
-    problem = None if refusal is None else _problem_of(refusal)
-    if problem is not None and is_our_endpoint():
-        raise Problem(problem, state.current().settings.realm)
+
+def _before_request(app: Flask) -> Callable[[], Response | None]:
+    """Return what runs before each request; the first one checks the whole set-up."""
+    pending = [_warn_of_conflicts, _warn_of_processes]
+
+    def before_request() -> Response | None:
+        while pending:
+            pending.pop()(app)
+        manager_of(app)
+        current = this_request()
+        if current.routing_exception is None or not is_our_endpoint(current):
+            return None
+        problem = _problem_of(current.routing_exception)
+        return None if problem is None else app.make_response(problem)
+
+    return before_request
+
+
+def _warn_of_conflicts(app: Flask) -> None:
+    for address in conflicts(app):
+        LOGGER.warning(
+            "%s is claimed by TokenAuth and by a rule of the application's, and only "
+            "the one that was added first answers: set TOKENAUTH_URL_PREFIX",
+            address,
+        )
+
+
+def _warn_of_processes(app: Flask) -> None:
+    if request.environ.get("wsgi.multiprocess"):
+        warning = if_many_processes(state_of(app).stores)
+        if warning:
+            LOGGER.warning("%s", warning)
+
+
+def _host(app: Flask, settings: Settings) -> str | None:
+    host = getattr(settings, "host", None)
+    if app.url_map.host_matching and host is None:
+        raise ConfigurationError(
+            "The application routes by host (host_matching), so the endpoints need "
+            "one: set TOKENAUTH_HOST, for example 'api.example.com', or '<host>' for "
+            "any."
+        )
+    if host is not None and not app.url_map.host_matching:
+        raise ConfigurationError(
+            "TOKENAUTH_HOST has no effect unless the application routes by host: make "
+            "it with Flask(..., host_matching=True, static_host=...), or remove it."
+        )
+    return host
+
+
+def _as_it_is(error: AuthError) -> AuthError:
+    return error
 
 
 def _problem_of(error: HTTPException) -> AuthError | None:
@@ -97,6 +156,6 @@ def _problem_of(error: HTTPException) -> AuthError | None:
 
 
 def _exempt_from_csrf(app: Flask, blueprint: Blueprint) -> None:
-    """Tell Flask-WTF's CSRFProtect, if it is there: our routes heed no cookie."""
+    """Tell Flask-WTF's CSRFProtect, if it is there: our routes use no cookie."""
     if (csrf := app.extensions.get("csrf")) is not None:
         csrf.exempt(blueprint)

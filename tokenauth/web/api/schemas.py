@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import Annotated, Final
+from typing import Annotated, Final, NotRequired, TypedDict
 
 import msgspec
 from msgspec import Meta, Struct
@@ -60,6 +60,17 @@ def check_label(label: str | None) -> None:
         raise InvalidRequestError(
             "A label has 1 to 100 characters, none of them a control or hidden one."
         ) from None
+
+
+class ProblemDocument(TypedDict):
+    """What went wrong, for programs (`code`, `rule`) and for people (RFC 9457)."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    code: str
+    rule: NotRequired[str]
 
 
 class LoginRequest(Redacted, Struct, forbid_unknown_fields=True, frozen=True):

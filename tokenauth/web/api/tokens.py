@@ -9,9 +9,9 @@ from ...accounts.users import scopes_of
 from ...errors import TokenError
 from ...sessions.session import NEVER, PERSONAL
 from ...tokens.scopes import format_scopes
-from .. import login, state
-from ..guards import fresh_login_required, require_scopes
+from ..guards import fresh_login_required, require_scopes, token_required
 from ..responses import empty, json_response
+from ..state import current_state
 from .bodies import read_body, read_form
 from .logins import current_login, end_own
 from .schemas import (
@@ -31,16 +31,17 @@ def list_tokens() -> Response:
     """List the user's own personal access tokens."""
     identity = current_login()
     allowed = scopes_of(identity.user)
-    sessions = state.current().personal.of_user(identity.claims.subject)
+    sessions = current_state().personal.of_user(identity.claims.subject)
     return json_response(TokenList([token_view(each, allowed) for each in sessions]))
 
 
+@token_required
 @fresh_login_required(max_age=300)
 def create_token() -> Response:
     """Make a personal access token; its text is in this answer and nowhere else."""
     identity = current_login()
     body = read_body(request, TokenRequest)
-    session, token = state.current().personal.create(
+    session, token = current_state().personal.create(
         identity, name=body.name, scope=body.scope, expires_in=body.expires_in
     )
     view = token_view(session, scopes_of(identity.user))
@@ -55,16 +56,18 @@ def end_token(session_id: str) -> Response:
 def revoke() -> Response:
     """End what a token belongs to (RFC 7009); holding it is the right to."""
     form = read_form(request, TokenForm)
-    state.current().service.revoke_token(form.token)
+    current_state().service.revoke_token(form.token)
     return empty(200)
 
 
+@token_required
 @require_scopes(INTROSPECT)
 def introspect() -> Response:
     """Say what a token is good for now (RFC 7662)."""
     form = read_form(request, TokenForm)
     try:
-        identity = login.authenticate(form.token)
+        identity = current_state().verifier.authenticate(form.token)
+        current_state().personal.note_use(identity.session)
     except TokenError:
         return json_response(Introspection(active=False))
     claims = identity.claims

@@ -1,0 +1,146 @@
+"""What is known of the current request's token, kept on `g` as long as the request."""
+
+from __future__ import annotations
+
+import msgspec
+from flask import Request, g, has_request_context
+from flask_login import current_user, logout_user
+
+from .. import events
+from ..errors import (
+    AuthError,
+    StoreUnavailableError,
+    TokenMissingError,
+    TokenRevokedError,
+)
+from ..sessions.verifier import Identity
+from .request import is_token_request, this_request
+from .state import current_state
+
+FRESH_SECONDS = 300
+"""Age of a login, in seconds, up to which it counts as fresh by default."""
+
+_OUTCOME = "_tokenauth"
+_LOADING = "_tokenauth_loading"
+
+# Where Flask-Login keeps the current user; see the list in `login`.
+_USER = "_login_user"
+
+
+class Outcome(msgspec.Struct, frozen=True):
+    """What was found for one request.
+
+    Attributes:
+        request: The request.
+        identity: Whom its token stands for; None: no token speaks for the user.
+        error: Why its token was refused, or what failed.
+    """
+
+    request: Request
+    identity: Identity | None = None
+    error: Exception | None = None
+
+
+def keep(identity: Identity | None = None, error: Exception | None = None) -> None:
+    """Note what was found for the current request."""
+    setattr(g, _OUTCOME, Outcome(this_request(), identity, error))
+
+
+def kept() -> Outcome | None:
+    """Return what was found for the current request; None: nobody looked yet."""
+    outcome: Outcome | None = g.get(_OUTCOME) if has_request_context() else None
+    # An outer application context is one `g` for the requests in it.
+    if outcome is None or outcome.request is not this_request():
+        return None
+    return outcome
+
+
+def kept_identity() -> Identity | None:
+    """Return whom the token stands for that speaks for the current user."""
+    outcome = kept()
+    return None if outcome is None else outcome.identity
+
+
+def forget() -> None:
+    """Drop what is kept on `g`: each request begins and ends without a user."""
+    g.pop(_OUTCOME, None)
+    g.pop(_USER, None)
+
+
+def token_identity() -> Identity | None:
+    """Return whom the current request's token stands for; None: it carries none.
+
+    Raises:
+        AuthError: the token is bad, or a store cannot answer.
+    """
+    outcome = kept()
+    if outcome is None:
+        current_user._get_current_object()  # Flask-Login has it loaded
+        outcome = kept()
+    if outcome is None:  # somebody put a user on `g`
+        return None
+    if outcome.error is not None:
+        raise outcome.error.with_traceback(None)
+    return outcome.identity
+
+
+def refusal() -> Exception:
+    """Return why the current request has no user whom a token speaks for."""
+    try:
+        identity = token_identity()
+    except Exception as error:  # noqa: BLE001 # whatever failed when it was looked for
+        return error
+    if identity is None and not is_token_request(this_request()):
+        return TokenMissingError()
+    # The user does not count as authenticated, or has logged out in this request.
+    return TokenRevokedError()
+
+
+def is_fresh(identity: Identity, max_age: float = FRESH_SECONDS) -> bool:
+    """Return whether the password was proved at most `max_age` seconds ago."""
+    proved_at = identity.claims.authenticated_at  # 0: no password was
+    return proved_at > 0 and int(current_state().clock()) - proved_at <= max_age
+
+
+def note_loading(*, is_loading: bool) -> None:
+    """Note that the application's `request_loader` begins or ends."""
+    setattr(g, _LOADING, is_loading)
+
+
+def note_verified(identity: Identity) -> None:
+    """Remember a token that the application's `request_loader` verifies.
+
+    Its claims then go with the user that the loader returns: a token never widens to
+    all that its user may do.
+    """
+    if has_request_context() and g.get(_LOADING):
+        keep(identity)
+
+
+def log_out() -> bool:
+    """End the session of the current request's token; return whether one was ended."""
+    identity = token_identity()
+    if identity is None:
+        return False
+    has_ended = end_session(identity)
+    keep()  # so that `logout_user` ends nothing more
+    logout_user()
+    return has_ended
+
+
+def end_session(identity: Identity) -> bool:
+    """End the session of a token; return whether it was active until now."""
+    claims = identity.claims
+    return current_state().service.revoke_session(
+        claims.session_id, user_id=claims.subject
+    )
+
+
+def announce(error: AuthError) -> None:
+    """Tell the application's receivers of an error, unless nothing was refused."""
+    if isinstance(error, TokenMissingError):
+        return
+    signal, cause = events.token_refused, None
+    if isinstance(error, StoreUnavailableError):
+        signal, cause = events.store_failed, error.reason
+    current_state().emit(signal, reason=error.error_code, cause=cause, **error.about)
