@@ -2,7 +2,14 @@
 
 from .accounts.passwords import hash_password
 from .accounts.policy import PasswordPolicy
-from .accounts.users import DictUserStore, User, UserStore, fold_username, folded_name
+from .accounts.users import (
+    DictUserStore,
+    User,
+    UserRecord,
+    UserStore,
+    fold_username,
+    folded_name,
+)
 from .app import create_app
 from .errors import (
     AmbiguousTokenError,
@@ -31,11 +38,17 @@ from .errors import (
     UnsupportedMediaTypeError,
 )
 from .extension import TokenAuth
-from .sessions.issuer import PERSONAL_TOKEN_PATTERN, TokenPair
-from .sessions.session import Session, SessionStore
+from .sessions.issuer import PERSONAL_TOKEN_PATTERN
+from .sessions.session import EndingFeed, Session, SessionStore
 from .stores.memory import MemorySessionStore
 from .tokens.signing import Claims
-from .web.guards import current_claims, fresh_login_required, require_scopes
+from .web.guards import (
+    current_claims,
+    fresh_login_required,
+    require_scopes,
+    token_required,
+)
+from .web.responses import TokenPair
 
 __all__ = [
     "PERSONAL_TOKEN_PATTERN",
@@ -44,6 +57,7 @@ __all__ = [
     "Claims",
     "ConfigurationError",
     "DictUserStore",
+    "EndingFeed",
     "FreshLoginRequiredError",
     "InsufficientScopeError",
     "InvalidCredentialsError",
@@ -72,6 +86,7 @@ __all__ = [
     "TooManyAttemptsError",
     "UnsupportedMediaTypeError",
     "User",
+    "UserRecord",
     "UserStore",
     "create_app",
     "current_claims",
@@ -80,4 +95,5 @@ __all__ = [
     "fresh_login_required",
     "hash_password",
     "require_scopes",
+    "token_required",
 ]

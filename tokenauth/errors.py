@@ -64,7 +64,7 @@ class AuthError(HTTPException):
     challenge: ClassVar[str | None] = None
 
     def __init__(self, description: str | None = None) -> None:
-        super().__init__(description=description)
+        super().__init__(description=description or None)
         self.about: dict[str, str] = {}
 
     def __reduce__(self) -> tuple[Any, ...]:

@@ -289,5 +289,5 @@ def test_a_lone_surrogate_is_refused_without_being_quoted() -> None:
         hash_password("hunter2\ud800", CHEAP)
     assert caught.value.__context__ is None
     assert caught.value.rule == "not_text"
-    assert "surrogate" in caught.value.detail
+    assert "surrogate" in caught.value.description
     assert "hunter2" not in str(caught.value)

@@ -195,8 +195,8 @@ def test_an_error_handler_sees_only_some_errors() -> None:
 
     @app.errorhandler(AuthError)
     def note(error: AuthError) -> tuple[str, int]:
-        seen.append(error.code)
-        return error.code, error.status
+        seen.append(error.error_code)
+        return error.error_code, error.code or 500
 
     client = app.test_client()
     client.get("/protected")

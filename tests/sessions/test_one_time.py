@@ -85,7 +85,7 @@ def test_of_many_uses_at_once_one_wins(
                 try:
                     outcomes.append(auth.redeem(RESET, token).get_id())
                 except AuthError as error:
-                    outcomes.append(error.code)
+                    outcomes.append(error.error_code)
 
         threads = [threading.Thread(target=redeem) for _ in range(8)]
         for thread in threads:

@@ -73,7 +73,7 @@ def test_what_expired_is_read_all_the_same(
         assert inspection.purpose == expired
         assert inspection.claims.subject == "u-alice"
         assert inspection.refusal is not None
-        assert inspection.refusal.code == "token_expired"
+        assert inspection.refusal.error_code == "token_expired"
 
 
 def test_what_ended_is_read_all_the_same(
@@ -86,11 +86,11 @@ def test_what_ended_is_read_all_the_same(
         purpose: verifier.inspect(token).refusal for purpose, token in tokens.items()
     }
     assert refusals["access"] is refusals["personal"] is None
-    assert refusals["refresh"].code == "token_revoked"
+    assert refusals["refresh"].error_code == "token_revoked"
     client.post("/auth/logout", headers=bearer(tokens["access"]))
     refusal = verifier.inspect(tokens["access"]).refusal
     assert refusal is not None
-    assert refusal.code == "token_revoked"
+    assert refusal.error_code == "token_revoked"
     assert verifier.inspect(tokens["personal"]).refusal is None
 
 

@@ -168,7 +168,7 @@ def test_what_a_view_writes_lasts_as_long_as_the_request(app: Flask) -> None:
     headers = bearer(token_of(app))
     for _ in range(2):
         answer = client.get("/write", headers=headers)
-        assert answer.json == [{}, [1], True, ["written"]]
+        assert answer.json == [{"_fresh": True}, [1], True, ["written"]]
         assert "Set-Cookie" not in answer.headers
 
 

@@ -113,5 +113,5 @@ def _tell(facts: dict[str, str], refusal: AuthError | None) -> None:
 def _verdict(refusal: AuthError | None) -> dict[str, object]:
     if refusal is None:
         return {"accepted": True, "refusal": None}
-    reason = {"code": refusal.code, "detail": refusal.description}
+    reason = {"code": refusal.error_code, "detail": refusal.description}
     return {"accepted": False, "refusal": reason}

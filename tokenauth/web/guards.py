@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
-from typing import Any, ParamSpec, TypeVar, cast, overload
+from typing import Any, NoReturn, ParamSpec, TypeVar, cast, overload
 
 import flask_login
 from flask import current_app, has_request_context
@@ -66,11 +66,10 @@ def token_required(view: Any = None, *, optional: bool = False) -> Any:
             token is refused all the same, so that its client learns to refresh.
     """
 
-    def check() -> None:
-        if not optional or token_identity() is not None:
-            require_token()
+    def is_allowed() -> bool:
+        return (optional and token_identity() is None) or require_token() is not None
 
-    return _guard(check) if view is None else _guard(check)(view)
+    return _guard(is_allowed) if view is None else _guard(is_allowed)(view)
 
 
 def require_scopes(*scopes: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
@@ -88,13 +87,15 @@ def require_scopes(*scopes: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
     check_names(scopes)
     required = frozenset(scopes)
 
-    def check() -> None:
+    def is_allowed() -> bool:
         user = cast(UserRecord, flask_login.current_user)
         held = current_claims.scopes if current_claims else scopes_of(user)
-        if not required <= held:
-            raise InsufficientScopeError(required)
+        return required <= held
 
-    return _guard(check, needs_login=True)
+    def refuse() -> NoReturn:
+        raise InsufficientScopeError(required)
+
+    return _guard(is_allowed, refuse, needs_login=True)
 
 
 @overload
@@ -119,36 +120,40 @@ def fresh_login_required(view: Any = None, *, max_age: int = FRESH_SECONDS) -> A
     if not isinstance(max_age, int | float) or not max_age >= 0:  # nor is NaN
         raise ValueError("max_age must be a number of seconds, for example 300.")
 
-    def check() -> Any:
+    def is_allowed() -> bool:
         identity = token_identity()
         if identity is None:
-            if flask_login.login_fresh():
-                return None
-            return manager_of(current_app).needs_refresh()
-        if not is_fresh(identity, max_age):
-            raise FreshLoginRequiredError(max_age)
-        return None
+            return bool(flask_login.login_fresh())
+        return is_fresh(identity, max_age)
 
-    guard = _guard(check, needs_login=True)
+    def refuse() -> Any:
+        if token_identity() is None:
+            return manager_of(current_app).needs_refresh()
+        raise FreshLoginRequiredError(max_age)
+
+    guard = _guard(is_allowed, refuse, needs_login=True)
     return guard if view is None else guard(view)
 
 
-def _guard(
-    check: Callable[[], Any], *, needs_login: bool = False
-) -> Callable[[Callable[P, R]], Callable[P, R]]:
-    """Return a decorator that runs a check before the view, for OPTIONS, too.
+def _refuse() -> NoReturn:
+    raise refusal()
 
-    What the check returns, if anything, is the answer.
-    """
+
+def _guard(
+    is_allowed: Callable[[], bool],
+    refuse: Callable[[], Any] = _refuse,
+    *,
+    needs_login: bool = False,
+) -> Callable[[Callable[P, R]], Callable[P, R]]:
+    """Return a decorator that asks before the view is called, for OPTIONS, too."""
 
     def decorate(view: Callable[P, R]) -> Callable[P, R]:
         @functools.wraps(view)
         def guarded(*args: P.args, **kwargs: P.kwargs) -> R:
             if needs_login and not flask_login.current_user.is_authenticated:
                 return cast(R, manager_of(current_app).unauthorized())
-            answer = check()
-            if answer is not None:
-                return cast(R, answer)
+            if not is_allowed():
+                return cast(R, refuse())
             return cast(R, current_app.ensure_sync(view)(*args, **kwargs))
 
         return guarded

@@ -137,9 +137,7 @@ def end_session(identity: Identity) -> bool:
 
 
 def announce(error: AuthError) -> None:
-    """Tell the application's receivers of an error, unless nothing was refused."""
-    if isinstance(error, TokenMissingError):
-        return
+    """Tell the application's receivers of an error."""
     signal, cause = events.token_refused, None
     if isinstance(error, StoreUnavailableError):
         signal, cause = events.store_failed, error.reason

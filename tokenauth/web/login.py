@@ -50,7 +50,6 @@ from ..sessions.verifier import Identity
 from . import identity
 from .request import (
     is_our_endpoint,
-    is_token_request,
     prefers_json,
     request_token,
     this_request,
@@ -74,6 +73,8 @@ def load_user(request: Request) -> UserRecord | None:
         return None
     found = current_state().verifier.authenticate(token)
     identity.keep(found)
+    # For Flask-Login's `fresh_login_required`: this session is empty and never saved.
+    session["_fresh"] = identity.is_fresh(found)
     return found.user
 
 
@@ -144,10 +145,6 @@ class TokenLoginManager(LoginManager):  # type: ignore[misc] # Flask-Login has n
             user_loaded_from_request.send(_app(), user=user)
         identity.keep(found)  # a receiver may have made a request of its own
         self._update_request_context_with_user(user)
-        if found is not None and is_token_request(request):
-            # For Flask-Login's `fresh_login_required`. The Flask session of a token
-            # request is an empty one, which is never saved.
-            session["_fresh"] = identity.is_fresh(found)
 
     def _refuse(self, error: Exception) -> None:
         self._update_request_context_with_user()

@@ -101,6 +101,11 @@ def build(
             "SECRET_KEY or a fallback is so regular that it can be guessed: make one "
             "with 'flask tokenauth new-secret'"
         )
+    if settings.query_param is not None:
+        events.LOGGER.warning(
+            "TOKENAUTH_QUERY_PARAM: tokens in URLs end up in logs, histories and "
+            "Referer headers"
+        )
     stores = provide(settings, users, sessions)
     clock = Clock()
     emit = partial(_emit, app, clock)

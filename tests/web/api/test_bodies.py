@@ -85,7 +85,7 @@ def test_a_broken_body_is_the_clients_mistake(made: Request) -> None:
     with pytest.raises(InvalidRequestError) as caught:
         read_body(made, RefreshRequest)
     assert caught.value.__cause__ is None
-    assert "server's own" not in caught.value.detail
+    assert "server's own" not in caught.value.description
 
 
 def test_an_unknown_field_is_answered_with_those_that_are_known() -> None:
@@ -93,7 +93,7 @@ def test_an_unknown_field_is_answered_with_those_that_are_known() -> None:
     body = b'{"username":"a","password":"b","canary":1}'
     with pytest.raises(InvalidRequestError) as caught:
         read_body(request(body), LoginRequest)
-    assert caught.value.detail == (
+    assert caught.value.description == (
         "The body has a field that this route does not know. It takes: username, "
         "password, label, scope."
     )
