@@ -186,7 +186,18 @@ FLAG = [0, 1, "true", "False", "yes", "", []]
 REFUSED: dict[str, tuple[str, list[Any]]] = {
     "URL_PREFIX": (
         "'/auth'",
-        [*TEXT, "auth", "/auth/", "//auth", "/", "/<a>", "/a b", "/auth\n", "/é"],
+        [
+            *TEXT,
+            "auth",
+            "/auth/",
+            "//auth",
+            "/",
+            "/<a>",
+            "/a b",
+            "/auth\n",
+            "/é",
+            "/\udcb3",
+        ],
     ),
     "HOST": (
         "'api.example.com'",
@@ -205,10 +216,10 @@ REFUSED: dict[str, tuple[str, list[Any]]] = {
     "HEADER": ("'X-Api-Token'", [*TEXT, "X Token", "X:", "X-Token\n", "é", "(a)"]),
     "REALM": ("printable ASCII", [*TEXT, 'a"b', "a\\b", "a\nb", "a\n", "é"]),
     "DOCS": ("true or false", FLAG),
-    "ACCESS_LIFETIME": ("from 1 second", LIFETIME),
-    "SESSION_LIFETIME": ("from 1 second", LIFETIME),
-    "SESSION_IDLE_LIFETIME": ("from 1 second", LIFETIME),
-    "SESSION_CHECK_LAG": ("at most 10 seconds", [*DURATION, 10.001, timedelta(1)]),
+    "ACCESS_LIFETIME": ("1 second", LIFETIME),
+    "SESSION_LIFETIME": ("1 second", LIFETIME),
+    "SESSION_IDLE_LIFETIME": ("1 second", LIFETIME),
+    "SESSION_CHECK_LAG": ("at most 10: ", [*DURATION, 10.001, timedelta(1)]),
     "SESSION_LIMIT": ("at least 1", COUNT),
     "REFRESH_GRACE": ("from 0", DURATION),
     "CLOCK_LEEWAY": ("from 0", DURATION),
@@ -223,7 +234,7 @@ REFUSED: dict[str, tuple[str, list[Any]]] = {
     "ARGON2_MEMORY_COST": ("at least 1", COUNT),
     "ARGON2_TIME_COST": ("at least 1", COUNT),
     "ARGON2_PARALLELISM": ("at least 1", COUNT),
-    "LOGIN_LIMITS": ("list of texts", [*TEXT[:5], {}, [], [5], ["5 per minute", 5]]),
+    "LOGIN_LIMITS": ("a list of texts", [*TEXT[:5], {}, [], [5], ["5 per minute", 5]]),
     "LIMITS_URL": ("not empty", TEXT),
 }
 

@@ -27,86 +27,70 @@ from .tokens.keys import secret_keys
 from .tokens.redact import Redacted
 
 _DAY: Final = 86400
-_CENTURY: Final = 100 * 365 * _DAY
+_CENTURY: Final = 36500 * _DAY
 
-# A message is "<key> must be <description>."; patterns are searched, so they are
+# A message is "<key> must be <description>.". Patterns are searched for, so they are
 # anchored at both ends.
+_SECONDS: Final = "a number of seconds or a timedelta"
 _Duration = Annotated[
-    float,
-    Meta(
-        ge=0,
-        le=_CENTURY,
-        description="a number of seconds or a timedelta, from 0 to 100 years",
-    ),
+    float, Meta(ge=0, le=_CENTURY, description=f"{_SECONDS}, from 0 to 100 years")
 ]
 _Lifetime = Annotated[
-    float,
-    Meta(
-        ge=1,
-        le=_CENTURY,
-        description="a number of seconds or a timedelta, from 1 second to 100 years",
-    ),
+    float, Meta(ge=1, le=_CENTURY, description=f"{_SECONDS}, 1 second to 100 years")
 ]
 _Lag = Annotated[
     float,
     Meta(
         ge=0,
         le=10,
-        description="a number of seconds or a timedelta, at most 10 seconds: a session "
-        "that has ended may be served for that long",
+        description=f"{_SECONDS}, at most 10: an ended session may be served that long",
     ),
 ]
 _Count = Annotated[int, Meta(ge=1, description="a whole number, at least 1")]
 _Flag = Annotated[
     bool, Meta(description="True or False (in the environment: true or false)")
 ]
-_NOT_EMPTY: Final = Meta(pattern=r"\S", description="a text that is not empty")
-_Text = Annotated[str, _NOT_EMPTY]
-_OptionalText = Annotated[_Text | None, Meta(description=_NOT_EMPTY.description)]
+_NOT_EMPTY: Final = "a text that is not empty"
+_Text = Annotated[str, Meta(pattern=r"\S", description=_NOT_EMPTY)]
+_OptionalText = Annotated[_Text | None, Meta(description=_NOT_EMPTY)]
+_PATH: Final = r"^(?:/[A-Za-z0-9._~-]+)+\Z"  # RFC 3986 section 2.3
 _Path = Annotated[
     str,
     Meta(
-        # RFC 3986 section 2.3; "<" would begin a variable of Werkzeug's.
-        pattern=r"^(?:/[A-Za-z0-9._~-]+)+\Z",
+        pattern=_PATH,
         description="a path of letters, digits and '-._~' that begins with '/' and "
         "does not end with '/', for example '/auth'",
     ),
 ]
+_REALM: Final = r"^(?! *\Z)[ !#-\[\]-~]+\Z"  # RFC 6750 section 3
 _Realm = Annotated[
     str,
     Meta(
-        pattern=r"^(?! *\Z)[ !#-\[\]-~]+\Z",  # RFC 6750 section 3
+        pattern=_REALM,
         description="printable ASCII without quotes and backslashes (it is sent in the "
         "WWW-Authenticate header; the default is the application's name)",
     ),
 ]
+_HOST: Final = r"^(?:[a-z0-9.-]+|\[[0-9a-f:.]+\])(?::\d+)?\Z"
 _Host = Annotated[
-    Annotated[str, Meta(pattern=r"^(?:[a-z0-9.-]+|\[[0-9a-f:.]+\])(?::\d+)?\Z")] | None,
+    Annotated[str, Meta(pattern=_HOST)] | None,
     Meta(
-        description="a host name in lower case, with the port unless it is the usual "
+        description="a host name in lower case, with its port unless that is the usual "
         "one of HTTP or HTTPS, for example 'api.example.com'"
     ),
 ]
+_HEADER: Final = r"^[A-Za-z0-9!#$%&'*+.^_`|~-]+\Z"  # RFC 9110 section 5.6.2
 _Header = Annotated[
     str,
-    Meta(
-        pattern=r"^[A-Za-z0-9!#$%&'*+.^_`|~-]+\Z",  # RFC 9110 section 5.6.2
-        description="the name of a header, for example 'X-Api-Token'",
-    ),
+    Meta(pattern=_HEADER, description="a header's name, for example 'X-Api-Token'"),
 ]
 _Limits = Annotated[
     str,
-    Meta(
-        pattern=r"\S",
-        description="a text or a list of texts, for example '30 per minute'",
-    ),
+    Meta(pattern=r"\S", description="a text like '30 per minute', or a list of texts"),
 ]
 _Function = Annotated[
     Callable[[str], bool] | None,
-    Meta(
-        description="a function that takes a password and returns whether it is known "
-        "from a breach"
-    ),
+    Meta(description="a function from a password to whether a breach made it known"),
 ]
 
 
@@ -117,41 +101,13 @@ class Settings(
     kw_only=True,
     rename=lambda name: f"TOKENAUTH_{name.upper()}",
 ):
-    """What one application is configured with; each field is read from its own key.
+    """What one application is configured with; the README says what each setting does.
 
-    Attributes:
-        secret_key: Signs tokens.
-        secret_key_fallbacks: Older secrets, oldest first: tokens they signed verify.
-        url_prefix: Path under which the endpoints are.
-        host: Host of the endpoints. Defaults to any.
-        header: Request header that carries the token.
-        realm: Part of every key derivation and of the challenge.
-        docs: Whether the API's description and its page are served.
-        access_lifetime: Seconds until an access token expires.
-        session_lifetime: Seconds until a session expires.
-        session_idle_lifetime: Seconds until a session expires unless refreshed.
-        session_check_lag: Seconds that an ended session may still be served.
-        session_limit: Number of sessions that a user may have.
-        refresh_grace: Seconds in which the previous refresh token is still answered.
-        clock_leeway: Seconds that the clocks of hosts may differ.
-        users_url: URL of the user store. Defaults to the application's own store.
-        session_url: URL of the session store. Defaults to `users_url`.
-        query_param: URL parameter that may carry the token. Defaults to none.
-        password_min_length: Minimum length of a new password, in characters.
-        password_max_length: Maximum length of a new password, in bytes.
-        password_breach_check: Returns whether a password is known from a breach.
-        password_concurrency: Number of passwords that a process hashes at a time.
-        password_upgrade: Whether a login replaces a hash of another scheme or cost.
-        argon2_memory_cost: Memory of one hash in KiB.
-        argon2_time_cost: Number of passes over that memory.
-        argon2_parallelism: Number of lanes.
-        login_limits: Attempts on a password, in the notation of the limits library.
-        limits_url: URL of the store of attempts. Defaults to `session_url` if that is
-            a Redis, else to memory.
+    Each field is read from the key of its name; durations are in seconds.
     """
 
     secret_key: bytes
-    secret_key_fallbacks: tuple[bytes, ...]
+    secret_key_fallbacks: tuple[bytes, ...]  # oldest first
     url_prefix: _Path = "/auth"
     host: _Host = None
     header: _Header = "Authorization"
@@ -167,8 +123,8 @@ class Settings(
     users_url: _OptionalText = None
     session_url: _Text = "memory://"
     query_param: _OptionalText = None
-    password_min_length: _Count = 8
-    password_max_length: _Count = 1024
+    password_min_length: _Count = 8  # characters
+    password_max_length: _Count = 1024  # bytes
     password_breach_check: _Function = None
     password_concurrency: _Count = 1
     password_upgrade: _Flag = True
@@ -226,7 +182,9 @@ def load(config: Mapping[str, Any], app_name: str) -> Settings:
         "TOKENAUTH_SECRET_KEY": newest,
         "TOKENAUTH_SECRET_KEY_FALLBACKS": tuple(older),
     }
-    settings = Settings(**_convert(_with_defaults(given, app_name)))
+    values = _with_defaults(given, app_name)
+    fields = (field for key, field in _FIELDS.items() if key in values)
+    settings = Settings(**{f.name: _read(f, values[f.encode_name]) for f in fields})
     _check_lengths(settings)
     _check_cost(settings.argon2, testing=bool(config.get("TESTING")))
     return settings
@@ -259,25 +217,15 @@ def _with_defaults(given: Mapping[str, Any], app_name: str) -> dict[str, Any]:
     return values
 
 
-def _convert(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the fields of `Settings` that these keys give."""
-    return {
-        field.name: _read(field, values[key])
-        for key, field in _FIELDS.items()
-        if key in values
-    }
-
-
 def _read(field: msgspec.structs.FieldInfo, value: Any) -> Any:
     if isinstance(value, timedelta):
         value = value.total_seconds()
     try:
         return msgspec.convert(value, field.type)
-    except msgspec.ValidationError:
+    except (msgspec.ValidationError, UnicodeEncodeError):  # a lone surrogate
         description = field.type.__metadata__[-1].description
-        raise ConfigurationError(
-            f"{field.encode_name} must be {description}."
-        ) from None
+        message = f"{field.encode_name} must be {description}."
+        raise ConfigurationError(message) from None
 
 
 def _check_lengths(settings: Settings) -> None:
