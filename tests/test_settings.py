@@ -26,7 +26,7 @@ from tokenauth.errors import ConfigurationError
 from tokenauth.settings import KNOWN, load
 from tokenauth.tokens.keys import MIN_KEY_BYTES
 
-OLD, OURS = "o" * 16 + "l" * 16, "o" * 16 + "u" * 16
+OLD, OURS = secrets.token_hex(32), secrets.token_hex(32)
 
 
 def settings(**changes: Any) -> Any:
@@ -42,7 +42,6 @@ def refusal(config: Mapping[str, Any], start: Callable[..., Any] = load) -> str:
     return str(caught.value)
 
 
-RANDOM = secrets.token_hex(32)
 EXAMPLE = "192b9bdd22ab9ed4d12e236c78afcb9a393ec15f71bbf5dc987d54727823bcbf"
 BAD_KEYS: dict[str, Any] = {
     "missing": None,
@@ -67,6 +66,14 @@ BAD_KEYS: dict[str, Any] = {
     "of a tutorial": "the quick brown fox jumps over the lazy dog",
     "of a template": "please-Change-Me-before-production",
     "of Django": "django-insecure-" + "0123456789abcdef" * 2,
+    "of a Flask course": "5791628bb0b13ce0c676dfde280ba245",
+    "of many applications": "your-secret-key-change-in-production",
+    "of words": "my-super-secret-key-for-my-flask-app",
+    "of one text": "secret" * 6,
+    "of a sequence": "abcdefghijklmnopqrstuvwxyz0123456789",
+    "with a line end": SECRET + "\n",
+    "with a line end, in bytes": SECRET.encode() + b"\r\n",
+    "with spaces": f" {SECRET}",
     "a number": 12345678901234567890123456789012,
     "true": True,
     "a list": [SECRET],
@@ -137,6 +144,34 @@ def test_fallbacks_are_a_list(name: str, value: Any) -> None:
     said = refusal({"SECRET_KEY": SECRET, name: value})
     assert said.startswith(f"{name} must be a list")
     assert SECRET not in said
+
+
+@pytest.mark.parametrize("name", ["SECRET_KEY", "TOKENAUTH_SECRET_KEY"])
+def test_short_key_for_cookies_may_stay(name: str) -> None:
+    """`os.urandom(24)` is fine there, and changing it would end all cookies."""
+    older = secrets.token_bytes(24)
+    said = refusal({name: older})
+    assert said.startswith(f"{name} has 24 bytes; at least 32 are needed.")
+    assert ("Set it as TOKENAUTH_SECRET_KEY" in said) is (name == "SECRET_KEY")
+    assert settings(SECRET_KEY=older, TOKENAUTH_SECRET_KEY=OURS)
+    said = refusal({"SECRET_KEY": SECRET, "SECRET_KEY_FALLBACKS": [older]})
+    assert "Set TOKENAUTH_SECRET_KEY_FALLBACKS ([] for none)" in said
+    found = settings(SECRET_KEY_FALLBACKS=[older], TOKENAUTH_SECRET_KEY_FALLBACKS=[])
+    assert found.secret_keys == (SECRET.encode(),)
+
+
+def test_key_is_bytes_that_end_like_a_line_by_chance() -> None:
+    """Random bytes may: only a text is read from a file with its line end."""
+    key = b"\n\xff" + secrets.token_bytes(40) + b"\n"
+    assert settings(SECRET_KEY=key).secret_keys == (key,)
+
+
+@pytest.mark.parametrize("key", ["secret" * 6, "my-super-secret-key-for-the-flask-app"])
+def test_guessable_key_is_accepted_in_tests(key: str) -> None:
+    """A test suite has no secrets; published keys and short ones are refused."""
+    assert settings(SECRET_KEY=key, TESTING=True)
+    for bad in ("short", EXAMPLE):
+        assert refusal({"SECRET_KEY": bad, "TESTING": True})
 
 
 @pytest.mark.parametrize("size", [MIN_KEY_BYTES, 33, 64, 4096])
@@ -234,7 +269,7 @@ REFUSED: dict[str, tuple[str, list[Any]]] = {
     "ARGON2_MEMORY_COST": ("at least 1", COUNT),
     "ARGON2_TIME_COST": ("at least 1", COUNT),
     "ARGON2_PARALLELISM": ("at least 1", COUNT),
-    "LOGIN_LIMITS": ("a list of texts", [*TEXT[:5], {}, [], [5], ["5 per minute", 5]]),
+    "LOGIN_LIMITS": ("or a list", [*TEXT[:5], {}, [], [5], ["5 per minute", 5]]),
     "LIMITS_URL": ("not empty", TEXT),
 }
 
@@ -348,6 +383,41 @@ def test_unknown_key_is_refused_and_a_near_one_named(
     assert said == f"{key} is unknown. {cure}"
 
 
+# As the kubelet adds them for Services called flask-tokenauth and flask-tokenauth-db.
+SERVICES = {
+    "SERVICE_HOST": "10.3.104.46",
+    "SERVICE_PORT": 80,
+    "SERVICE_PORT_HTTP_ALT": 80,
+    "PORT": "tcp://10.3.104.46:80",
+    "PORT_80_TCP": "tcp://10.3.104.46:80",
+    "PORT_80_TCP_PROTO": "tcp",
+    "PORT_80_TCP_PORT": 80,
+    "PORT_80_TCP_ADDR": "10.3.104.46",
+    "PORT_53_UDP": "udp://10.3.104.46:53",
+}
+
+
+@pytest.mark.parametrize("prefix", ["TOKENAUTH_", "TOKENAUTH_DB_"])
+@pytest.mark.parametrize("name", SERVICES)
+def test_service_variables_of_kubernetes_are_ignored(prefix: str, name: str) -> None:
+    """`from_prefixed_env` makes settings of them, and nobody chose them."""
+    assert settings(**{f"{prefix}{name}": SERVICES[name]})
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("TOKENAUTH_PORT", 5000),
+        ("TOKENAUTH_SERVICE", "x"),
+        ("TOKENAUTH_SERVICE_HOSTS", "x"),
+        ("TOKENAUTH_PORT_80", "x"),
+    ],
+)
+def test_key_that_looks_like_a_service_is_refused(key: str, value: Any) -> None:
+    """The pattern is no way around the check."""
+    assert "unknown" in refusal({"SECRET_KEY": SECRET, key: value})
+
+
 def test_misspelled_secret_key_is_named() -> None:
     """And not the key that is missing because of it."""
     said = refusal({"TOKENAUTH_SECRT_KEY": SECRET})
@@ -367,14 +437,17 @@ def test_login_disabled_is_for_tests() -> None:
     assert settings(LOGIN_DISABLED=False)
 
 
-def test_a_realm_that_cannot_be_sent_is_refused_by_its_key() -> None:
-    """The application's name is its default, and may need another."""
+@pytest.mark.parametrize("name", ["main", "shop.main", "a.shop.main"])
+def test_realm_is_the_same_however_the_app_is_started(name: str) -> None:
+    """`python -m shop.main` is called main, `flask --app shop.main` is not."""
+    assert load({"SECRET_KEY": SECRET}, name).realm == "main"
+    assert load({"SECRET_KEY": SECRET, "TOKENAUTH_REALM": "a.b"}, name).realm == "a.b"
+
+
+def test_name_that_is_no_realm_is_refused() -> None:
+    """The setting that cures it is named."""
     with pytest.raises(ConfigurationError, match="TOKENAUTH_REALM"):
         load({"SECRET_KEY": SECRET}, "café")
-    assert (
-        load({"SECRET_KEY": SECRET, "TOKENAUTH_REALM": "cafe"}, "café").realm == "cafe"
-    )
-    assert settings().realm == "app"
 
 
 @pytest.mark.parametrize(
@@ -470,8 +543,8 @@ def test_every_way_of_starting_refuses_the_same(
         ({"SECRET_KEY": "1" * 40}, "SECRET_KEY must be text"),
         ({"SECRET_KEY": EXAMPLE}, "SECRET_KEY is a published example"),
         (
-            {"SECRET_KEY": SECRET, "SECRET_KEY_FALLBACKS": OLD},
-            "SECRET_KEY_FALLBACKS must be a list",
+            {"SECRET_KEY": SECRET, "SECRET_KEY_FALLBACKS": f"{OLD},{OURS}"},
+            "FLASK_SECRET_KEY_FALLBACKS='[\"...\"]'",
         ),
         (
             {"SECRET_KEY": SECRET, "TOKENAUTH_CLOCK_LEEWAY": "-1"},
@@ -555,24 +628,3 @@ def test_settings_show_and_give_away_nothing() -> None:
     assert repr(found) == str(found) == "<Settings>"
     with pytest.raises(AttributeError):
         found.realm = "other"
-
-
-def test_a_guessable_key_is_warned_of_where_it_is_in_use(
-    caplog: pytest.LogCaptureFixture,
-) -> None:
-    """Once at start and by no more than its name; a random key is not."""
-    regular = "secret" * 6
-    for config in (
-        {"SECRET_KEY": regular},
-        {"SECRET_KEY": RANDOM, "SECRET_KEY_FALLBACKS": [regular]},
-    ):
-        caplog.clear()
-        start_extension(config)
-        [record] = caplog.records
-        assert record.levelname == "WARNING"
-        assert "flask tokenauth new-secret" in record.getMessage()
-        assert regular not in record.getMessage()
-    caplog.clear()
-    start_extension({"SECRET_KEY": RANDOM})
-    start_extension({"SECRET_KEY": regular, "TESTING": True})
-    assert not caplog.records

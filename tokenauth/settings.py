@@ -86,7 +86,7 @@ _Header = Annotated[
 ]
 _Limits = Annotated[
     str,
-    Meta(pattern=r"\S", description="a text like '30 per minute', or a list of texts"),
+    Meta(pattern=r"\S", description="a text, for example '9 per day', or a list"),
 ]
 _Function = Annotated[
     Callable[[str], bool] | None,

@@ -23,7 +23,6 @@ from ..sessions.service import SessionService
 from ..sessions.session import SessionStore
 from ..sessions.verifier import TokenVerifier
 from ..stores.provision import provide, reader_of
-from ..tokens.keys import looks_guessable
 from . import state
 from .api import endpoints, openapi
 from .state import State
@@ -51,11 +50,6 @@ def assemble(
         ConfigurationError: the application is set up in a way that is not safe.
     """
     settings = config.load(app.config, app.name)
-    if not app.testing and any(map(looks_guessable, settings.secret_keys)):
-        events.LOGGER.warning(
-            "SECRET_KEY or a fallback is so regular that it can be guessed: make one "
-            "with 'flask tokenauth new-secret'"
-        )
     stores = provide(settings, users, sessions)
     emit = partial(_emit, app)
     throttle = _throttle(settings, now)
