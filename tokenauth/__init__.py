@@ -34,7 +34,7 @@ from .extension import TokenAuth
 from .sessions.issuer import PERSONAL_TOKEN_PATTERN, TokenPair
 from .sessions.session import Session, SessionStore
 from .stores.memory import MemorySessionStore
-from .tokens.signing import Claims
+from .tokens.claims import Claims
 from .web.guards import current_claims, fresh_login_required, require_scopes
 
 __all__ = [

@@ -16,7 +16,7 @@ from .events import LOGGER
 from .sessions.issuer import TokenPair
 from .sessions.session import SessionStore
 from .stores.provision import if_many_processes
-from .tokens.signing import Claims
+from .tokens.claims import Claims
 from .web import assembly, entrance, state
 from .web.api import openapi, routes, schemas
 from .web.login import TokenLoginManager

@@ -12,8 +12,8 @@ from werkzeug.local import LocalProxy
 
 from ..accounts.users import UserRecord, scopes_of
 from ..errors import AuthError, FreshLoginRequiredError, InsufficientScopeError
+from ..tokens.claims import Claims
 from ..tokens.scopes import check_names
-from ..tokens.signing import Claims
 from . import login, state
 from .responses import Problem
 
