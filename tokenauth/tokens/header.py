@@ -89,15 +89,7 @@ def read_token(text: str) -> str:
 
 
 def challenge(realm: str, error: AuthError) -> str | None:
-    """Write the `WWW-Authenticate` value for an error (RFC 6750 section 3).
-
-    Args:
-        realm: The protection space (RFC 9110 section 11.5), quotable characters only.
-        error: What is answered.
-
-    Returns:
-        The challenge, or None when the error has none.
-    """
+    """Return the `WWW-Authenticate` value of an error, if any (RFC 6750 section 3)."""
     if error.challenge is None:
         return None
     attributes = {"realm": realm}
