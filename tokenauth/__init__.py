@@ -41,7 +41,7 @@ from .extension import TokenAuth
 from .sessions.issuer import PERSONAL_TOKEN_PATTERN
 from .sessions.session import EndingFeed, Session, SessionStore
 from .stores.memory import MemorySessionStore
-from .tokens.signing import Claims
+from .tokens.claims import Claims
 from .web.guards import (
     current_claims,
     fresh_login_required,

@@ -12,7 +12,7 @@ from .accounts.users import User, UserRecord, UserStore, id_of
 from .cli import tokenauth
 from .errors import ConfigurationError
 from .sessions.session import Session, SessionStore
-from .tokens.signing import Claims
+from .tokens.claims import Claims
 from .web import identity, session_interface
 from .web.api import docs_page, openapi, routes, schemas
 from .web.login import TokenLoginManager, manager_of

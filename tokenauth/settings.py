@@ -1,16 +1,19 @@
-"""Settings: `SECRET_KEY` and `TOKENAUTH_*`, checked once at start and frozen.
+"""Settings: `SECRET_KEY` and `TOKENAUTH_*`, read once at start, checked and frozen.
 
-What would not be safe is refused by name, with the cure; no message quotes a value
-that could be a secret.
+What is not safe, or cannot work, is refused by name with the cure. No message quotes a
+value: it could be a secret.
 """
 
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Callable, Mapping
-from typing import Any, Final
+from datetime import timedelta
+from typing import Annotated, Any, Final
 
 import msgspec
+from msgspec import Meta
 
 from .accounts.passwords import (
     MAX_COST,
@@ -22,155 +25,222 @@ from .accounts.passwords import (
 from .errors import ConfigurationError
 from .tokens.keys import secret_keys
 from .tokens.redact import Redacted
-from .values import Reader
 
-MAX_LAG: Final = 10
-"""Seconds; stores tell for far longer what has ended."""
+_DAY: Final = 86400
+_CENTURY: Final = 36500 * _DAY
+
+# A message is "<key> must be <description>.". Patterns are searched for, so they are
+# anchored at both ends.
+_SECONDS: Final = "a number of seconds or a timedelta"
+_Duration = Annotated[
+    float, Meta(ge=0, le=_CENTURY, description=f"{_SECONDS}, from 0 to 100 years")
+]
+_Lifetime = Annotated[
+    float, Meta(ge=1, le=_CENTURY, description=f"{_SECONDS}, 1 second to 100 years")
+]
+_Lag = Annotated[
+    float,
+    Meta(
+        ge=0,
+        le=10,
+        description=f"{_SECONDS}, at most 10: an ended session may be served that long",
+    ),
+]
+_Count = Annotated[int, Meta(ge=1, description="a whole number, at least 1")]
+_Flag = Annotated[
+    bool, Meta(description="True or False (in the environment: true or false)")
+]
+_NOT_EMPTY: Final = "a text that is not empty"
+_Text = Annotated[str, Meta(pattern=r"\S", description=_NOT_EMPTY)]
+_OptionalText = Annotated[_Text | None, Meta(description=_NOT_EMPTY)]
+_PATH: Final = r"^(?:/[A-Za-z0-9._~-]+)+\Z"  # RFC 3986 section 2.3
+_Path = Annotated[
+    str,
+    Meta(
+        pattern=_PATH,
+        description="a path of letters, digits and '-._~' that begins with '/' and "
+        "does not end with '/', for example '/auth'",
+    ),
+]
+_REALM: Final = r"^(?! *\Z)[ !#-\[\]-~]+\Z"  # RFC 6750 section 3
+_Realm = Annotated[
+    str,
+    Meta(
+        pattern=_REALM,
+        description="printable ASCII without quotes and backslashes (it is sent in the "
+        "WWW-Authenticate header; the default is the application's name)",
+    ),
+]
+_HOST: Final = r"^(?:[a-z0-9.-]+|\[[0-9a-f:.]+\])(?::\d+)?\Z"
+_Host = Annotated[
+    Annotated[str, Meta(pattern=_HOST)] | None,
+    Meta(
+        description="a host name in lower case, with its port unless that is the usual "
+        "one of HTTP or HTTPS, for example 'api.example.com'"
+    ),
+]
+_HEADER: Final = r"^[A-Za-z0-9!#$%&'*+.^_`|~-]+\Z"  # RFC 9110 section 5.6.2
+_Header = Annotated[
+    str,
+    Meta(pattern=_HEADER, description="a header's name, for example 'X-Api-Token'"),
+]
+_Limits = Annotated[
+    str,
+    Meta(pattern=r"\S", description="a text, for example '9 per day', or a list"),
+]
+_Function = Annotated[
+    Callable[[str], bool] | None,
+    Meta(description="a function from a password to whether a breach made it known"),
+]
 
 
-class Settings(Redacted, msgspec.Struct, frozen=True, kw_only=True):
-    """All that one application decides, read once.
+class Settings(
+    Redacted,
+    msgspec.Struct,
+    frozen=True,
+    kw_only=True,
+    rename=lambda name: f"TOKENAUTH_{name.upper()}",
+):
+    """What one application is configured with; the README says what each setting does.
 
-    Attributes:
-        secret_keys: Secrets, oldest first; the last one signs.
-        url_prefix: Where the endpoints are.
-        realm: Part of every key derivation and of the challenge.
-        docs: Whether the API's description and its page are served.
-        access_lifetime: Seconds that an access token lives.
-        session_lifetime: Seconds after which a login ends whatever happens.
-        session_idle_lifetime: Seconds after which a login ends unless refreshed.
-        session_check_lag: Seconds that an ended session may still be served; 0: none.
-        session_limit: Logins that one user may have at a time.
-        refresh_grace: Seconds in which the previous refresh token is still answered.
-        clock_leeway: Seconds that hosts' clocks may differ.
-        users_url: Where users are kept; None: the application brings them.
-        session_url: Where sessions are kept; by default where users are.
-        query_param: URL parameter that may carry the token; None: none may.
-        password_min_length: Fewest characters of a new password.
-        password_max_length: Most bytes of a new password.
-        password_breach_check: Says whether a password is known from a breach.
-        password_concurrency: Passwords that are hashed at a time in a process.
-        argon2: What hashing a password costs.
-        login_limits: Attempts on a password, in the notation of the limits library.
-        limits_url: Where attempts are counted.
+    Each field is read from the key of its name; durations are in seconds.
     """
 
-    secret_keys: tuple[bytes, ...]
-    url_prefix: str
-    realm: str
-    docs: bool
-    access_lifetime: float
-    session_lifetime: float
-    session_idle_lifetime: float
-    session_check_lag: float
-    session_limit: int
-    refresh_grace: float
-    clock_leeway: float
-    users_url: str | None
-    session_url: str
-    query_param: str | None
-    password_min_length: int
-    password_max_length: int
-    password_breach_check: Callable[[str], bool] | None
-    password_concurrency: int
-    argon2: Argon2Cost
-    login_limits: str
-    limits_url: str
+    secret_key: bytes
+    secret_key_fallbacks: tuple[bytes, ...]  # oldest first
+    url_prefix: _Path = "/auth"
+    host: _Host = None
+    header: _Header = "Authorization"
+    realm: _Realm
+    docs: _Flag = True
+    access_lifetime: _Lifetime = 15 * 60
+    session_lifetime: _Lifetime = 30 * _DAY
+    session_idle_lifetime: _Lifetime = 7 * _DAY
+    session_check_lag: _Lag = 0
+    session_limit: _Count = 100
+    refresh_grace: _Duration = 10
+    clock_leeway: _Duration = 30
+    users_url: _OptionalText = None
+    session_url: _Text = "memory://"
+    query_param: _OptionalText = None
+    password_min_length: _Count = 8  # characters
+    password_max_length: _Count = 1024  # bytes
+    password_breach_check: _Function = None
+    password_concurrency: _Count = 1
+    password_upgrade: _Flag = True
+    argon2_memory_cost: _Count = Argon2Cost().memory
+    argon2_time_cost: _Count = Argon2Cost().time
+    argon2_parallelism: _Count = Argon2Cost().parallelism
+    login_limits: _Limits = "30 per minute; 100 per day"
+    limits_url: _Text = "memory://"
+
+    @property
+    def secret_keys(self) -> tuple[bytes, ...]:
+        """All secrets, oldest first; the last one signs."""
+        return (*self.secret_key_fallbacks, self.secret_key)
+
+    @property
+    def argon2(self) -> Argon2Cost:
+        """The cost of hashing a password."""
+        return Argon2Cost(
+            self.argon2_memory_cost, self.argon2_time_cost, self.argon2_parallelism
+        )
 
 
-# Each setting has the name of its key, but for those that are read from several.
-_NAMES: Final = {*Settings.__struct_fields__} - {"secret_keys", "argon2"} | {
-    "secret_key",
-    "secret_key_fallbacks",
-    "argon2_memory_cost",
-    "argon2_time_cost",
-    "argon2_parallelism",
-}
-KNOWN: Final = frozenset(f"TOKENAUTH_{name.upper()}" for name in _NAMES)
+_FIELDS: Final = {f.encode_name: f for f in msgspec.structs.fields(Settings)}
+KNOWN: Final = frozenset(_FIELDS)
+
+# What Kubernetes adds to the environment of a pod for a Service whose name begins with
+# "flask-tokenauth" is read by `Flask.config.from_prefixed_env`, too.
+_KUBERNETES: Final = re.compile(
+    r"TOKENAUTH_(?:\w+_)?(?:SERVICE_HOST=|SERVICE_PORT(?:_\w+)?=|PORT=(?:tcp|udp|sctp):"
+    r"|PORT_\d+_(?:TCP|UDP|SCTP)(?:_(?:PROTO|PORT|ADDR))?=)"
+)
 
 
 def load(config: Mapping[str, Any], app_name: str) -> Settings:
-    """Read the settings of an application.
+    """Read the settings of an application. A value of None is the default.
 
     Args:
         config: Flask's configuration.
-        app_name: The application's name, its realm by default.
+        app_name: The application's name; its last part is the default realm, so that
+            `python -m shop.main` and `flask --app shop.main` have the same.
 
     Raises:
-        ConfigurationError: a key is unknown, or its value missing, of the wrong type
+        ConfigurationError: a key is unknown, or its value is missing, of the wrong type
             or not safe. The message names the key and the cure.
     """
-    _refuse_unknown(config)
+    given = {key: config[key] for key in config if key.startswith("TOKENAUTH_")}
+    _refuse_unknown(given)
     if config.get("LOGIN_DISABLED") and not config.get("TESTING"):
         raise ConfigurationError(
-            "LOGIN_DISABLED opens every protected view: remove it. It is accepted in "
-            "tests only, where TESTING is set."
+            "LOGIN_DISABLED opens every protected view: remove it. It is accepted only "
+            "where TESTING is set."
         )
-    read = Reader(config)
-    shortest = read.count("PASSWORD_MIN_LENGTH", 8)
-    users_url = read.optional_text("USERS_URL")
-    session_url = read.text("SESSION_URL", users_url or "memory://")
-    return Settings(
-        secret_keys=secret_keys(config),
-        url_prefix=read.path("URL_PREFIX", "/auth"),
-        realm=read.realm("REALM", app_name),
-        docs=read.flag("DOCS", default=True),
-        access_lifetime=read.lifetime("ACCESS_LIFETIME", 15 * 60),
-        session_lifetime=read.lifetime("SESSION_LIFETIME", 30 * 86400),
-        session_idle_lifetime=read.lifetime("SESSION_IDLE_LIFETIME", 7 * 86400),
-        session_check_lag=_session_check_lag(read),
-        session_limit=read.count("SESSION_LIMIT", 100),
-        refresh_grace=read.duration("REFRESH_GRACE", 10),
-        clock_leeway=read.duration("CLOCK_LEEWAY", 30),
-        users_url=users_url,
-        session_url=session_url,
-        query_param=read.optional_text("QUERY_PARAM"),
-        password_min_length=shortest,
-        password_max_length=read.count("PASSWORD_MAX_LENGTH", 1024, at_least=shortest),
-        password_breach_check=read.function("PASSWORD_BREACH_CHECK"),
-        password_concurrency=read.count("PASSWORD_CONCURRENCY", 1),
-        argon2=_argon2_cost(read, testing=bool(config.get("TESTING"))),
-        login_limits=read.texts("LOGIN_LIMITS", "30 per minute; 100 per day"),
-        limits_url=read.text("LIMITS_URL", _limits_url(session_url)),
-    )
+    *older, newest = secret_keys(config)
+    given |= {
+        "TOKENAUTH_SECRET_KEY": newest,
+        "TOKENAUTH_SECRET_KEY_FALLBACKS": tuple(older),
+    }
+    values = _with_defaults(given, app_name)
+    fields = (field for key, field in _FIELDS.items() if key in values)
+    settings = Settings(**{f.name: _read(f, values[f.encode_name]) for f in fields})
+    _check_lengths(settings)
+    _check_cost(settings.argon2, testing=bool(config.get("TESTING")))
+    return settings
 
 
-def _refuse_unknown(config: Mapping[str, Any]) -> None:
-    for key in config:
-        if key.startswith("TOKENAUTH_") and key not in KNOWN:
-            near = difflib.get_close_matches(key.upper(), KNOWN, n=1, cutoff=0)[0]
-            raise ConfigurationError(f"{key} is unknown. Did you mean {near}?")
+def _refuse_unknown(given: Mapping[str, Any]) -> None:
+    for key, value in given.items():
+        if key in KNOWN or _KUBERNETES.match(f"{key}={value}"):
+            continue
+        name = key.removeprefix("TOKENAUTH_").upper()
+        names = [known.removeprefix("TOKENAUTH_") for known in sorted(KNOWN)]
+        near = difflib.get_close_matches(name, names, n=1)
+        cure = f"Did you mean TOKENAUTH_{near[0]}?" if near else "Remove it."
+        raise ConfigurationError(f"{key} is unknown. {cure}")
 
 
-def _limits_url(session_url: str) -> str:
-    """Return where attempts are counted by default: with the sessions, if on Redis."""
-    if session_url.startswith("unix://"):  # the limits library has its own name for it
-        return f"redis+{session_url}"
-    is_redis = session_url.startswith(("redis://", "rediss://"))
-    return session_url if is_redis else "memory://"
+def _with_defaults(given: Mapping[str, Any], app_name: str) -> dict[str, Any]:
+    """Return the values that are set, and the defaults that follow from others."""
+    values = {key: value for key, value in given.items() if value is not None}
+    values.setdefault("TOKENAUTH_REALM", app_name.rpartition(".")[2])
+    users_url = values.get("TOKENAUTH_USERS_URL", "memory://")
+    session_url = values.setdefault("TOKENAUTH_SESSION_URL", users_url)
+    if str(session_url).startswith(("redis://", "rediss://")):
+        values.setdefault("TOKENAUTH_LIMITS_URL", session_url)
+    if str(session_url).startswith("unix://"):  # the limits library's name for it
+        values.setdefault("TOKENAUTH_LIMITS_URL", f"redis+{session_url}")
+    limits = values.get("TOKENAUTH_LOGIN_LIMITS")
+    if isinstance(limits, list | tuple) and all(isinstance(x, str) for x in limits):
+        values["TOKENAUTH_LOGIN_LIMITS"] = ";".join(limits)
+    return values
 
 
-def _session_check_lag(read: Reader) -> float:
-    lag = read.duration("SESSION_CHECK_LAG", 0)
-    if lag > MAX_LAG:
+def _read(field: msgspec.structs.FieldInfo, value: Any) -> Any:
+    if isinstance(value, timedelta):
+        value = value.total_seconds()
+    try:
+        return msgspec.convert(value, field.type)
+    except (msgspec.ValidationError, UnicodeEncodeError):  # a lone surrogate
+        description = field.type.__metadata__[-1].description
+        message = f"{field.encode_name} must be {description}."
+        raise ConfigurationError(message) from None
+
+
+def _check_lengths(settings: Settings) -> None:
+    if settings.password_max_length < settings.password_min_length:
         raise ConfigurationError(
-            f"TOKENAUTH_SESSION_CHECK_LAG may be at most {MAX_LAG} seconds: for so "
-            "long a session that was ended is still served."
+            "TOKENAUTH_PASSWORD_MAX_LENGTH must be at least "
+            f"TOKENAUTH_PASSWORD_MIN_LENGTH, which is {settings.password_min_length}."
         )
-    return lag
 
 
-def _argon2_cost(read: Reader, *, testing: bool) -> Argon2Cost:
-    default = Argon2Cost()
-    cost = Argon2Cost(
-        memory=read.count("ARGON2_MEMORY_COST", default.memory),
-        time=read.count("ARGON2_TIME_COST", default.time),
-        parallelism=read.count("ARGON2_PARALLELISM", default.parallelism),
-    )
+def _check_cost(cost: Argon2Cost, *, testing: bool) -> None:
     if not is_strong_enough(cost) and not testing:
         raise ConfigurationError(
             "TOKENAUTH_ARGON2_MEMORY_COST (KiB) and TOKENAUTH_ARGON2_TIME_COST are "
-            "under OWASP's floor: use at least 19456 and 2, or 47104 and 1."
+            "below OWASP's minimum: use at least 19456 and 2, or 47104 and 1."
         )
     if not is_bearable(cost):
         raise ConfigurationError(
@@ -179,4 +249,3 @@ def _argon2_cost(read: Reader, *, testing: bool) -> Argon2Cost:
             f"at most {MAX_WORK}, and TOKENAUTH_ARGON2_PARALLELISM at most "
             f"{MAX_COST.parallelism} and an eighth of the memory cost."
         )
-    return cost

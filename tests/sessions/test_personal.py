@@ -34,7 +34,7 @@ from tokenauth import (
 from tokenauth.sessions import personal
 from tokenauth.sessions.personal import MAX_PERSONAL_TOKENS, USE_INTERVAL
 from tokenauth.sessions.session import Session
-from tokenauth.tokens.signing import Claims
+from tokenauth.tokens.claims import Claims
 from tokenauth.web import state
 
 DAY = 86400

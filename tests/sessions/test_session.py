@@ -22,7 +22,8 @@ from tests.harness.kit import (
     make_users,
 )
 from tokenauth import MemorySessionStore
-from tokenauth.tokens.signing import REFRESH, RefreshClaims, TokenSigner
+from tokenauth.tokens.claims import RefreshClaims
+from tokenauth.tokens.signing import REFRESH, TokenSigner
 
 DAY = 86_400
 

@@ -13,7 +13,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from tests.harness.grammar import parse_challenge
-from tests.harness.kit import assert_problem
+from tests.harness.kit import assert_problem, make_app
 from tokenauth import (
     AuthError,
     FreshLoginRequiredError,
@@ -32,7 +32,6 @@ from tokenauth.errors import (
 from tokenauth.tokens.header import (
     _MAX_HEADER_LENGTH,
     MAX_TOKEN_LENGTH,
-    challenge,
     is_token,
     read_header,
     read_token,
@@ -59,8 +58,8 @@ def test_a_token_is_found(text: str) -> None:
 
 
 @pytest.mark.parametrize("form", ["{}", " {} ", "Bearer {}", "bearer  {} "])
-def test_no_character_of_a_token_is_taken_for_a_space(form: str) -> None:
-    """Whichever it begins and ends with."""
+def test_any_character_may_begin_or_end_a_token(form: str) -> None:
+    """None is taken for a space or for a part of `Bearer`."""
     for char in string.ascii_letters + string.digits + "-_":
         for token in (f"{char}.{char}", f"{char}.{char}.{char}"):
             assert read_header(form.format(token)) == token
@@ -83,7 +82,7 @@ def test_no_character_of_a_token_is_taken_for_a_space(form: str) -> None:
     ],
 )
 def test_other_credentials_are_not_ours(text: str | None) -> None:
-    """What is not addressed to us is nobody's business here."""
+    """What is not addressed to us is ignored."""
     assert read_header(text) is None
 
 
@@ -95,7 +94,6 @@ def test_other_credentials_are_not_ours(text: str | None) -> None:
         "Bearer\tab.cd",
         "ab.cd ef",
         "ab.cd=",
-        "ab.cd,",
         "ab",
         "ab.",
         ".cd",
@@ -109,32 +107,16 @@ def test_other_credentials_are_not_ours(text: str | None) -> None:
         "\tBearer ab.cd",
         "Bearer\u00a0 ab.cd",
         '"Bearer ab.cd"',
-        "ab.cd,\tef.gh",
         "Bearer\u00a0ab.cd",
         '"ab.cd"',
         "a" * 5000,
         "a." * 5000,
     ],
 )
-def test_what_names_no_scheme_is_no_absent_header(text: str) -> None:
-    """It may have been a bare token of ours, so no cookie stands in for it."""
+def test_header_without_a_scheme_is_refused(text: str) -> None:
+    """It may be a bare token that was altered, so no cookie is used instead."""
     with pytest.raises(TokenMissingError):
         read_header(text)
-
-
-@pytest.mark.parametrize("first", [1, 1999, 2000, 2001, MAX_TOKEN_LENGTH - 2])
-@pytest.mark.parametrize("second", [1, 2, 1999, 2000, 2001])
-@pytest.mark.parametrize("scheme", ["Bearer ", "bearer "])
-def test_one_grammar_for_the_usual_and_the_rest(
-    first: int, second: int, scheme: str
-) -> None:
-    """What is settled by one look, and what is not, part by part and in all."""
-    token = "a" * first + "." + "b" * second
-    if len(token) <= MAX_TOKEN_LENGTH:
-        assert read_header(scheme + token) == token
-        return
-    with pytest.raises(TokenInvalidError):
-        read_header(scheme + token)
 
 
 @pytest.mark.parametrize("text", ["Bearer", "bearer", "Bearer ", "Bearer   "])
@@ -153,12 +135,6 @@ def test_bearer_without_a_token_is_missing(text: str) -> None:
         "ab..cd",
         "ab.cd ef",
         "ab.cd=",
-        "ab.cd,",
-        "ab.cd,!!!",
-        "ab.cd,junk",
-        "ab,c.def",
-        "ab.c,def",
-        ",ab.cd",
         "ab.cd;x=1",
         "ab.cd\n",
         "ab:cd",
@@ -167,7 +143,6 @@ def test_bearer_without_a_token_is_missing(text: str) -> None:
         "a\xe9.b",
         "a\tb.c",
         " \tab.cd",
-        "\tab.cd,ef.gh",
         '"ab.cd"',
         "a." * (MAX_TOKEN_LENGTH // 2) + "aa",
     ],
@@ -197,10 +172,20 @@ def test_bearer_with_a_malformed_token_is_invalid(text: str) -> None:
         "ab.X,ab.cd",
         "Bearer X.ab,ef.gh",
         "Negotiate, Bearer",
+        "ab.cd,",
+        "ab.cd,\tef.gh",
+        "Bearer ab.cd,",
+        "Bearer ab.cd,!!!",
+        "Bearer ab.cd,junk",
+        "Bearer ab,c.def",
+        "Bearer ab.c,def",
+        "Bearer ,ab.cd",
+        "Bearer \tab.cd,ef.gh",
+        "Bearer ,",
     ],
 )
-def test_two_headers_are_refused(text: str) -> None:
-    """A server joins repeated headers with commas; which one counts is no question."""
+def test_comma_is_refused(text: str) -> None:
+    """A server joins repeated headers with commas, and no token contains one."""
     with pytest.raises(AmbiguousTokenError):
         read_header(text)
 
@@ -295,11 +280,11 @@ def test_no_text_raises_anything_else(text: str) -> None:
             assert found in text
             assert is_token(found)
         if isinstance(found, AuthError):
-            assert found.detail == type(found).description
+            assert found.description == type(found).description
 
 
 @pytest.mark.parametrize(
-    "junk", ["a.", ",", " ", ", ", "a.b,", "Bearer ", "Bearer a.b,", "é", "="]
+    "junk", ["a.", ",", " ", ", ", "a.b,", "Bearer ", "Bearer a.b,", "é", "=", "a-"]
 )
 @pytest.mark.parametrize("start", ["", "Bearer ", "bearer  x"])
 def test_long_junk_is_read_in_linear_time(start: str, junk: str) -> None:
@@ -327,9 +312,17 @@ def test_long_junk_is_read_in_linear_time(start: str, junk: str) -> None:
 def test_what_a_client_is_told(
     client: FlaskClient, header: str, status: int, code: str
 ) -> None:
-    """The outcomes of this room, as answers."""
+    """The outcomes of `read_header`, as answers."""
     answer = client.get("/protected", environ_base={"HTTP_AUTHORIZATION": header})
     assert_problem(answer, status, code)
+
+
+APP = make_app(config={"TOKENAUTH_REALM": "app"})
+
+
+def challenge(_: str, error: AuthError) -> str | None:
+    with APP.app_context():
+        return dict(error.get_headers()).get("WWW-Authenticate")
 
 
 @pytest.mark.parametrize(
@@ -385,7 +378,7 @@ def test_a_challenge_keeps_its_grammar(detail: str, scope: str) -> None:
     error = TokenInvalidError(detail)
     said = parse_challenge(challenge("app", error) or "")
     assert said.params["error"] == "invalid_token"
-    assert len(said.params["error_description"]) == len(error.detail)
+    assert len(said.params["error_description"]) == len(error.description)
     required = challenge("app", InsufficientScopeError(frozenset({scope}))) or ""
     assert required.isascii()
     assert required.isprintable()

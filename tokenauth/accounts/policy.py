@@ -20,6 +20,8 @@ from ..tokens.redact import Redacted
 _MIN_USERNAME_LENGTH = 3
 _MIN_REALM_LENGTH = 5
 
+_MIN_KEY_GUESSES = 19  # a power of ten; about 64 bits
+
 
 class PasswordPolicy(Redacted, msgspec.Struct, frozen=True):
     """What a new password must satisfy.
@@ -98,6 +100,17 @@ def _without(word: str, password: str, shortest: int) -> int:
     if len(word) >= shortest and word in folded:
         return len(folded.replace(word, ""))
     return len(password)
+
+
+def is_guessable_key(key: bytes) -> bool:
+    """Return whether a secret key has few guesses: repeats, sequences, keyboard rows.
+
+    Takes up to 30 ms. Random keys are far above the limit, in digits as well.
+    """
+    from zxcvbn import zxcvbn
+
+    guesses: float = zxcvbn(key[:72].decode("latin-1"))["guesses_log10"]
+    return guesses < _MIN_KEY_GUESSES
 
 
 @functools.cache

@@ -6,8 +6,8 @@ import os
 from typing import Final
 
 from ..accounts.passwords import Argon2Cost
+from ..accounts.policy import is_guessable_key
 from ..settings import Settings
-from ..tokens.keys import looks_guessable
 from .findings import Finding
 
 _HOUR: Final = 3600
@@ -44,7 +44,7 @@ def _keys(keys: tuple[bytes, ...]) -> Finding:
     *older, newest = keys
     named = {"the secret key": newest}
     named |= {f"fallback key {i}": key for i, key in enumerate(older)}
-    regular = [name for name, key in named.items() if looks_guessable(key)]
+    regular = [name for name, key in named.items() if is_guessable_key(key)]
     if regular:
         return Finding(
             "error",

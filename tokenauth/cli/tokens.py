@@ -10,8 +10,8 @@ import click
 from ..accounts.passwords import hash_password
 from ..accounts.policy import PasswordPolicy
 from ..errors import AuthError, TokenInvalidError, TokenRevokedError
+from ..tokens.claims import Claims
 from ..tokens.scopes import format_scopes
-from ..tokens.signing import Claims
 from .group import (
     as_json,
     first_line,

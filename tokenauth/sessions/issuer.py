@@ -11,17 +11,10 @@ from msgspec import Meta
 from ..accounts.users import UserRecord, scopes_of
 from ..errors import TokenInvalidError
 from ..settings import Settings
+from ..tokens.claims import Claims, ClaimsT, OnceClaims, RefreshClaims
 from ..tokens.redact import Redacted
 from ..tokens.scopes import format_scopes
-from ..tokens.signing import (
-    ACCESS,
-    REFRESH,
-    Claims,
-    ClaimsT,
-    OnceClaims,
-    RefreshClaims,
-    TokenSigner,
-)
+from ..tokens.signing import ACCESS, REFRESH, TokenSigner
 from .session import PERSONAL, Session
 
 PERSONAL_PREFIX: Final = "tka_"

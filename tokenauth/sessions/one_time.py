@@ -11,8 +11,9 @@ from .. import events
 from ..accounts.users import UserRecord, UserStore, id_of
 from ..errors import AuthError, TokenRevokedError
 from ..events import Emit
+from ..tokens.claims import OnceClaims
 from ..tokens.redact import Redacted
-from ..tokens.signing import OnceClaims, TokenSigner
+from ..tokens.signing import TokenSigner
 from .issuer import TokenIssuer
 from .session import Session, SessionStore, new_session_id
 

@@ -22,9 +22,10 @@ from ..errors import (
 )
 from ..events import Emit
 from ..settings import Settings
+from ..tokens.claims import Claims, RefreshClaims
 from ..tokens.redact import Redacted
 from ..tokens.scopes import grant
-from ..tokens.signing import REFRESH, Claims, RefreshClaims
+from ..tokens.signing import REFRESH
 from .issuer import TokenIssuer, TokenPair
 from .session import LOGIN, Session, SessionStore, new_session_id
 from .verifier import Identity

@@ -10,8 +10,8 @@ import msgspec
 
 from ..accounts.users import UserRecord, UserStore, scopes_of
 from ..errors import AuthError, TokenError, TokenRevokedError
+from ..tokens.claims import Claims, RefreshClaims
 from ..tokens.redact import Redacted
-from ..tokens.signing import Claims, RefreshClaims
 from .issuer import TokenIssuer
 from .session import Session, SessionStore
 

@@ -1,91 +1,96 @@
-"""Secret keys: where they are read, and which are refused as no secret."""
+"""Secret keys: where they are read from, and which are refused."""
 
 from __future__ import annotations
 
 import itertools
-import math
 import re
-from collections import Counter
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from typing import Any, Final
 
 from ..errors import ConfigurationError
 
 MIN_KEY_BYTES: Final = 32
-"""Shortest secret key: as long as the hash's output (RFC 7518 section 3.2)."""
+"""Minimum length of a secret key: the output of the hash (RFC 7518 section 3.2)."""
 
-_ENOUGH_BITS: Final = 64
-
-# Keys printed in documentation or shipped as defaults: public, so no secret.
+# Keys printed in documentation and tutorials, or shipped as defaults.
 _EXAMPLES: Final = frozenset(
     {
         b"192b9bdd22ab9ed4d12e236c78afcb9a393ec15f71bbf5dc987d54727823bcbf",
         b"pf9Wkove4IKEAXvy-cQkeDPhv9Cb3Ag-wyJILbq_dFw",
+        b"5791628bb0b13ce0c676dfde280ba245",
         b"c292a0a3aa32397cdb050e233733900f",
         b"YOUR_OWN_RANDOM_GENERATED_SECRET_KEY",
         b"09d25e094faa6ca2556c818166b7a9563b93f7099f6f0f4caa6cf63b88e8d3e7",
-        b"your-256-bit-secret-your-256-bit-secret",
-        b"a-string-secret-at-least-256-bits-long",
         b"the quick brown fox jumps over the lazy dog",
     }
 )
-_PLACEHOLDER: Final = re.compile(
-    rb"change.?(?:me|this)|django-insecure-", re.IGNORECASE
+_PUBLISHED: Final = re.compile(rb"change.?(?:me|this)|django-insecure-", re.IGNORECASE)
+
+# A placeholder consists of these words: "my-super-secret-key-for-my-flask-app". What is
+# left of a good key is long, also where a word comes before it or occurs by chance.
+_WORDS: Final = (
+    "access again api app application at auth backend base be before bit bits bytes "
+    "change char characters chars client complex config cookie default demo deploy "
+    "deployment dev development django do dummy env environment example fake "
+    "fastapi flask for from generate generated guess hard hash here hex hs256 in "
+    "insecure insert is it jwt key keys least like local long me minimum more must "
+    "my never new not of one only or our pass password placeholder please prod "
+    "production project random real really replace safe sample secret secrets "
+    "secure server session should signing site some something string strong super "
+    "temp temporary test testing than that the this to token top use used user "
+    "value very web website will with you your"
 )
+_PLACEHOLDER: Final = re.compile(
+    b"[ _.,:;!?/<>-]|" + "|".join(sorted(_WORDS.split(), reverse=True)).encode(),
+    re.IGNORECASE,
+)
+_MIN_UNKNOWN_BYTES: Final = 16
+_MIN_STEPS: Final = 5  # different ones, from byte to byte; 32 random digits have 10
+
 _NEW_KEY: Final = "Make one with 'flask tokenauth new-secret'."
 
 
 def secret_keys(config: Mapping[str, Any]) -> tuple[bytes, ...]:
     """Return the secrets of an application, oldest first, as itsdangerous wants them.
 
-    Args:
-        config: Flask's configuration.
-
     Raises:
-        ConfigurationError: a key is missing, or anybody could guess it. The message
-            names the setting and the cure, and quotes nothing.
+        ConfigurationError: a key is missing or can be guessed. The message names the
+            setting and the cure, and quotes nothing.
     """
     prefix = "TOKENAUTH_" if config.get("TOKENAUTH_SECRET_KEY") is not None else ""
-    newest = _secret_key(f"{prefix}SECRET_KEY", config.get(f"{prefix}SECRET_KEY"))
+    named = {f"{prefix}SECRET_KEY": config.get(f"{prefix}SECRET_KEY")}
     name = "TOKENAUTH_SECRET_KEY_FALLBACKS"
     if config.get(name) is None:
         name = f"{prefix}SECRET_KEY_FALLBACKS"
-    fallbacks = config.get(name)
-    if fallbacks is None:
-        fallbacks = []
-    if not isinstance(fallbacks, list | tuple):
+    older = config.get(name)
+    if not isinstance(older, list | tuple | None):
         raise ConfigurationError(
-            f"{name} must be a list of keys, oldest first, not "
-            f"{type(fallbacks).__name__}."
+            f"{name} must be a list of keys, oldest first, not {type(older).__name__}. "
+            f"In the environment it is written in JSON: FLASK_{name}='[\"...\"]'."
         )
-    older = (_secret_key(f"{name}[{i}]", key) for i, key in enumerate(fallbacks))
-    return (*older, newest)
+    named = {f"{name}[{i}]": key for i, key in enumerate(older or ())} | named
+    keys = {name: _to_bytes(name, key) for name, key in named.items()}
+    for name, key in keys.items():
+        if key in _EXAMPLES or _PUBLISHED.search(key):
+            raise ConfigurationError(f"{name} is a published example key. {_NEW_KEY}")
+        if is_guessable(key) and not config.get("TESTING"):
+            raise ConfigurationError(
+                f"{name} can be guessed: it is a placeholder or a pattern. {_NEW_KEY}"
+            )
+    return tuple(keys.values())
 
 
-def looks_guessable(key: bytes) -> bool:
-    """Whether a key is too regular to be a random one; of words this cannot tell."""
-    return _apparent_bits(key.strip()) < _ENOUGH_BITS
+def is_guessable(key: bytes) -> bool:
+    """Return whether a key is one text repeated, a sequence, or a placeholder."""
+    start = key[:1024]
+    periods = range(1, len(start) // 2 + 1)
+    is_repeated = any(start[period:] == start[:-period] for period in periods)
+    steps = {after - before for before, after in itertools.pairwise(start)}
+    unknown = _PLACEHOLDER.sub(b"", key)
+    return is_repeated or len(steps) < _MIN_STEPS or len(unknown) < _MIN_UNKNOWN_BYTES
 
 
-def _apparent_bits(key: bytes) -> float:
-    """Return how many bits of chance a key shows: an upper bound, as words show many.
-
-    What repeats itself counts once, and what goes up by even steps counts as a repeat.
-    A key of 32 random characters shows more than 64; one in 50,000 of digits alone does
-    not, and has to be made anew.
-    """
-    steps = [(after - before) % 256 for before, after in itertools.pairwise(key)]
-    new_parts = {key[i : i + 3] for i in range(len(key) - 2)}
-    return min(_entropy(key), _entropy(steps)) * len(new_parts)
-
-
-def _entropy(values: Collection[int]) -> float:
-    """Return Shannon's entropy of a value, in bits."""
-    shares = [count / len(values) for count in Counter(values).values()]
-    return -sum(share * math.log2(share) for share in shares)
-
-
-def _secret_key(name: str, key: object) -> bytes:
+def _to_bytes(name: str, key: object) -> bytes:
     if key is None:
         raise ConfigurationError(f"{name} is not set. {_NEW_KEY}")
     if not isinstance(key, str | bytes):
@@ -95,13 +100,32 @@ def _secret_key(name: str, key: object) -> bytes:
     raw = key.encode(errors="surrogatepass") if isinstance(key, str) else key
     if not raw.strip():
         raise ConfigurationError(f"{name} is empty. {_NEW_KEY}")
+    # Random bytes may end in a line end by chance, but are not all ASCII then.
+    if key != key.strip() and (isinstance(key, str) or key.isascii()):
+        raise ConfigurationError(
+            f"{name} begins or ends with white space, for example the line end of a "
+            "file: remove it, because a host that reads the key without it refuses the "
+            "tokens of this one. 'flask tokenauth new-secret' prints keys without."
+        )
     if len(raw) < MIN_KEY_BYTES:
         raise ConfigurationError(
             f"{name} has {len(raw)} bytes; at least {MIN_KEY_BYTES} are needed. "
-            f"{_NEW_KEY}"
+            f"{_cure(name)}"
         )
-    if len(set(key.strip())) == 1:
-        raise ConfigurationError(f"{name} is one character repeated. {_NEW_KEY}")
-    if raw.strip() in _EXAMPLES or _PLACEHOLDER.search(raw):
-        raise ConfigurationError(f"{name} is a published example key. {_NEW_KEY}")
     return raw
+
+
+def _cure(name: str) -> str:
+    """Say how to get longer keys for tokens while the cookies stay valid."""
+    if name == "SECRET_KEY":
+        return (
+            f"{_NEW_KEY} Set it as TOKENAUTH_SECRET_KEY if SECRET_KEY must stay, so "
+            "that the application's cookies stay valid."
+        )
+    if name.startswith("SECRET_KEY_FALLBACKS"):
+        return (
+            f"{_NEW_KEY} Set TOKENAUTH_SECRET_KEY_FALLBACKS ([] for none) if "
+            "SECRET_KEY_FALLBACKS must stay, so that the application's cookies stay "
+            "valid."
+        )
+    return _NEW_KEY

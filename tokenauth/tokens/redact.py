@@ -1,4 +1,4 @@
-"""Objects that hold a secret: nothing about them can be printed or pickled."""
+"""A mixin for objects that hold a secret: they are neither printed nor pickled."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ from typing import NoReturn
 
 
 class Redacted:
-    """Mixin of whatever holds a key, a token or a hash.
+    """Mixin of classes that hold a key, a token or a hash.
 
-    `repr`, `str` and `format` give the type alone, and pickling is refused, so
-    that no log line, traceback, cache or task queue can carry the secret away.
+    `repr`, `str` and `format` give the type alone and pickling is refused, so that
+    the secret gets into no log, traceback, cache or task queue.
     """
 
     __slots__ = ()
@@ -18,9 +18,5 @@ class Redacted:
         return f"<{type(self).__name__}>"
 
     def __reduce_ex__(self, protocol: object) -> NoReturn:
-        """Refuse to be pickled.
-
-        Raises:
-            TypeError: always.
-        """
+        """Refuse to be pickled: always raises `TypeError`."""
         raise TypeError(f"{type(self).__name__} holds a secret and cannot be pickled")

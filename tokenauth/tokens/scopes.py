@@ -1,4 +1,4 @@
-"""Scopes: how they are written, and which a token gets (RFC 6749 section 3.3)."""
+"""Scopes: their grammar, and which of them a token gets (RFC 6749 section 3.3)."""
 
 from __future__ import annotations
 
@@ -8,22 +8,18 @@ from collections.abc import Iterable
 from ..errors import InvalidScopeError
 
 MAX_SCOPE_LENGTH = 2048
-"""Most characters of all scopes of one token: it must fit into a header."""
+"""Maximum length of the scopes of one token, which must fit into a header."""
 
 _SCOPE = re.compile(r"[\x21\x23-\x5b\x5d-\x7e]+")
 
 
 def is_scope(name: object) -> bool:
-    """Whether this can be the name of a scope."""
+    """Return whether this can be the name of a scope."""
     return isinstance(name, str) and _SCOPE.fullmatch(name) is not None
 
 
 def check_names(scopes: Iterable[object]) -> None:
-    """Return if all of these can be names of scopes.
-
-    Raises:
-        ValueError: one cannot.
-    """
+    """Raise `ValueError` unless all of these can be names of scopes."""
     for name in scopes:
         if not is_scope(name):
             raise ValueError(
@@ -33,7 +29,7 @@ def check_names(scopes: Iterable[object]) -> None:
 
 
 def parse_scopes(scopes: str | Iterable[str] | None) -> frozenset[str]:
-    """Return what a user record holds, a text with spaces or the names, as a set."""
+    """Return scopes as a set, given as their names or as a text with spaces."""
     return frozenset(scopes.split() if isinstance(scopes, str) else scopes or ())
 
 
@@ -41,13 +37,12 @@ def grant(asked: str | Iterable[str] | None, allowed: Iterable[str]) -> frozense
     """Return the scopes that a new token gets.
 
     Args:
-        asked: What was asked for, as the names or as the client wrote them, separated
-            by one space each; None: all that is allowed.
+        asked: The names, or the client's text with one space between them. Defaults
+            to all that are allowed.
         allowed: What may be granted; a malformed name never is.
 
     Raises:
-        InvalidScopeError: not all of it may be granted, or it is more than a token
-            holds.
+        InvalidScopeError: not all of them may be granted, or a token cannot hold them.
     """
     granted = grantable = frozenset(filter(is_scope, allowed))
     if asked is not None:
@@ -55,7 +50,7 @@ def grant(asked: str | Iterable[str] | None, allowed: Iterable[str]) -> frozense
     if not granted <= grantable:
         raise InvalidScopeError
     if len(format_scopes(granted)) > MAX_SCOPE_LENGTH:
-        raise InvalidScopeError("No token holds so many scopes: ask for fewer.")
+        raise InvalidScopeError("A token cannot hold so many scopes: request fewer.")
     return granted
 
 

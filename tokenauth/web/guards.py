@@ -16,8 +16,8 @@ from ..errors import (
     InsufficientScopeError,
 )
 from ..sessions.verifier import Identity
+from ..tokens.claims import Claims
 from ..tokens.scopes import check_names
-from ..tokens.signing import Claims
 from .identity import FRESH_SECONDS, is_fresh, refusal, token_identity
 from .login import manager_of
 

@@ -26,7 +26,6 @@ from ..sessions.session import SessionStore
 from ..sessions.verifier import TokenVerifier
 from ..settings import Settings
 from ..stores.provision import Stores, provide, reader_of
-from ..tokens.keys import looks_guessable
 
 if TYPE_CHECKING:
     from ..accounts.throttle import LoginThrottle
@@ -96,11 +95,6 @@ def build(
         ConfigurationError: the application is set up in a way that is unsafe.
     """
     settings = settings_module.load(app.config, app.name)
-    if not app.testing and any(map(looks_guessable, settings.secret_keys)):
-        events.LOGGER.warning(
-            "SECRET_KEY or a fallback is so regular that it can be guessed: make one "
-            "with 'flask tokenauth new-secret'"
-        )
     if settings.query_param is not None:
         events.LOGGER.warning(
             "TOKENAUTH_QUERY_PARAM: tokens in URLs end up in logs, histories and "
@@ -115,7 +109,7 @@ def build(
     read = reader_of(stores.sessions, settings.session_check_lag, now=clock)
     return State(
         settings=settings,
-        header_key="HTTP_AUTHORIZATION",
+        header_key=f"HTTP_{settings.header.upper().replace('-', '_')}",
         stores=stores,
         clock=clock,
         issuer=issuer,

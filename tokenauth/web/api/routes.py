@@ -124,7 +124,7 @@ def _warn_of_processes(app: Flask) -> None:
 
 
 def _host(app: Flask, settings: Settings) -> str | None:
-    host = getattr(settings, "host", None)
+    host = settings.host
     if app.url_map.host_matching and host is None:
         raise ConfigurationError(
             "The application routes by host (host_matching), so the endpoints need "
