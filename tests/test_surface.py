@@ -20,6 +20,7 @@ PUBLIC = [
     "Claims",
     "ConfigurationError",
     "DictUserStore",
+    "EndingFeed",
     "FreshLoginRequiredError",
     "InsufficientScopeError",
     "InvalidCredentialsError",

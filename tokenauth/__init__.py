@@ -32,7 +32,8 @@ from .errors import (
 )
 from .extension import TokenAuth
 from .sessions.issuer import PERSONAL_TOKEN_PATTERN, TokenPair
-from .sessions.session import Session, SessionStore
+from .sessions.session import Session
+from .sessions.store import EndingFeed, SessionStore
 from .stores.memory import MemorySessionStore
 from .tokens.signing import Claims
 from .web.guards import current_claims, fresh_login_required, require_scopes
@@ -44,6 +45,7 @@ __all__ = [
     "Claims",
     "ConfigurationError",
     "DictUserStore",
+    "EndingFeed",
     "FreshLoginRequiredError",
     "InsufficientScopeError",
     "InvalidCredentialsError",

@@ -14,7 +14,7 @@ from .cli import tokenauth
 from .errors import ConfigurationError
 from .events import LOGGER
 from .sessions.issuer import TokenPair
-from .sessions.session import SessionStore
+from .sessions.store import SessionStore
 from .stores.provision import if_many_processes
 from .tokens.signing import Claims
 from .web import assembly, entrance, state

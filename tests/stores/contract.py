@@ -17,7 +17,8 @@ import pytest
 from tests.stores.engines import HASH, NOW, make_kept_users, make_session
 from tokenauth import InvalidRequestError, SessionStore, User, UserStore
 from tokenauth.accounts.users import ManagedUserStore, fold_username
-from tokenauth.sessions.session import NEVER, PURGE_STEP, Session
+from tokenauth.sessions.session import NEVER, Session
+from tokenauth.sessions.store import PURGE_STEP
 
 T = TypeVar("T")
 

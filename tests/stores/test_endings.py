@@ -23,7 +23,7 @@ from tokenauth import MemorySessionStore, SessionStore, StoreUnavailableError
 from tokenauth.errors import ConfigurationError
 from tokenauth.sessions import cache as room
 from tokenauth.sessions.cache import SessionCache
-from tokenauth.sessions.session import MOST_ENDINGS, EndingFeed, Endings
+from tokenauth.sessions.store import MOST_ENDINGS, EndingFeed, Endings
 
 
 @pytest.fixture(params=SHARED)

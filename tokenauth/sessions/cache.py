@@ -13,7 +13,8 @@ import time
 from collections.abc import Callable
 from typing import Final, NamedTuple
 
-from .session import LOGIN, EndingFeed, Session
+from .session import LOGIN, Session
+from .store import EndingFeed
 
 _TRUSTED_SECONDS: Final = 300.0  # what a store forgot to tell is found out by then
 _LONGEST_SILENCE: Final = 60.0  # stores tell for far longer what has ended

@@ -7,7 +7,8 @@ import threading
 
 import msgspec
 
-from ..sessions.session import PURGE_STEP, Session
+from ..sessions.session import Session
+from ..sessions.store import PURGE_STEP
 
 _DUE_KEPT = 1000
 """Entries of ended sessions that the queue may hold beside those of standing ones."""

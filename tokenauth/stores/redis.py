@@ -18,7 +18,8 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from ..errors import ConfigurationError, StoreUnavailableError
-from ..sessions.session import MOST_ENDINGS, Endings, Session
+from ..sessions.session import Session
+from ..sessions.store import MOST_ENDINGS, Endings
 from ..tokens.redact import Redacted
 from . import redis_scripts as scripts
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from ..sessions.session import MOST_ENDINGS
+from ..sessions.store import MOST_ENDINGS
 
 # What is read of a hash: the session as it began, and what has changed since. Times
 # are passed and kept as text, since Lua would round them.

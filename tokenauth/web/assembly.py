@@ -20,7 +20,7 @@ from ..sessions.issuer import TokenIssuer
 from ..sessions.one_time import OneTimeTokens
 from ..sessions.personal import PersonalTokens
 from ..sessions.service import SessionService
-from ..sessions.session import SessionStore
+from ..sessions.store import SessionStore
 from ..sessions.verifier import TokenVerifier
 from ..stores.provision import provide, reader_of
 from ..tokens.keys import looks_guessable

@@ -6,7 +6,7 @@ from typing import Final
 
 from sqlalchemy import BigInteger, Text, bindparam, cast, func, select
 
-from ...sessions.session import MOST_ENDINGS, Endings
+from ...sessions.store import MOST_ENDINGS, Endings
 from .database import Database
 from .tables import ENDINGS
 

@@ -7,7 +7,8 @@ from typing import Any, Final
 import msgspec
 from sqlalchemy import Text, bindparam, case, delete, insert, or_, select, update
 
-from ...sessions.session import PURGE_STEP, Endings, Session
+from ...sessions.session import Session
+from ...sessions.store import PURGE_STEP, Endings
 from ...tokens.scopes import format_scopes, parse_scopes
 from . import tables
 from .database import Database, Statement, is_text
