@@ -323,7 +323,7 @@ def test_a_store_that_is_down_is_one_line() -> None:
     result = run(app, "users", "disable", "alice")
     assert result.exit_code == 1
     assert result.output == (
-        "Error: A store does not answer (OperationalError SQLITE_CANTOPEN): "
+        "Error: A store does not answer (no_database): "
         "'flask tokenauth check' says which.\n"
     )
     assert isinstance(result.exception, SystemExit)

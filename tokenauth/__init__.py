@@ -39,7 +39,8 @@ from .errors import (
 )
 from .extension import TokenAuth
 from .sessions.issuer import PERSONAL_TOKEN_PATTERN
-from .sessions.session import EndingFeed, Session, SessionStore
+from .sessions.session import Session
+from .sessions.store import EndingFeed, SessionStore
 from .stores.memory import MemorySessionStore
 from .tokens.claims import Claims
 from .web.guards import (

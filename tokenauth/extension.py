@@ -11,7 +11,8 @@ from flask import Flask, current_app, has_request_context, request
 from .accounts.users import User, UserRecord, UserStore, id_of
 from .cli import tokenauth
 from .errors import ConfigurationError
-from .sessions.session import Session, SessionStore
+from .sessions.session import Session
+from .sessions.store import SessionStore
 from .tokens.claims import Claims
 from .web import identity, session_interface
 from .web.api import docs_page, openapi, routes, schemas

@@ -124,7 +124,7 @@ def test_a_session_that_ends_before_its_tokens_ends_them(
     def read(session_id: str) -> Session | None:
         session = kept.stores.sessions.get(session_id)
         assert session is not None
-        return msgspec.structs.replace(session, expires_at=clock() + left)
+        return msgspec.structs.replace(session, idle_expires_at=clock() + left)
 
     mint = TokenIssuer(kept.settings)
     verifier = TokenVerifier(mint, *kept.stores, read=read, now=clock)

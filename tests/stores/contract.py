@@ -16,8 +16,9 @@ import pytest
 
 from tests.stores.engines import HASH, NOW, make_kept_users, make_session
 from tokenauth import InvalidRequestError, SessionStore, User, UserStore
-from tokenauth.accounts.users import ManagedUserStore, fold_username
-from tokenauth.sessions.session import NEVER, PURGE_STEP, Session
+from tokenauth.accounts.users import ManagedUserStore
+from tokenauth.sessions.session import NEVER, Session
+from tokenauth.sessions.store import PURGE_STEP
 
 T = TypeVar("T")
 
@@ -105,6 +106,22 @@ def test_nothing_is_found_under_a_strange_id(
     assert sessions.end_all(strange) == 0
     assert sessions.of_user(strange, kind="login") == []
     assert sessions.get(session.id) == session
+
+
+@pytest.mark.parametrize("wrong", [7, None, b"x"], ids=ascii)
+def test_an_id_that_is_no_text_is_refused(sessions: SessionStore, wrong: Any) -> None:
+    """Who ends the sessions of user 7 must not be told that there were none."""
+    calls: list[Callable[[], Any]] = [
+        lambda: sessions.get(wrong),
+        lambda: sessions.rotate(wrong, 0, now=NOW, idle_expires_at=NOW + 9),
+        lambda: sessions.touch(wrong, now=NOW),
+        lambda: sessions.end(wrong),
+        lambda: sessions.end_all(wrong),
+        lambda: sessions.of_user(wrong, kind="login"),
+    ]
+    for call in calls:
+        with pytest.raises(TypeError, match="must be text, not"):
+            call()
 
 
 def test_a_rotation_moves_one_generation(sessions: SessionStore) -> None:
@@ -280,11 +297,10 @@ def test_each_new_session_takes_a_few_that_are_over(sessions: SessionStore) -> N
 
 
 def test_a_user_comes_back_whole(users: UserStore) -> None:
-    """By id, and by the folded form of the name."""
+    """By id, and by any spelling of the name."""
     for user in make_kept_users():
-        folded = fold_username(user.username)
-        assert folded is not None
-        for found in (users.get(user.id), users.find(folded)):
+        spellings = [user.username, user.username.upper(), user.username.lower()]
+        for found in (users.get(user.id), *map(users.find, spellings)):
             assert isinstance(found, User)
             assert vars(found) == vars(user)
 
@@ -295,6 +311,19 @@ def test_nobody_is_found_under_a_strange_name(users: UserStore, strange: str) ->
     assert users.get(strange) is None
     assert users.find(strange) is None
     assert not users.set_password_hash(strange, HASH, expected=None)
+
+
+@pytest.mark.parametrize("wrong", [7, None, b"x"], ids=ascii)
+def test_a_user_id_that_is_no_text_is_refused(users: UserStore, wrong: Any) -> None:
+    """Not taken for that of nobody."""
+    calls: list[Callable[[], Any]] = [
+        lambda: users.get(wrong),
+        lambda: users.find(wrong),
+        lambda: users.set_password_hash(wrong, HASH, expected=None),
+    ]
+    for call in calls:
+        with pytest.raises(TypeError, match="must be text, not"):
+            call()
 
 
 def test_a_hash_replaces_the_one_that_is_expected(users: UserStore) -> None:
@@ -319,6 +348,21 @@ def test_of_many_new_hashes_one_is_kept(users: UserStore) -> None:
 
 
 # -- users that are managed from here --------------------------------------------------
+
+
+@pytest.mark.parametrize("wrong", [7, None, b"x"], ids=ascii)
+def test_a_managed_user_id_that_is_no_text_is_refused(
+    managed: ManagedUserStore, wrong: Any
+) -> None:
+    """Neither is a user removed, nor said not to be there."""
+    calls: list[Callable[[], Any]] = [
+        lambda: managed.set_active(wrong, active=False),
+        lambda: managed.set_scopes(wrong, ["read"]),
+        lambda: managed.remove(wrong),
+    ]
+    for call in calls:
+        with pytest.raises(TypeError, match="must be text, not"):
+            call()
 
 
 def test_it_has_the_methods_of_a_managed_store(managed: ManagedUserStore) -> None:

@@ -9,9 +9,9 @@ from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
-import psycopg
 import pytest
 import redis
+from sqlalchemy import delete, text
 
 from tests.harness.kit import assert_problem, bearer, log_in, make_app
 from tests.stores.contract import kept
@@ -21,9 +21,11 @@ from tests.stores.shared import Place, Service, place_on
 from tests.stores.test_served import FIRST, ask, new_user, obtain, serving
 from tokenauth import MemorySessionStore, SessionStore, StoreUnavailableError
 from tokenauth.errors import ConfigurationError
-from tokenauth.sessions import cache as room
+from tokenauth.sessions import cache
 from tokenauth.sessions.cache import SessionCache
-from tokenauth.sessions.session import MOST_ENDINGS, EndingFeed, Endings
+from tokenauth.sessions.store import MOST_ENDINGS, EndingFeed, Endings
+from tokenauth.stores.sql import SQLSessionStore, endings
+from tokenauth.stores.sql.tables import SESSIONS
 
 
 @pytest.fixture(params=SHARED)
@@ -37,6 +39,12 @@ def store(url: str) -> Any:
     found = sessions_at(url)
     assert isinstance(found, EndingFeed)
     return found
+
+
+def execute(store: Any, statement: str) -> Any:
+    """Do something by hand in the database of a store."""
+    with store.database.transaction() as connection:
+        return connection.exec_driver_sql(statement)
 
 
 def told(store: EndingFeed, mark: str | None) -> set[str]:
@@ -87,72 +95,38 @@ def test_a_table_that_was_emptied_gives_no_number_twice(
     first, second = kept(store, 2)
     store.end(first.id)
     mark = store.ended_since(store.ended_since(None).mark).mark
-    with store.database.cursor() as cursor:
-        cursor.execute("DELETE FROM tokenauth_endings")
+    execute(store, "DELETE FROM tokenauth_endings")
     store.end(second.id)
     assert told(store, mark) == {second.id}
 
 
 @pytest.mark.parametrize("engine", ["sqlite", "postgresql"])
-def test_a_database_tells_for_ten_minutes(
+def test_a_database_that_was_set_back_says_so(
     engine: str, request: pytest.FixtureRequest
 ) -> None:
-    """Nobody asks less often."""
+    """As after a restore: which sessions ended meanwhile, it cannot know."""
     store: Any = sessions_at(url_of(engine, request))
-    old, new, last = kept(store, 3)
-    store.end(old.id)
-    with store.database.cursor() as cursor:
-        cursor.execute("UPDATE tokenauth_endings SET at = at - 590")
-    store.end(new.id)
-    with store.database.cursor() as cursor:
-        cursor.execute("UPDATE tokenauth_endings SET at = at - 20")
-    store.end(last.id)
-    with store.database.cursor() as cursor:
-        cursor.execute("SELECT session_id FROM tokenauth_endings")
-        assert {row[0] for row in cursor.fetchall()} == {new.id, last.id}
+    ahead = str(int(store.ended_since(None).mark) + 1000)
+    found = store.ended_since(ahead)
+    assert found.session_ids is None
+    (session,) = kept(store, 1)
+    store.end(session.id)
+    assert told(store, found.mark) == {session.id}
 
 
 @pytest.mark.parametrize("engine", ["sqlite", "postgresql"])
-def test_what_is_told_no_more_goes_bit_by_bit(
-    engine: str, request: pytest.FixtureRequest
+def test_a_database_keeps_the_last_endings_and_drops_the_rest(
+    engine: str, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Ten minutes after many ended, no logout waits for all of them to be dropped."""
+    """Now and then, and by their number: no clock is asked."""
+    monkeypatch.setattr(endings, "_KEPT", 150)
     store: Any = sessions_at(url_of(engine, request))
-    one, two, *many = kept(store, 27)
-    for session in many:
+    sessions = kept(store, 100) + kept(store, 100, user_id="u-2")
+    for session in sessions:
         store.end(session.id)
-    with store.database.cursor() as cursor:
-        cursor.execute("UPDATE tokenauth_endings SET at = at - 700")
-    left = []
-    for session in (one, two):
-        store.end(session.id)
-        with store.database.cursor() as cursor:
-            cursor.execute("SELECT count(*) FROM tokenauth_endings")
-            left += [row[0] for row in cursor.fetchall()]
-    assert left == [25 - 10 + 1, 25 - 20 + 2]
-
-
-def test_postgresql_reads_little_of_what_it_tells(postgres_url: str) -> None:
-    """A logout and a question cost the same, however many ended before."""
-    store: Any = sessions_at(postgres_url)
-    (session,) = kept(store, 1)
-    insert = (
-        "INSERT INTO tokenauth_endings (session_id, at, txid) "
-        "SELECT i, extract(epoch FROM now()), 1 FROM generate_series(1, 5000) AS i"
-    )
-    read = (
-        "SELECT seq_tup_read + idx_tup_fetch FROM pg_stat_xact_user_tables "
-        "WHERE relname = 'tokenauth_endings'"
-    )
-    with store.database.cursor() as cursor:
-        cursor.execute(insert)
-    mark = store.ended_since(None).mark
-    with store.database.transaction("count") as cursor:
-        cursor.execute("DELETE FROM tokenauth_sessions WHERE id = %s", [session.id])
-        store._endings._since.execute(cursor, mark=int(mark))
-        assert len(cursor.fetchall()[0][1]) == 1
-        cursor.execute(read)
-        assert cursor.fetchall()[0][0] < 50
+    query = "SELECT session_id FROM tokenauth_endings"
+    left = set(store.database.rows(text(query)))
+    assert left == {(session.id,) for session in sessions[-150:]}
 
 
 def test_what_commits_late_is_told_all_the_same(postgres_url: str) -> None:
@@ -160,9 +134,8 @@ def test_what_commits_late_is_told_all_the_same(postgres_url: str) -> None:
     store: Any = sessions_at(postgres_url)
     early, late, last = kept(store, 3)
     mark = store.ended_since(None).mark
-    delete = "DELETE FROM tokenauth_sessions WHERE id = %s"
-    with psycopg.connect(postgres_url.replace("+psycopg", "")) as slow:
-        slow.execute(delete, [late.id])  # by hand: the database itself notes it
+    with store.database.transaction() as slow:
+        store._endings.write(slow, [late.id])
         store.end(early.id)
         found = store.ended_since(mark)
         assert set(found.session_ids) == {early.id}
@@ -194,13 +167,8 @@ def fill(url: str, store: Any) -> None:
                 pipeline.xadd("tokenauth:endings", {"id": name})
             pipeline.execute()
         return
-    insert = "INSERT INTO tokenauth_endings (session_id, at, txid) VALUES "
-    if url.startswith("sqlite"):
-        insert += "(?, 1e12, 0)"
-    else:
-        insert += "(%s, 1e12, pg_current_xact_id()::text::bigint)"
-    with store.database.transaction("fill") as cursor:
-        cursor.executemany(insert, [[name] for name in names])
+    with store.database.transaction() as connection:
+        store._endings.write(connection, names)
 
 
 def test_redis_keeps_the_last_endings_and_drops_the_rest(redis_url: str) -> None:
@@ -213,17 +181,16 @@ def test_redis_keeps_the_last_endings_and_drops_the_rest(redis_url: str) -> None
         assert client.xlen("tokenauth:endings") < MOST_ENDINGS + 200
 
 
-@pytest.mark.parametrize("is_behind", [False, True])
-def test_a_redis_that_lost_what_it_had_says_so(redis_url: str, is_behind: bool) -> None:
-    """It was flushed, or a replica took over that is behind."""
+@pytest.mark.parametrize("has_gone_on", [False, True])
+def test_a_redis_that_was_emptied_says_so(redis_url: str, has_gone_on: bool) -> None:
+    """Or whose place a replica took that is behind; also if nothing ever ended."""
     store: Any = sessions_at(redis_url)
-    one, two = kept(store, 2)
-    store.end(one.id)
     mark = store.ended_since(None).mark
     with redis.Redis.from_url(redis_url) as client:
-        client.delete("tokenauth:endings")
-        if is_behind:
-            client.xadd("tokenauth:endings", {"id": "x"}, id="5-1")
+        client.flushdb()
+    one, two = kept(store, 2)
+    if has_gone_on:
+        store.end(one.id)
     lost = store.ended_since(mark)
     assert lost.session_ids is None
     store.end(two.id)
@@ -232,8 +199,7 @@ def test_a_redis_that_lost_what_it_had_says_so(redis_url: str, is_behind: bool) 
 
 def test_a_store_that_is_down_tells_nothing(request: pytest.FixtureRequest) -> None:
     store: Any = sessions_at(url_of("sqlite", request))
-    with store.database.cursor() as cursor:
-        cursor.execute("DROP TABLE tokenauth_endings")
+    execute(store, "DROP TABLE tokenauth_endings")
     for mark in (None, "0"):
         with pytest.raises(StoreUnavailableError):
             store.ended_since(mark)
@@ -250,7 +216,7 @@ class Watch:
         self.at = 0.0
         watched = proxied(store, self._around)
         self.sessions = SessionCache(
-            watched, lag, now=lambda: NOW, monotonic=lambda: self.at
+            watched, lag, now=lambda: NOW + self.at, monotonic=lambda: self.at
         )
         self.meanwhile: Any = None
 
@@ -284,7 +250,7 @@ def test_what_was_seen_is_not_read_again(store: Any, watch: Watch) -> None:
     watch.at = 0.49
     assert watch.asked(one.id) == []
     watch.at = 0.5
-    assert watch.asked(*[one.id, two.id] * 50) == ["ended_since"]
+    assert watch.asked(*[one.id, two.id] * 50) == ["ended_since", "get"]
 
 
 def test_what_ended_is_served_for_a_lag_at_most(store: Any, watch: Watch) -> None:
@@ -294,6 +260,45 @@ def test_what_ended_is_served_for_a_lag_at_most(store: Any, watch: Watch) -> Non
     watch.at = 0.5
     assert watch.sessions.get(one.id) is None
     assert watch.asked(two.id) == []
+
+
+def test_an_emptied_store_is_noticed_within_the_lag(store: Any, watch: Watch) -> None:
+    """TRUNCATE, FLUSHDB, a restore: no ending is told, but the next session is gone."""
+    one, two = kept(store, 2)
+    watch.asked(one.id, two.id)
+    empty(store)
+    watch.at = 0.5
+    assert watch.sessions.get(one.id) is None
+    assert watch.sessions.get(two.id) is None
+
+
+def test_a_row_deleted_by_hand_is_noticed_within_a_minute(
+    store: Any, watch: Watch
+) -> None:
+    """Also if no request with its token is the one that asks what ended."""
+    one, two = kept(store, 2)
+    watch.asked(one.id)
+    delete_by_hand(store, one.id)
+    for _ in range(3):
+        watch.at += 19.9
+        assert watch.asked(two.id)[0] == "ended_since"
+        assert watch.sessions.get(one.id) == one
+    watch.at += 0.4
+    assert watch.sessions.get(one.id) is None
+
+
+def empty(store: Any) -> None:
+    if isinstance(store, SQLSessionStore):
+        execute(store, "DELETE FROM tokenauth_sessions")
+    else:
+        store._redis.flushdb()
+
+
+def delete_by_hand(store: Any, session_id: str) -> None:
+    if isinstance(store, SQLSessionStore):
+        store.database.count(delete(SESSIONS).where(SESSIONS.c.id == session_id))
+    else:
+        store._redis.delete(f"tokenauth:session:{session_id}")
 
 
 def test_what_ends_while_it_is_read_is_not_trusted(store: Any, watch: Watch) -> None:
@@ -321,17 +326,6 @@ def test_after_too_many_endings_everything_is_read_anew(
     assert watch.asked(session.id) == ["ended_since", "get"]
 
 
-def test_each_is_read_anew_in_five_minutes(store: Any, watch: Watch) -> None:
-    """Should a store ever forget what it had to tell."""
-    (session,) = kept(store, 1)
-    watch.asked(session.id)
-    for _ in range(5):
-        watch.at += 59.9
-        assert watch.asked(session.id) == ["ended_since"]
-    watch.at += 0.5
-    assert watch.asked(session.id) == ["ended_since", "get"]
-
-
 def test_after_a_long_silence_everything_is_read_anew(store: Any, watch: Watch) -> None:
     """The store may not know any more what ended in it."""
     (session,) = kept(store, 1)
@@ -344,9 +338,11 @@ def test_the_end_of_its_time_is_not_trusted_away(store: Any, watch: Watch) -> No
     """A refresh elsewhere may have moved it: the store knows."""
     (session,) = kept(store, 1, idle=5)
     watch.asked(session.id)
+    watch.at = 4.6
+    assert watch.asked(session.id) == ["ended_since", "get"]
     watch.at = 4.9
-    assert watch.asked(session.id) == ["ended_since"]
-    watch.at = 5.0
+    assert watch.asked(session.id) == []
+    watch.at = 5.001
     assert watch.asked(session.id) == ["get"]
 
 
@@ -360,12 +356,12 @@ def test_trust_is_bounded(
     store: Any, watch: Watch, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The oldest gives way; that costs a read, and nothing else."""
-    monkeypatch.setattr(room, "_MOST", 2)
+    monkeypatch.setattr(cache, "_MOST", 2)
     one, two, three = kept(store, 3)
     watch.asked(one.id, two.id, three.id)
     assert watch.asked(two.id, three.id) == []
     assert watch.asked(one.id) == ["get"]
-    assert len(watch.sessions._seen) == 2
+    assert len(watch.sessions._kept) == 2
 
 
 def test_while_one_asks_the_others_go_on_until_it_is_late() -> None:

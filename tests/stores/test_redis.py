@@ -168,7 +168,7 @@ def test_a_server_that_was_restarted_is_used_as_before(how: str) -> None:
         getattr(server, how)()
         with pytest.raises(StoreUnavailableError) as caught:
             store.get(kept.id)
-        assert caught.value.reason == "ConnectionError"
+        assert caught.value.reason in {"refused", "connection_lost"}
         server.restart()
         assert store.get(kept.id) == kept
         assert store.get(ended.id) is None
@@ -188,7 +188,7 @@ def test_a_server_that_hangs_is_not_waited_for_without_end() -> None:
         with pytest.raises(StoreUnavailableError) as caught:
             store.end_all("u-1")
         assert time.monotonic() - begun < 1
-        assert caught.value.reason == "TimeoutError"
+        assert caught.value.reason == "timeout"
         os.kill(server.pid, signal.SIGCONT)
         assert store.of_user("u-1", kind="login") == []  # it was done after all
 

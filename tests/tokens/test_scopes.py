@@ -67,7 +67,8 @@ def test_a_login_may_ask_for_fewer(client: FlaskClient) -> None:
     assert_problem(refused, 403, "insufficient_scope")
     assert refused.headers["WWW-Authenticate"] == (
         'Bearer realm="app", error="insufficient_scope", error_description="The token '
-        'lacks a scope. Required here: reports:read reports:write.", '
+        "lacks a scope. Required here: reports:read reports:write. Log in "
+        'again to use a newly granted scope.", '
         'scope="reports:read reports:write"'
     )
 

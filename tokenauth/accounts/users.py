@@ -163,6 +163,17 @@ def id_of(user: UserRecord) -> str:
     return user_id
 
 
+def check_id(value: object) -> None:
+    """Check that what a store is asked for is text.
+
+    Raises:
+        TypeError: it is not; a store that looked for it would find nothing, and who
+            ends the sessions of user 7 must not be told that there were none.
+    """
+    if not isinstance(value, str):
+        raise TypeError(f"An id or a name must be text, not {type(value).__name__}.")
+
+
 def scopes_of(user: UserRecord) -> frozenset[str]:
     """Return what a user may do; a user without `scopes` may do nothing special."""
     return parse_scopes(getattr(user, "scopes", None))
@@ -242,16 +253,20 @@ class DictUserStore:
 
     def get(self, user_id: str) -> User | None:
         """Return the user with this id, or None."""
+        check_id(user_id)
         return self._by_id.get(user_id)
 
     def find(self, username: str) -> User | None:
-        """Return the user with this folded name, or None."""
-        return self._by_name.get(username)
+        """Return the user with this name in any spelling, or None."""
+        check_id(username)
+        folded = fold_username(username)
+        return None if folded is None else self._by_name.get(folded)
 
     def set_password_hash(
         self, user_id: str, new: str | None, *, expected: str | None
     ) -> bool:
         """Replace a hash if it still is the expected one, atomically."""
+        check_id(user_id)
         with self._lock:
             user = self._by_id.get(user_id)
             if user is None or user.password_hash != expected:

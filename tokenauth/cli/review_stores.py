@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Final
 
 from ..accounts.users import DictUserStore, UserStore
 from ..errors import ConfigurationError, StoreUnavailableError
-from ..sessions.session import SessionStore, new_session_id
+from ..sessions.session import new_session_id
+from ..sessions.store import SessionStore
 from ..stores import ClockedStore, TableStore
 from ..stores.memory import MemorySessionStore
 from .findings import Finding

@@ -1,9 +1,8 @@
-"""Session checks that may lag: what a worker saw alive, it trusts until it ended.
+"""A short-lived cache of active sessions, so that not every request reads the store.
 
-A store that is shared costs a round trip a request. Where a lag is allowed, a worker
-asks instead once a lag what has ended, and drops that from what it saw alive. So the
-cost is the same for sessions that are used once a second and for those used all the
-time, which a time to live for each of them could not do.
+Where checks may lag, a worker asks once in half a lag which sessions ended, and drops
+those from its cache. So the cost is the same for sessions that are used once a second
+and for those that are used all the time.
 """
 
 from __future__ import annotations
@@ -13,26 +12,27 @@ import time
 from collections.abc import Callable
 from typing import Final, NamedTuple
 
-from .session import LOGIN, EndingFeed, Session
+from .session import LOGIN, Session
+from .store import EndingFeed
 
-_TRUSTED_SECONDS: Final = 300.0  # what a store forgot to tell is found out by then
-_LONGEST_SILENCE: Final = 60.0  # stores tell for far longer what has ended
+_KEPT_SECONDS: Final = 60.0  # a row that was deleted by hand is noticed by then
+_LONGEST_SILENCE: Final = 60.0  # stores tell for far longer which sessions ended
 _MOST: Final = 200_000  # sessions of some 500 bytes each
 
 
-class _Seen(NamedTuple):
+class _Kept(NamedTuple):
     session: Session
     until: float
 
 
 class SessionCache:
-    """Reads sessions for checks that may be some time behind.
+    """Reads sessions for checks that may lag.
 
     Args:
-        sessions: Where sessions are kept.
-        lag: Seconds that a check may be behind, more than 0.
+        sessions: The store.
+        lag: Seconds for which an ended session may still be returned, more than 0.
         now: Seconds since the epoch.
-        monotonic: Seconds since any moment, never set.
+        monotonic: Seconds of a clock that is never set.
     """
 
     def __init__(
@@ -40,7 +40,7 @@ class SessionCache:
         sessions: EndingFeed,
         lag: float,
         *,
-        now: Callable[[], float] = time.time,
+        now: Callable[[], float],
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._sessions = sessions
@@ -48,59 +48,69 @@ class SessionCache:
         self._now = now
         self._monotonic = monotonic
         self._lock = threading.Lock()
-        self._seen: dict[str, _Seen] = {}
+        self._kept: dict[str, _Kept] = {}
         self._mark: str | None = None
-        self._told_at = float("-inf")
+        self._asked_at = float("-inf")
 
     def get(self, session_id: str) -> Session | None:
-        """Return a session that stands, or stood a lag ago; None when it has ended.
+        """Return a session that is active, or was a lag ago; None when it has ended.
 
         Raises:
-            StoreUnavailableError: a store cannot answer.
+            StoreUnavailableError: the store cannot answer.
         """
         now = self._monotonic()
-        if now - self._told_at >= self._lag / 2:
-            self._catch_up(now)
-        seen = self._seen.get(session_id)
-        if seen is not None and now < seen.until:
-            return seen.session
-        return self._look(session_id, now)
+        has_asked = now - self._asked_at >= self._lag / 2 and self._ask(now)
+        kept = self._kept.get(session_id)
+        if kept is None or now >= kept.until:
+            return self._read(session_id, now)
+        if not has_asked:
+            return kept.session
+        # Whoever asks reads its own session as well: if that is gone though no ending
+        # was told, the store was emptied or set back, and others may be gone, too.
+        session = self._read(session_id, now)
+        if session is None:
+            self._asked_at = float("-inf")
+        return session
 
-    def _catch_up(self, now: float) -> None:
-        """Drop what has ended. Of many threads one asks, and few wait for it."""
-        is_late = now - self._told_at >= self._lag
+    def _ask(self, now: float) -> bool:
+        """Drop sessions that ended; return whether this thread was the one that asked.
+
+        The others wait for it only if the last answer is a whole lag old.
+        """
+        is_late = now - self._asked_at >= self._lag
         if not self._lock.acquire(blocking=is_late):
-            return  # another one asks, and what is known is good for as long
+            return False
         try:
             started = self._monotonic()
-            if started - self._told_at < self._lag / 2:
-                return  # it has been asked while this one waited
-            told = self._sessions.ended_since(self._mark)
-            is_silence = started - self._told_at > _LONGEST_SILENCE
-            if told.session_ids is None or is_silence:
-                self._seen = {}
+            if started - self._asked_at < self._lag / 2:
+                return False  # another thread asked while this one waited
+            ended = self._sessions.ended_since(self._mark)
+            is_silence = started - self._asked_at > _LONGEST_SILENCE
+            if ended.session_ids is None or is_silence:
+                self._kept = {}
             else:
-                for session_id in told.session_ids:
-                    self._seen.pop(session_id, None)
-            self._mark = told.mark
-            self._told_at = started
+                for session_id in ended.session_ids:
+                    self._kept.pop(session_id, None)
+            self._mark = ended.mark
+            self._asked_at = started
+            return True
         finally:
             self._lock.release()
 
-    def _look(self, session_id: str, now: float) -> Session | None:
-        told_at = self._told_at
+    def _read(self, session_id: str, now: float) -> Session | None:
+        asked_at = self._asked_at
         session = self._sessions.get(session_id)
-        # The use of a personal access token is noted by what the store says of it.
+        # The last use of a personal access token is compared with its row: not kept.
         if session is None or session.kind != LOGIN:
             return session
-        left = min(session.ends_at - self._now(), _TRUSTED_SECONDS)
+        left = min(session.ends_at - self._now(), _KEPT_SECONDS)
         with self._lock:
-            # Had it been told meanwhile that this one ended, nobody would drop it.
-            if told_at == self._told_at:
+            # If its ending was told meanwhile, nothing would drop it any more.
+            if asked_at == self._asked_at:
                 self._keep(session, now + left)
         return session
 
     def _keep(self, session: Session, until: float) -> None:
-        while len(self._seen) >= _MOST:
-            del self._seen[next(iter(self._seen))]
-        self._seen[session.id] = _Seen(session, until)
+        while len(self._kept) >= _MOST:
+            del self._kept[next(iter(self._kept))]
+        self._kept[session.id] = _Kept(session, until)

@@ -15,7 +15,8 @@ from ..tokens.claims import OnceClaims
 from ..tokens.redact import Redacted
 from ..tokens.signing import TokenSigner
 from .issuer import TokenIssuer
-from .session import Session, SessionStore, new_session_id
+from .session import new_session
+from .store import SessionStore
 
 _PURPOSE = re.compile(r"[a-z0-9][a-z0-9-]{0,31}")
 _MAX_AGE = 366 * 86400
@@ -66,15 +67,8 @@ class OneTimeTokens(Redacted):
         """
         kind, lifetime = _kind_of(purpose), _seconds(max_age)
         now = self.now()
-        session = Session(
-            id=new_session_id(),
-            user_id=id_of(user),
-            kind=kind,
-            created_at=now,
-            authenticated_at=0,
-            refreshed_at=now,
-            idle_expires_at=now + lifetime,
-            expires_at=now + lifetime,
+        session = new_session(
+            id_of(user), now=now, lifetime=lifetime, kind=kind, authenticated_at=0
         )
         signer = self._issuer.once(kind)
         claims = OnceClaims(

@@ -17,7 +17,8 @@ from ..events import LOGGER, Emit
 from ..tokens.redact import Redacted
 from ..tokens.scopes import grant
 from .issuer import TokenIssuer
-from .session import NEVER, PERSONAL, Session, SessionStore, new_session_id
+from .session import PERSONAL, Session, new_session
+from .store import SessionStore
 from .verifier import Identity
 
 MAX_PERSONAL_TOKENS: Final = 100
@@ -81,17 +82,15 @@ class PersonalTokens(Redacted):
             StoreUnavailableError: it could not be kept.
         """
         now = self.now()
-        session = Session(
-            id=new_session_id(),
-            user_id=identity.claims.subject,
+        session = new_session(
+            identity.claims.subject,
+            now=now,
+            lifetime=expires_in,
             kind=PERSONAL,
             label=name,
             scopes=grant(scope, identity.claims.scopes),
-            created_at=now,
             authenticated_at=0,  # nobody proves a password with it: never fresh
             refreshed_at=0,  # never used yet
-            idle_expires_at=NEVER,
-            expires_at=NEVER if expires_in is None else now + expires_in,
         )
         self._refuse_more_than(MAX_PERSONAL_TOKENS - 1, session.user_id)
         # The store's own limit ends the oldest, which somebody may rely on. It only

@@ -27,7 +27,8 @@ from ..tokens.redact import Redacted
 from ..tokens.scopes import grant
 from ..tokens.signing import REFRESH
 from .issuer import TokenIssuer, TokenPair
-from .session import LOGIN, Session, SessionStore, new_session_id
+from .session import LOGIN, Session, new_session
+from .store import SessionStore
 from .verifier import Identity
 
 
@@ -327,17 +328,14 @@ class SessionService(Redacted):
             self._emit(events.login_failed, user_id=user_id, reason=error.error_code)
             raise
         now = self.now()
-        session = Session(
-            id=new_session_id(),
-            user_id=user_id,
+        session = new_session(
+            user_id,
+            now=now,
+            lifetime=self._settings.session_lifetime,
+            idle_lifetime=self._settings.session_idle_lifetime,
             label=label,
             client=client,
             scopes=granted,
-            created_at=now,
-            authenticated_at=now,
-            refreshed_at=now,
-            idle_expires_at=now + self._settings.session_idle_lifetime,
-            expires_at=now + self._settings.session_lifetime,
         )
         self._sessions.add(session, limit=self._settings.session_limit)
         return session
@@ -379,7 +377,9 @@ class SessionService(Redacted):
                 session.id,
                 session.generation,
                 now=now,
-                idle_expires_at=now + self._settings.session_idle_lifetime,
+                idle_expires_at=session.idle_end(
+                    now, self._settings.session_idle_lifetime
+                ),
             )
             if rotated is not None:
                 return rotated

@@ -1,10 +1,10 @@
-"""Sessions: one login each, and what a store of them promises."""
+"""Sessions: what a store keeps of each login, and how a new one begins."""
 
 from __future__ import annotations
 
 import re
 import secrets
-from typing import Final, NamedTuple, Protocol, runtime_checkable
+from typing import Any, Final
 
 import msgspec
 
@@ -12,41 +12,36 @@ LOGIN: Final = "login"
 """Kind of a session that began with a password or with `TokenAuth.login`."""
 
 PERSONAL: Final = "personal"
-"""Kind of a session that keeps a personal access token alive."""
+"""Kind of a session that a personal access token belongs to."""
 
 NEVER: Final = 253_402_300_799.0
-"""End of a session that has none: the last second that calendars can write."""
-
-PURGE_STEP: Final = 2
-"""Rows whose time is over that go at most with each new one: so their number falls."""
-
-MOST_ENDINGS: Final = 10_000
-"""More are not told at once, but that they were too many."""
+"""Expiry of a session that does not expire: the last second of the year 9999."""
 
 _ID: Final = re.compile(r"[A-Za-z0-9_-]{22}")
 
 
 # gc=False: it refers to nothing that could refer back, and there may be a million.
 class Session(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """One login, alive for as long as its row stands and its time lasts.
+    """One login, active until it is ended or expires.
 
-    It holds no token and nothing a token can be made from. Times are seconds since the
-    epoch.
+    It holds no token and nothing that a token can be made from. Times are seconds since
+    the epoch.
 
     Attributes:
-        id: 128 random bits in base64url.
-        user_id: Whose login it is.
-        kind: `LOGIN`, `PERSONAL` or `once:<purpose>`: what the row keeps alive.
+        id: 128 bits in base64url.
+        user_id: The user's id.
+        kind: What the session is for: `LOGIN`, `PERSONAL` or `once:<purpose>`.
         label: Name that the client gave it.
         client: The client's `User-Agent`.
         scopes: What its tokens may do.
         generation: How often it was refreshed.
         created_at: When it began.
-        authenticated_at: When the password was proved.
+        authenticated_at: When the password was checked.
         refreshed_at: When it was last refreshed, or its personal access token last
-            used; 0: never.
-        idle_expires_at: When it ends unless refreshed before.
-        expires_at: When it ends whatever happens.
+            used; 0 means never.
+        idle_expires_at: When it expires unless it is refreshed before; never later than
+            `expires_at`.
+        expires_at: When it expires however often it is refreshed.
     """
 
     id: str
@@ -64,12 +59,52 @@ class Session(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
     @property
     def ends_at(self) -> float:
-        """When it ends if nothing more happens: the nearer of its two ends."""
-        return min(self.idle_expires_at, self.expires_at)
+        """When it expires if nothing more happens: `idle_expires_at`."""
+        return self.idle_expires_at
 
     def is_over(self, now: float) -> bool:
-        """Whether its time is over."""
-        return now >= self.idle_expires_at or now >= self.expires_at
+        """Return whether it has expired."""
+        return now >= self.idle_expires_at
+
+    def idle_end(self, now: float, idle_lifetime: float) -> float:
+        """Return its `idle_expires_at` when it is refreshed now.
+
+        Args:
+            now: Seconds since the epoch.
+            idle_lifetime: Seconds that it may go without a refresh.
+        """
+        return min(now + idle_lifetime, self.expires_at)
+
+
+def new_session(
+    user_id: str,
+    *,
+    now: float,
+    lifetime: float | None,
+    idle_lifetime: float | None = None,
+    **fields: Any,
+) -> Session:
+    """Return a session that begins now, with an id of its own.
+
+    Args:
+        user_id: The user's id.
+        now: Seconds since the epoch.
+        lifetime: Seconds until it expires; None means never.
+        idle_lifetime: Seconds until it expires unless it is refreshed; defaults to
+            `lifetime`.
+        fields: Other attributes of `Session`; `authenticated_at` and `refreshed_at`
+            default to now.
+    """
+    expires_at = NEVER if lifetime is None else now + lifetime
+    idle = expires_at if idle_lifetime is None else now + idle_lifetime
+    times = {"created_at": now, "authenticated_at": now, "refreshed_at": now}
+    return Session(
+        id=new_session_id(),
+        user_id=user_id,
+        idle_expires_at=min(idle, expires_at),
+        expires_at=expires_at,
+        **{**times, **fields},
+    )
 
 
 def new_session_id() -> str:
@@ -78,116 +113,5 @@ def new_session_id() -> str:
 
 
 def is_session_id(text: str) -> bool:
-    """Whether a text can be a session's id: no store is asked for any other."""
+    """Return whether a text can be the id of a session: no store need be asked."""
     return _ID.fullmatch(text) is not None
-
-
-class Endings(NamedTuple):
-    """What a store tells of sessions that ended.
-
-    Attributes:
-        session_ids: Which ones; None: too many to tell.
-        mark: What to ask with for what ends next.
-    """
-
-    session_ids: list[str] | None
-    mark: str
-
-
-@runtime_checkable
-class SessionStore(Protocol):
-    """What a store of sessions promises.
-
-    Each method is one atomic step: it happened or it did not, for every process that
-    shares the store. When it returns, its effect is as durable as the engine is. Every
-    method raises `StoreUnavailableError` when the store cannot answer.
-    """
-
-    def add(self, session: Session, *, limit: int) -> None:
-        """Keep a new session; end its user's oldest ones of that kind beyond a limit.
-
-        Those whose time is over go first; the new one always stays. Up to `PURGE_STEP`
-        rows of others whose time is over go too.
-
-        Args:
-            session: The session; its id is new.
-            limit: How many sessions of this kind the user may have, this one included.
-        """
-
-    def get(self, session_id: str) -> Session | None:
-        """Return the session, or None when it has ended or never was."""
-        ...
-
-    def rotate(
-        self, session_id: str, generation: int, *, now: float, idle_expires_at: float
-    ) -> Session | None:
-        """Move a session from this generation to the next, if it is at this one.
-
-        Args:
-            session_id: The session.
-            generation: The generation that it must be at.
-            now: Its new `refreshed_at`.
-            idle_expires_at: Its new idle end.
-
-        Returns:
-            The session as it is now, or None when it is at another generation or gone.
-        """
-        ...
-
-    def touch(self, session_id: str, *, now: float) -> None:
-        """Note that a session was used, if it still stands."""
-        ...
-
-    def end(self, session_id: str) -> bool:
-        """End a session.
-
-        Returns:
-            Whether it stood until now: true for one of many callers at most.
-        """
-        ...
-
-    def end_all(
-        self, user_id: str, *, kind: str | None = None, keep: str | None = None
-    ) -> int:
-        """End a user's sessions.
-
-        Args:
-            user_id: Whose.
-            kind: Only those of this kind; None: of every kind.
-            keep: Id of one to leave alone.
-
-        Returns:
-            How many ended.
-        """
-        ...
-
-    def of_user(self, user_id: str, *, kind: str) -> list[Session]:
-        """Return a user's sessions of one kind, newest first."""
-        ...
-
-    def purge(self, *, now: float, limit: int) -> int:
-        """Drop at most so many rows whose time is over, where the engine does not.
-
-        Returns:
-            How many were dropped.
-        """
-        ...
-
-
-@runtime_checkable
-class EndingFeed(SessionStore, Protocol):
-    """A store that tells which sessions ended, to those who trust what they saw."""
-
-    def ended_since(self, mark: str | None) -> Endings:
-        """Return which sessions ended since a mark, in whatever way.
-
-        None is missed, however late its end becomes visible; one may be told twice.
-
-        Args:
-            mark: The mark of the last answer, some minutes old at most; None: the
-                first question, whose answer only begins.
-
-        Raises:
-            StoreUnavailableError: it cannot be told.
-        """
-        ...

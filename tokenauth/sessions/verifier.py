@@ -13,7 +13,8 @@ from ..errors import AuthError, TokenError, TokenRevokedError
 from ..tokens.claims import Claims, RefreshClaims
 from ..tokens.redact import Redacted
 from .issuer import TokenIssuer
-from .session import Session, SessionStore
+from .session import Session
+from .store import SessionStore
 
 
 class Identity(msgspec.Struct, frozen=True):

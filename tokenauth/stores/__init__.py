@@ -8,7 +8,7 @@ from typing import Protocol, runtime_checkable
 
 from ..accounts.users import UserStore
 from ..errors import ConfigurationError
-from ..sessions.session import SessionStore
+from ..sessions.store import SessionStore
 from .memory import MemorySessionStore
 
 # By the beginning of a URL: the engine, and the extra that has its driver.

@@ -7,10 +7,12 @@ import threading
 
 import msgspec
 
-from ..sessions.session import PURGE_STEP, Session
+from ..accounts.users import check_id
+from ..sessions.session import Session
+from ..sessions.store import PURGE_STEP
 
 _DUE_KEPT = 1000
-"""Entries of ended sessions that the queue may hold beside those of standing ones."""
+"""Entries of ended sessions that the queue may hold beside those of active ones."""
 
 
 class MemorySessionStore:
@@ -40,13 +42,15 @@ class MemorySessionStore:
             self._enqueue(session)
 
     def get(self, session_id: str) -> Session | None:
-        """Return the session, or None when it has ended or never was."""
+        """Return the session, or None when there is none with this id."""
+        check_id(session_id)
         return self._sessions.get(session_id)
 
     def rotate(
         self, session_id: str, generation: int, *, now: float, idle_expires_at: float
     ) -> Session | None:
         """Move a session from this generation to the next, if it is at this one."""
+        check_id(session_id)
         with self._lock:
             session = self._sessions.get(session_id)
             if session is None or session.generation != generation:
@@ -61,7 +65,8 @@ class MemorySessionStore:
             return rotated
 
     def touch(self, session_id: str, *, now: float) -> None:
-        """Note that a session was used, if it still stands."""
+        """Set when a session was last used, if there is one with this id."""
+        check_id(session_id)
         with self._lock:
             if session := self._sessions.get(session_id):
                 self._sessions[session_id] = msgspec.structs.replace(
@@ -69,7 +74,8 @@ class MemorySessionStore:
                 )
 
     def end(self, session_id: str) -> bool:
-        """End a session; true for exactly one of many callers."""
+        """End a session; True for exactly one of many callers."""
+        check_id(session_id)
         with self._lock:
             return self._drop(session_id)
 
@@ -77,17 +83,19 @@ class MemorySessionStore:
         self, user_id: str, *, kind: str | None = None, keep: str | None = None
     ) -> int:
         """End a user's sessions, of one kind or all, but for one to keep."""
+        check_id(user_id)
         with self._lock:
             sessions = self._of_user(user_id, kind)
             return sum(self._drop(each.id) for each in sessions if each.id != keep)
 
     def of_user(self, user_id: str, *, kind: str) -> list[Session]:
         """Return a user's sessions of one kind, newest first."""
+        check_id(user_id)
         with self._lock:
             return self._of_user(user_id, kind)
 
     def purge(self, *, now: float, limit: int) -> int:
-        """Drop at most so many rows whose time is over."""
+        """Drop at most this many expired sessions."""
         with self._lock:
             return self._purge(now, limit)
 
@@ -99,13 +107,14 @@ class MemorySessionStore:
     def _trim(self, newest: Session, limit: int) -> None:
         kept = 0
         for session in self._of_user(newest.user_id, newest.kind):
-            kept += not session.is_over(newest.created_at)
-            if kept > limit or session.is_over(newest.created_at):
+            if session.is_over(newest.created_at) or kept == limit:
                 self._drop(session.id)
+            else:
+                kept += 1
 
     def _enqueue(self, session: Session) -> None:
         heapq.heappush(self._due, (session.ends_at, session.id))
-        # Logins that end before their time would fill it for days.
+        # Sessions that are ended before they expire would fill it for days.
         if len(self._due) > 2 * len(self._sessions) + _DUE_KEPT:
             self._due = [(s.ends_at, s.id) for s in self._sessions.values()]
             heapq.heapify(self._due)
@@ -121,7 +130,7 @@ class MemorySessionStore:
         return True
 
     def _purge(self, now: float, limit: int) -> int:
-        """Take at most so many due entries off the queue; drop those really over."""
+        """Take at most this many due entries off the queue; drop those that expired."""
         dropped = 0
         for _ in range(limit):
             if not self._due or self._due[0][0] > now:

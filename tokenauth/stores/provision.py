@@ -11,7 +11,8 @@ from ..accounts.users import DictUserStore, User, UserStore
 from ..errors import ConfigurationError, StoreUnavailableError
 from ..events import LOGGER
 from ..sessions.cache import SessionCache
-from ..sessions.session import EndingFeed, Session, SessionStore, new_session_id
+from ..sessions.session import Session, new_session_id
+from ..sessions.store import EndingFeed, SessionStore
 from ..settings import Settings
 from . import TableStore, open_sessions, open_users
 from .memory import MemorySessionStore

@@ -17,8 +17,11 @@ import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
+from ..accounts.unavailable import reason_of
+from ..accounts.users import check_id
 from ..errors import ConfigurationError, StoreUnavailableError
-from ..sessions.session import MOST_ENDINGS, Endings, Session
+from ..sessions.session import Session
+from ..sessions.store import MOST_ENDINGS, Endings
 from ..tokens.redact import Redacted
 from . import redis_scripts as scripts
 
@@ -33,7 +36,6 @@ DEFAULTS: Final[Mapping[str, Any]] = {
 _SESSION: Final = b"tokenauth:session:"
 _USER: Final = b"tokenauth:user:"
 _ENDINGS: Final = "tokenauth:endings"
-_NOTHING: Final = "0-0"  # before the first entry of a stream
 
 _encode = msgspec.msgpack.Encoder(order="deterministic").encode
 _decode = msgspec.msgpack.Decoder(Session).decode
@@ -92,7 +94,6 @@ class RedisSessionStore(Redacted):
                     _milliseconds(session.ends_at - now),
                     _milliseconds(session.expires_at - now),
                     *("began", _encode(session)),
-                    *("expires_at", session.expires_at),
                     *itertools.chain.from_iterable(changing),
                 ],
             )
@@ -149,21 +150,25 @@ class RedisSessionStore(Redacted):
         return 0
 
     def ended_since(self, mark: str | None) -> Endings:
-        """Return which sessions ended since a mark, but for what Redis itself drops."""
-        after = mark or _NOTHING
-        with _unavailable(), self._redis.pipeline(transaction=False) as pipeline:
-            pipeline.xrevrange(_ENDINGS, count=1)
-            pipeline.xrange(_ENDINGS, f"({after}", count=MOST_ENDINGS)
-            newest, found = pipeline.execute()
-        last = newest[0][0].decode() if newest else _NOTHING
-        if mark is None:
-            return Endings([], last)
-        # A server that lost what it had, or was replaced by one that is behind.
-        is_lost = _order(last) < _order(mark)
-        if is_lost or len(found) >= MOST_ENDINGS:
-            return Endings(None, last)
-        ended = [fields[b"id"].decode() for _, fields in found]
-        return Endings(ended, found[-1][0].decode() if found else mark)
+        """Return which sessions were ended through a store since a mark.
+
+        A mark is the id of an entry: if that is gone, so may be others.
+        """
+        with _unavailable():
+            if mark is None:
+                return Endings([], self._newest_mark())
+            found: Any = self._redis.xrange(_ENDINGS, mark, count=MOST_ENDINGS + 1)
+            if not found or found[0][0].decode() != mark or len(found) > MOST_ENDINGS:
+                return Endings(None, self._newest_mark())
+        ended = [fields[b"id"].decode() for _, fields in found[1:]]
+        return Endings(ended, found[-1][0].decode())
+
+    def _newest_mark(self) -> str:
+        newest: Any = self._redis.xrevrange(_ENDINGS, count=1)
+        entry_id: Any = (
+            newest[0][0] if newest else self._redis.xadd(_ENDINGS, {"id": ""})
+        )
+        return str(entry_id.decode())
 
     def read_clock(self) -> float:
         """Return the server's time in seconds since the epoch."""
@@ -178,7 +183,7 @@ def _unavailable() -> Generator[None]:
     try:
         yield
     except (redis.RedisError, OSError) as error:  # its text may hold what was sent
-        raise StoreUnavailableError(reason=type(error).__name__) from None
+        raise StoreUnavailableError(reason=reason_of(error)) from None
 
 
 def _key(prefix: bytes, id: str) -> bytes:
@@ -187,13 +192,8 @@ def _key(prefix: bytes, id: str) -> bytes:
 
 def _raw(text: str) -> bytes:
     """Encode an id: any text may be asked for, and hiredis takes no lone surrogate."""
+    check_id(text)
     return text.encode(errors="surrogatepass")
-
-
-def _order(entry_id: str) -> tuple[int, int]:
-    """Return what the id of a stream's entry is ordered by."""
-    milliseconds, _, number = entry_id.partition("-")
-    return int(milliseconds), int(number)
 
 
 def _milliseconds(seconds: float) -> int:

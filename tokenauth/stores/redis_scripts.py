@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from ..sessions.session import MOST_ENDINGS
+from ..sessions.store import MOST_ENDINGS
 
 # What is read of a hash: the session as it began, and what has changed since. Times
 # are passed and kept as text, since Lua would round them.
@@ -44,14 +44,13 @@ for _, other in ipairs(redis.call('ZREVRANGE', KEYS[2], 0, -1)) do
 end
 """
 ROTATE: Final = f"""{_READ}
-local found = redis.call('HMGET', KEYS[1], 'generation', 'expires_at', 'user')
+local found = redis.call('HMGET', KEYS[1], 'generation', 'user')
 if found[1] ~= ARGV[1] then return false end
 redis.call('HINCRBY', KEYS[1], 'generation', 1)
 redis.call('HSET', KEYS[1], 'refreshed_at', ARGV[2], 'idle_expires_at', ARGV[3])
-local ends_at = math.min(tonumber(ARGV[3]), tonumber(found[2]))
-local ttl = math.max(1, math.ceil((ends_at - tonumber(ARGV[2])) * 1000))
+local ttl = math.max(1, math.ceil((tonumber(ARGV[3]) - tonumber(ARGV[2])) * 1000))
 redis.call('PEXPIRE', KEYS[1], ttl)
-if redis.call('PTTL', found[3]) < ttl then redis.call('PEXPIRE', found[3], ttl) end
+if redis.call('PTTL', found[2]) < ttl then redis.call('PEXPIRE', found[2], ttl) end
 return read(KEYS[1])
 """
 TOUCH: Final = """

@@ -22,7 +22,7 @@ from ..sessions.issuer import TokenIssuer
 from ..sessions.one_time import OneTimeTokens
 from ..sessions.personal import PersonalTokens
 from ..sessions.service import SessionService
-from ..sessions.session import SessionStore
+from ..sessions.store import SessionStore
 from ..sessions.verifier import TokenVerifier
 from ..settings import Settings
 from ..stores.provision import Stores, provide, reader_of

@@ -8,13 +8,15 @@ import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Final
 
+from sqlalchemy import Insert, insert, text
+
 from tests.harness.servers import PostgresServer, RedisServer
 from tests.stores.engines import HASH, sessions_at, users_at
 from tokenauth import DictUserStore, SessionStore, User, UserStore
 from tokenauth.sessions.session import Session
 from tokenauth.stores.redis import RedisSessionStore
-from tokenauth.stores.sql import SQLSessionStore, SQLUserStore
-from tokenauth.stores.sql.database import Database, Statement
+from tokenauth.stores.sql import Database, SQLSessionStore, SQLUserStore
+from tokenauth.stores.sql.tables import SESSIONS, USERS
 
 _BATCH: Final = 10_000
 
@@ -54,8 +56,7 @@ def user_engines() -> Iterator[dict[str, Callable[[int], UserStore]]]:
 def _hurried(store: SessionStore) -> SessionStore:
     """Make SQLite not wait for its disk; one thread has one connection."""
     assert isinstance(store, SQLSessionStore)
-    with store.database.cursor() as cursor:
-        cursor.execute("PRAGMA synchronous = OFF")
+    store.database.rows(text("PRAGMA synchronous = OFF"))
     return store
 
 
@@ -79,7 +80,7 @@ def sql_users(url: str, size: int) -> SQLUserStore:
         for user in make_users(size)
     ]
     for start in range(0, size, _BATCH):
-        _insert(store.database, store._insert, rows[start : start + _BATCH])
+        _insert(store.database, insert(USERS), rows[start : start + _BATCH])
     return store
 
 
@@ -88,7 +89,7 @@ def fill(store: SessionStore, sessions: Sequence[Session]) -> None:
     for start in range(0, len(sessions), _BATCH):
         batch = sessions[start : start + _BATCH]
         if isinstance(store, SQLSessionStore):
-            _insert(store.database, store._insert, [_row(each) for each in batch])
+            _insert(store.database, insert(SESSIONS), [_row(each) for each in batch])
         elif isinstance(store, RedisSessionStore):
             with _pipelined(store, "_add"):
                 for session in batch:
@@ -105,9 +106,7 @@ def end(store: SessionStore, sessions: Sequence[Session]) -> None:
     for start in range(0, len(sessions), _BATCH):
         batch = sessions[start : start + _BATCH]
         if isinstance(store, SQLSessionStore):
-            with store.database.transaction("end") as cursor:
-                rows = [{"session_id": session.id} for session in batch]
-                _many(cursor, store._end, rows)
+            store._end(SESSIONS.c.id.in_([session.id for session in batch]))
         elif isinstance(store, RedisSessionStore):
             with _pipelined(store, "_end"):
                 for session in batch:
@@ -125,21 +124,14 @@ def _fill_memory(store: Any, session: Session) -> None:
 
 def _row(session: Session) -> dict[str, Any]:
     fields = {name: getattr(session, name) for name in Session.__struct_fields__}
-    return fields | {"scopes": " ".join(session.scopes), "ends_at": session.ends_at}
+    return fields | {"scopes": " ".join(session.scopes)}
 
 
 def _insert(
-    database: Database, statement: Statement, rows: Sequence[dict[str, Any]]
+    database: Database, statement: Insert, rows: Sequence[dict[str, Any]]
 ) -> None:
-    with database.transaction("fill") as cursor:
-        _many(cursor, statement, rows)
-
-
-def _many(cursor: Any, statement: Statement, rows: Sequence[dict[str, Any]]) -> None:
-    """Run a statement for each row, without a round trip for each."""
-    order = statement._order
-    values = rows if order is None else [[row[name] for name in order] for row in rows]
-    cursor.executemany(statement._text, values)
+    with database.transaction() as connection:
+        connection.execute(statement, rows)
 
 
 @contextlib.contextmanager

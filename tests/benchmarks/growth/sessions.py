@@ -13,7 +13,7 @@ from tests.benchmarks.growth.visitor import Visitor, app_at
 from tests.benchmarks.measure import Bar, Group
 from tests.stores.engines import NOW, make_session
 from tokenauth import SessionStore, User
-from tokenauth.sessions.session import PURGE_STEP, EndingFeed
+from tokenauth.sessions.store import PURGE_STEP, EndingFeed
 
 CALLS: Final = ("request", "refresh", "login", "whole_login", "purge")
 

@@ -1,76 +1,62 @@
-"""Which sessions ended, read from what the triggers wrote down; see `tables`."""
+"""Which sessions ended: written by what ends them, in the same transaction."""
 
 from __future__ import annotations
 
-from typing import Final
+from collections.abc import Sequence
+from typing import Any, Final
 
-from sqlalchemy import BigInteger, Text, bindparam, cast, func, select
+from sqlalchemy import Connection, bindparam, delete, func, insert, literal, select
 
-from ...sessions.session import MOST_ENDINGS, Endings
+from ...sessions.store import MOST_ENDINGS, Endings
 from .database import Database
 from .tables import ENDINGS
 
-_C: Final = ENDINGS.c
+_KEPT: Final = 2 * MOST_ENDINGS
+_STEP: Final = 100
 
-# SQLite has one writer at a time: numbers become visible in their order.
-_LAST: Final = select(func.coalesce(func.max(_C.number), 0))
-_BY_NUMBER: Final = (
-    select(_C.number, _C.session_id)
-    .where(_C.number > bindparam("mark"))
-    .order_by(_C.number)
-    .limit(MOST_ENDINGS)
-)
-
-# PostgreSQL has many, and the one that came first may commit last. All that was under
-# way when it was last asked, and all that came after, is told: also what was told then.
-_OLDEST_OPEN: Final = cast(
-    cast(func.pg_snapshot_xmin(func.pg_current_snapshot()), Text), BigInteger
-)
-_BY_TRANSACTION: Final = select(
-    _OLDEST_OPEN,
-    func.array(
-        select(_C.session_id)
-        .where(_C.txid >= bindparam("mark", type_=BigInteger))
-        .order_by(_C.txid)  # by the index, whatever the database guesses of the rest
-        .limit(MOST_ENDINGS)
-        .scalar_subquery()
-    ),
-)
+_NUMBER: Final = ENDINGS.c.number
+_NEXT: Final = select(func.coalesce(func.max(_NUMBER), 0) + 1)
+_OLDEST_OPEN: Final = select(func.txid_snapshot_xmin(func.txid_current_snapshot()))
+_FORGET: Final = delete(ENDINGS).where(bindparam("last") >= _NUMBER)
 
 
-class EndingReader:
-    """Reads what ended, so that nothing is missed whatever commits when.
+class EndingLog:
+    """Writes and reads the table of endings.
 
-    Args:
-        database: Where sessions are kept.
+    SQLite has one writer at a time, so its numbers become visible in their order. On
+    PostgreSQL, what came first may commit last: each answer repeats all that was not
+    committed when the last one was given, and all that came after. (These functions
+    are older than `pg_current_xact_id` and the like, and not of PostgreSQL 13 only.)
     """
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        begin = _LAST if database.is_sqlite else select(_OLDEST_OPEN)
-        since = _BY_NUMBER if database.is_sqlite else _BY_TRANSACTION
-        self._begin = database.prepare(begin)
-        self._since = database.prepare(since)
+        column = _NUMBER if database.file else ENDINGS.c.txid
+        txid = literal(0) if database.file else func.txid_current()
+        self._begin = _NEXT if database.file else _OLDEST_OPEN
+        self._insert = insert(ENDINGS).values(txid=txid).returning(_NUMBER)
+        self._since = (
+            select(ENDINGS.c.session_id)
+            .where(column >= bindparam("mark"))
+            .order_by(column)
+            .limit(MOST_ENDINGS)
+        )
+
+    def write(self, connection: Connection, session_ids: Sequence[str]) -> None:
+        """Write down which sessions the transaction of a connection ends."""
+        rows = [{"session_id": session_id} for session_id in session_ids]
+        last = max(connection.execute(self._insert, rows).scalars())
+        # Not each time: logouts at the same moment would wait for each other.
+        if last % _STEP < len(rows):
+            connection.execute(_FORGET, {"last": last - _KEPT})
 
     def since(self, mark: str | None) -> Endings:
-        """Return which sessions ended since a mark; None: since now."""
+        """Return which sessions ended since a mark; see `EndingFeed`."""
+        begin: Any = self._database.rows(self._begin)[0][0]  # before they are read
         if mark is None:
-            return Endings([], self._newest())
-        with self._database.cursor() as cursor:
-            self._since.execute(cursor, mark=int(mark))
-            rows = cursor.fetchall()
-        if self._database.is_sqlite:
-            last = rows[-1][0] if rows else mark
-            session_ids = [session_id for _, session_id in rows]
-        else:
-            ((last, session_ids),) = rows
-        if len(session_ids) >= MOST_ENDINGS:
-            # Those beyond are not told either: they need not be read next time.
-            return Endings(None, self._newest())
-        return Endings(session_ids, str(last))
-
-    def _newest(self) -> str:
-        with self._database.cursor() as cursor:
-            self._begin.execute(cursor)
-            ((number,),) = cursor.fetchall()
-        return str(number)
+            return Endings([], str(begin))
+        rows = self._database.rows(self._since, mark=int(mark))
+        # Where marks go back, the database was restored from a backup.
+        if len(rows) >= MOST_ENDINGS or begin < int(mark):
+            return Endings(None, str(begin))
+        return Endings([session_id for (session_id,) in rows], str(begin))

@@ -1,80 +1,65 @@
-"""Sessions in a database: one statement or one transaction for each promise."""
+"""Sessions in a database."""
 
 from __future__ import annotations
 
 from typing import Any, Final
 
 import msgspec
-from sqlalchemy import Text, bindparam, case, delete, insert, or_, select, update
+from sqlalchemy import ColumnElement, bindparam, delete, insert, or_, select, update
 
-from ...sessions.session import PURGE_STEP, Endings, Session
+from ...accounts.users import check_id
+from ...sessions.session import Session
+from ...sessions.store import PURGE_STEP, Endings
 from ...tokens.scopes import format_scopes, parse_scopes
 from . import tables
-from .database import Database, Statement, is_text
-from .endings import EndingReader
+from .database import Database, is_storable
+from .endings import EndingLog
 from .tables import ENDINGS, SESSIONS
 
 _C: Final = SESSIONS.c
 _FIELDS: Final = [_C[name] for name in Session.__struct_fields__]
-_NO = ""  # no session has this id, and none is of this kind
 
-_IS_IT: Final = _C.id == bindparam("session_id")
-_IS_OF_USER: Final = _C.user_id == bindparam("owner")
-_IS_OF_KIND: Final = _C.kind == bindparam("of_kind")
-_IS_OVER: Final = _C.ends_at <= bindparam("now")
+_HAS_ID: Final = _C.id == bindparam("session_id")
+_OF_USER: Final = _C.user_id == bindparam("owner")
+_OF_KIND: Final = _C.kind == bindparam("of_kind")
+_EXPIRED: Final = _C.idle_expires_at <= bindparam("now")
 
-_INSERT: Final = insert(SESSIONS).values(
-    {column.name: bindparam(column.name) for column in [*_FIELDS, _C.ends_at]}
-)
-_GET: Final = select(*_FIELDS).where(_IS_IT)
+_INSERT: Final = insert(SESSIONS).inline()  # nobody asks for its number
+_GET: Final = select(*_FIELDS).where(_HAS_ID)
 _ROTATE: Final = (
     update(SESSIONS)
-    .where(_IS_IT, _C.generation == bindparam("expected"))
+    .where(_HAS_ID, _C.generation == bindparam("expected"))
     .values(
         generation=_C.generation + 1,
         refreshed_at=bindparam("now"),
         idle_expires_at=bindparam("idle_end"),
-        ends_at=case(
-            (_C.expires_at < bindparam("idle_end"), _C.expires_at),
-            else_=bindparam("idle_end"),
-        ),
     )
     .returning(*_FIELDS)
 )
-_TOUCH: Final = update(SESSIONS).where(_IS_IT).values(refreshed_at=bindparam("now"))
-_END: Final = delete(SESSIONS).where(_IS_IT)
-_END_ALL: Final = delete(SESSIONS).where(
-    _IS_OF_USER,
-    or_(bindparam("of_kind", type_=Text) == _NO, _IS_OF_KIND),
-    _C.id != bindparam("keep"),
-)
-_OF_USER: Final = (
-    select(*_FIELDS).where(_IS_OF_USER, _IS_OF_KIND).order_by(_C.number.desc())
-)
+_TOUCH: Final = update(SESSIONS).where(_HAS_ID).values(refreshed_at=bindparam("now"))
+_LIST: Final = select(*_FIELDS).where(_OF_USER, _OF_KIND).order_by(_C.number.desc())
 _FIRST_BEYOND: Final = (
     select(_C.number)
-    .where(_IS_OF_USER, _IS_OF_KIND, ~_IS_OVER)
+    .where(_OF_USER, _OF_KIND, ~_EXPIRED)
     .order_by(_C.number.desc())
     .limit(1)
     .offset(bindparam("limit"))
 )
-_TRIM: Final = delete(SESSIONS).where(
-    _IS_OF_USER,
-    _IS_OF_KIND,
-    or_(_IS_OVER, _C.number <= _FIRST_BEYOND.scalar_subquery()),
+_BEYOND: Final = select(_C.id).where(
+    _OF_USER, _OF_KIND, or_(_EXPIRED, _C.number <= _FIRST_BEYOND.scalar_subquery())
 )
-# What another is working on is left to it: a purge never waits.
-_OVER: Final = (
+# A row that another transaction has locked is left to it: a purge never waits.
+_TO_PURGE: Final = (
     select(_C.number)
-    .where(_IS_OVER)
-    .order_by(_C.ends_at)
+    .where(_EXPIRED)
+    .order_by(_C.idle_expires_at)
     .limit(bindparam("limit"))
     .with_for_update(skip_locked=True)
     .cte()
 )
 _PURGE: Final = (
     delete(SESSIONS)
-    .where(_C.number.in_(select(_OVER.c.number)))
+    .where(_C.number.in_(select(_TO_PURGE.c.number)))
     .returning(_C.number)  # SQLite's driver does not count what a WITH deletes
 )
 
@@ -83,7 +68,7 @@ class SQLSessionStore:
     """Sessions in a SQLite file or a PostgreSQL database.
 
     Args:
-        database: Where: a URL, or what is shared with other stores.
+        database: A URL, or what is shared with other stores.
 
     Raises:
         ConfigurationError: the URL names no such database, or its driver is missing.
@@ -93,112 +78,104 @@ class SQLSessionStore:
         if isinstance(database, str):
             database = Database(database)
         self.database = database
-        self._insert = database.prepare(_INSERT)
-        self._get = database.prepare(_GET)
-        self._rotate = database.prepare(_ROTATE)
-        self._touch = database.prepare(_TOUCH)
-        self._end = database.prepare(_END)
-        self._end_all = database.prepare(_END_ALL)
-        self._of_user = database.prepare(_OF_USER)
-        self._trim = database.prepare(_TRIM)
-        self._purge = database.prepare(_PURGE)
-        self._endings = EndingReader(database)
+        self._get = database.keyed_read(_GET)
+        self._endings = EndingLog(database)
 
     def create_tables(self) -> None:
         """Create the tables that are missing; see `tables.create`."""
-        for table in (SESSIONS, ENDINGS):
-            tables.create(self.database, table)
+        tables.create(self.database, SESSIONS, ENDINGS)
 
     def check_tables(self) -> None:
-        """Return if the tables are as this release knows them; see `tables.check`."""
-        for table in (SESSIONS, ENDINGS):
-            tables.check(self.database, table)
+        """Check that the tables are those of this release; see `tables.check`."""
+        tables.check(self.database, SESSIONS, ENDINGS)
 
     def read_clock(self) -> float | None:
         """Return the server's time, None for a file; see `Database.read_clock`."""
         return self.database.read_clock()
 
     def add(self, session: Session, *, limit: int) -> None:
-        """Keep a new session; end its user's oldest of that kind beyond a limit."""
+        """Keep a new session; end its user's oldest of that kind beyond a limit.
+
+        Raises:
+            ValueError: a text of the session cannot be stored.
+        """
         row = msgspec.structs.asdict(session)
-        row |= {"scopes": format_scopes(session.scopes), "ends_at": session.ends_at}
-        owned = {"owner": session.user_id, "of_kind": session.kind}
+        row["scopes"] = format_scopes(session.scopes)
+        if not self.database.count(_INSERT, **row):
+            raise ValueError("A session's texts must not have NUL or lone surrogates.")
+        # After the insert is committed: of many at once, the last one sees all others.
         now = session.created_at
-        with self.database.transaction(session.user_id) as cursor:
-            self._insert.execute(cursor, **row)
-            self._trim.execute(cursor, **owned, now=now, limit=limit)
-            self._purge.execute(cursor, now=now, limit=PURGE_STEP)
+        owned = {"owner": session.user_id, "of_kind": session.kind}
+        beyond = self.database.rows(_BEYOND, **owned, now=now, limit=limit)
+        if beyond:
+            self._end(_C.id.in_([session_id for (session_id,) in beyond]))
+        self.purge(now=now, limit=PURGE_STEP)
 
     def get(self, session_id: str) -> Session | None:
-        """Return the session, or None when it has ended or never was."""
-        return self._one(self._get, session_id)
+        """Return the session, or None when there is none with this id."""
+        check_id(session_id)
+        row = self._get(session_id)
+        return None if row is None else _session(row)
 
     def rotate(
         self, session_id: str, generation: int, *, now: float, idle_expires_at: float
     ) -> Session | None:
         """Move a session from this generation to the next, if it is at this one."""
-        return self._one(
-            self._rotate,
-            session_id,
+        check_id(session_id)
+        rows = self.database.rows(
+            _ROTATE,
+            session_id=session_id,
             expected=generation,
             now=now,
             idle_end=idle_expires_at,
         )
+        return _session(rows[0]) if rows else None
 
     def touch(self, session_id: str, *, now: float) -> None:
-        """Note that a session was used, if it still stands."""
-        if is_text(session_id):
-            with self.database.cursor() as cursor:
-                self._touch.execute(cursor, session_id=session_id, now=now)
+        """Set when a session was last used, if there is one with this id."""
+        check_id(session_id)
+        self.database.count(_TOUCH, session_id=session_id, now=now)
 
     def end(self, session_id: str) -> bool:
-        """End a session; true for one of many callers at most."""
-        if not is_text(session_id):
-            return False
-        with self.database.cursor() as cursor:
-            self._end.execute(cursor, session_id=session_id)
-            return cursor.rowcount == 1
+        """End a session; True for at most one of many callers."""
+        check_id(session_id)
+        return is_storable(session_id) and self._end(_C.id == session_id) == 1
 
     def end_all(
         self, user_id: str, *, kind: str | None = None, keep: str | None = None
     ) -> int:
         """End a user's sessions, of one kind or all, but for one to keep."""
-        if not is_text(user_id):
+        check_id(user_id)
+        if not is_storable(user_id):
             return 0
-        with self.database.transaction(user_id) as cursor:
-            self._end_all.execute(
-                cursor, owner=user_id, of_kind=kind or _NO, keep=keep or _NO
-            )
-            return cursor.rowcount
+        conditions = [_C.user_id == user_id]
+        if kind is not None:
+            conditions.append(_C.kind == kind)
+        if keep is not None:
+            conditions.append(_C.id != keep)
+        return self._end(*conditions)
 
     def of_user(self, user_id: str, *, kind: str) -> list[Session]:
         """Return a user's sessions of one kind, newest first."""
-        if not is_text(user_id):
-            return []
-        with self.database.cursor() as cursor:
-            self._of_user.execute(cursor, owner=user_id, of_kind=kind)
-            return [_session(row) for row in cursor.fetchall()]
+        check_id(user_id)
+        rows = self.database.rows(_LIST, owner=user_id, of_kind=kind)
+        return [_session(row) for row in rows]
 
     def purge(self, *, now: float, limit: int) -> int:
-        """Drop at most so many rows whose time is over."""
-        with self.database.cursor() as cursor:
-            self._purge.execute(cursor, now=now, limit=limit)
-            return len(cursor.fetchall())
+        """Drop at most this many expired sessions."""
+        return len(self.database.rows(_PURGE, now=now, limit=limit))
 
     def ended_since(self, mark: str | None) -> Endings:
-        """Return which sessions ended since a mark, in whatever way."""
+        """Return which sessions were ended through a store since a mark."""
         return self._endings.since(mark)
 
-    def _one(
-        self, statement: Statement, session_id: str, **values: Any
-    ) -> Session | None:
-        if not is_text(session_id):
-            return None
-        with self.database.cursor() as cursor:
-            statement.execute(cursor, session_id=session_id, **values)
-            # All, though it is one: SQLite commits what has come to its end.
-            rows = cursor.fetchall()
-        return _session(rows[0]) if rows else None
+    def _end(self, *conditions: ColumnElement[bool]) -> int:
+        statement = delete(SESSIONS).where(*conditions).returning(_C.id)
+        with self.database.transaction() as connection:
+            ended = connection.execute(statement).scalars().all()
+            if ended:
+                self._endings.write(connection, ended)
+        return len(ended)
 
 
 def _session(row: Any) -> Session:

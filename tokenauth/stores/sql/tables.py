@@ -1,8 +1,8 @@
-"""The tables: their columns, and the version of them that this release knows."""
+"""The tables: their columns, how they are created, and how they are checked."""
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Any, Final
 
 from sqlalchemy import (
     BigInteger,
@@ -14,18 +14,40 @@ from sqlalchemy import (
     MetaData,
     Table,
     Text,
-    select,
 )
 from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.schema import CreateIndex, CreateTable
 
 from ...errors import ConfigurationError
-from . import triggers
 from .database import Database
 
-VERSION: Final = 1
+metadata: Final = MetaData()
+"""The tables of this package, for tools that manage schemas.
 
-_METADATA: Final = MetaData()
+To let Flask-Migrate create and change them with the application's own tables:
+
+    for table in tokenauth.stores.sql.metadata.tables.values():
+        table.to_metadata(db.metadata)
+
+To let it leave them alone (`flask tokenauth init-db` creates them then), see
+`include_object`.
+"""
+
+_CREATING: Final = 0x746F6B656E  # any number, the same for all processes
+
+
+def include_object(
+    _object: object, name: str | None, type_: str, *_: Any, **__: Any
+) -> bool:
+    """Return whether Alembic should look at an object: not at our tables.
+
+    Without it, `flask db migrate` writes a migration that drops them, as they are not
+    in the application's metadata:
+
+        Migrate(app, db, include_object=tokenauth.stores.sql.include_object)
+
+    Arguments and result are those of Alembic's `EnvironmentContext.configure`.
+    """
+    return not (type_ == "table" and name in metadata.tables)
 
 
 def _number() -> Column[int]:
@@ -42,16 +64,9 @@ def _time(name: str) -> Column[float]:
     return Column(name, Double, nullable=False)
 
 
-VERSIONS: Final = Table(
-    "tokenauth_versions",
-    _METADATA,
-    Column("name", Text, primary_key=True),
-    Column("version", Integer, nullable=False),
-)
-
 USERS: Final = Table(
     "tokenauth_users",
-    _METADATA,
+    metadata,
     _number(),
     _text("id", unique=True),
     _text("name", unique=True),  # folded: one account for all its spellings
@@ -63,7 +78,7 @@ USERS: Final = Table(
 
 SESSIONS: Final = Table(
     "tokenauth_sessions",
-    _METADATA,
+    metadata,
     _number(),
     _text("id", unique=True),
     _text("user_id"),
@@ -77,77 +92,65 @@ SESSIONS: Final = Table(
     _time("refreshed_at"),
     _time("idle_expires_at"),
     _time("expires_at"),
-    _time("ends_at"),  # the nearer of the two: what a purge goes by
 )
 Index(
     "tokenauth_sessions_of_user",
     *(SESSIONS.c[n] for n in ("user_id", "kind", "number")),
 )
-Index("tokenauth_sessions_ends_at", SESSIONS.c.ends_at)
+Index("tokenauth_sessions_expiry", SESSIONS.c.idle_expires_at)
 
-# What has ended, for workers that trust what they saw alive (see `lagging`).
+# Which sessions ended, for workers that keep active ones (see `EndingFeed`).
 ENDINGS: Final = Table(
     "tokenauth_endings",
-    _METADATA,
+    metadata,
     _number(),
     _text("session_id"),
-    _time("at"),  # by the clock of the database
-    Column("txid", BigInteger, nullable=False),
+    Column("txid", BigInteger, nullable=False),  # PostgreSQL's transaction, else 0
     sqlite_autoincrement=True,  # no number is given twice
 )
-Index("tokenauth_endings_at", ENDINGS.c.at)
 Index("tokenauth_endings_txid", ENDINGS.c.txid)
 
 
-def create(database: Database, table: Table) -> None:
-    """Create a table if there is none.
+def create(database: Database, *tables: Table) -> None:
+    """Create tables that are missing, in one transaction.
 
     Raises:
-        ConfigurationError: there is one of another version, or the SQLite file cannot
-            be created.
+        ConfigurationError: one is of another release, or the SQLite file cannot be
+            created.
         StoreUnavailableError: the database cannot be reached, or refused.
     """
     database.create_file()
-    clauses = [
-        CreateTable(VERSIONS, if_not_exists=True),
-        CreateTable(table, if_not_exists=True),
-        *(CreateIndex(index, if_not_exists=True) for index in table.indexes),
-        *(triggers.on_endings(database) if table is ENDINGS else ()),
-        insert_new(database, VERSIONS).values(name=table.name, version=VERSION),
-    ]
-    with database.transaction("tables") as cursor:
-        for clause in clauses:
-            database.prepare(clause).execute(cursor)
-    check(database, table)
+    with database.transaction() as connection:
+        if not database.file:  # two processes that create a table at once would fail
+            connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({_CREATING})")
+        metadata.create_all(connection, tables)
+    check(database, *tables)
 
 
-def check(database: Database, table: Table) -> None:
-    """Return if a table is as this release knows it.
+def check(database: Database, *tables: Table) -> None:
+    """Check that tables have the columns that this release needs.
 
     Raises:
-        ConfigurationError: it is missing, or of another version.
+        ConfigurationError: a table or a column is missing.
         StoreUnavailableError: the database cannot be reached.
     """
-    found = None
-    if database.has_table(VERSIONS.name):
-        query = select(VERSIONS.c.version).where(VERSIONS.c.name == table.name)
-        with database.cursor() as cursor:
-            database.prepare(query).execute(cursor)
-            found = cursor.fetchone()
-    if found is None:
-        raise ConfigurationError(
-            f"The database has no table '{table.name}': create it with 'flask "
-            "tokenauth init-db'."
-        )
-    if found[0] != VERSION:
-        raise ConfigurationError(
-            f"The table '{table.name}' is of version {found[0]}, and this release of "
-            f"flask-login-tokenauth knows version {VERSION}: the changelog says how to "
-            "move it."
-        )
+    place = f"The SQLite file '{database.file}'" if database.file else "The database"
+    for table in tables:
+        found = database.columns_of(table.name)
+        if not found:
+            raise ConfigurationError(
+                f"{place} has no table '{table.name}': create it with 'flask tokenauth "
+                "init-db'."
+            )
+        missing = ", ".join(repr(c.name) for c in table.c if c.name not in found)
+        if missing:
+            raise ConfigurationError(
+                f"{place} has a table '{table.name}' of another release, without "
+                f"{missing}: the changelog says how to change it."
+            )
 
 
 def insert_new(database: Database, table: Table) -> postgresql.Insert | sqlite.Insert:
-    """Return an INSERT that leaves alone what has one of its unique values already."""
-    insert = sqlite.insert if database.is_sqlite else postgresql.insert
-    return insert(table).on_conflict_do_nothing()
+    """Return an INSERT that does nothing where a unique value is taken."""
+    insert = sqlite.insert if database.file else postgresql.insert
+    return insert(table).on_conflict_do_nothing().inline()
