@@ -114,12 +114,8 @@ def keys(app: Flask) -> list[Any]:
     mint = current.service._issuer
     address = "192.0.2.1"
     return [
-        current,
         current.settings,
-        current.verifier,
-        current.service,
-        current.service._checker.check("alice", PASSWORD, address),
-        mint,
+        current.checker.check("alice", PASSWORD, address),
         mint.access,
         mint.refresh,
         mint.once("once:reset"),

@@ -12,7 +12,15 @@ import pytest
 from flask import Flask, request
 from flask.testing import FlaskClient
 
-from tests.harness.kit import PASSWORDS, Clock, assert_problem, bearer, log_in, make_app
+from tests.harness.kit import (
+    PASSWORDS,
+    Clock,
+    assert_problem,
+    bearer,
+    in_parallel,
+    log_in,
+    make_app,
+)
 from tests.harness.kit import make_users as kit_users
 from tokenauth import (
     AuthError,
@@ -85,7 +93,7 @@ def test_of_many_uses_at_once_one_wins(
                 try:
                     outcomes.append(auth.redeem(RESET, token).get_id())
                 except AuthError as error:
-                    outcomes.append(error.code)
+                    outcomes.append(error.error_code)
 
         threads = [threading.Thread(target=redeem) for _ in range(8)]
         for thread in threads:
@@ -95,12 +103,71 @@ def test_of_many_uses_at_once_one_wins(
         assert sorted(outcomes) == ["token_revoked"] * 7 + ["u-alice"]
 
 
-def test_a_newer_one_ends_the_older(auth: TokenAuth, alice: User) -> None:
-    """Of the mails that were sent, only the last one works."""
-    older, newer = (auth.issue_once(RESET, alice, 900) for _ in range(2))
+def test_a_user_has_five_at_a_time(auth: TokenAuth, alice: User, clock: Clock) -> None:
+    """A stranger who asks for a link does not end the one that the user asked for."""
+    tokens = []
+    for _ in range(6):
+        clock.move(1)
+        tokens.append(auth.issue_once(RESET, alice, 900))
     with pytest.raises(TokenRevokedError):
-        auth.redeem(RESET, older)
+        auth.redeem(RESET, tokens[0])
+    assert auth.redeem(RESET, tokens[1]) is alice
+
+
+def test_using_one_ends_the_others_of_its_purpose(auth: TokenAuth, alice: User) -> None:
+    """A mailbox does not keep links that work."""
+    other = auth.issue_once("verify-email", alice, 900)
+    first, second = (auth.issue_once(RESET, alice, 900) for _ in range(2))
+    assert auth.redeem(RESET, second) is alice
+    with pytest.raises(TokenRevokedError):
+        auth.redeem(RESET, first)
+    assert auth.redeem("verify-email", other) is alice
+
+
+def test_a_used_one_ends_no_newer_one(auth: TokenAuth, alice: User) -> None:
+    """Whoever finds an old link cannot end the one that was asked for since."""
+    used = auth.issue_once(RESET, alice, 900)
+    auth.redeem(RESET, used)
+    newer = auth.issue_once(RESET, alice, 900)
+    with pytest.raises(TokenRevokedError):
+        auth.redeem(RESET, used)
     assert auth.redeem(RESET, newer) is alice
+
+
+def test_a_refused_new_password_does_not_use_it_up(
+    auth: TokenAuth, alice: User, client: FlaskClient
+) -> None:
+    """The person corrects the form and sends it again."""
+    token = auth.issue_once("reset_password", alice, 900)
+    old = alice.password_hash
+    with pytest.raises(PasswordRefusedError):
+        auth.redeem("reset_password", token, new_password="short")
+    assert alice.password_hash == old
+    headers = bearer(log_in(client)["access_token"])
+    new = "quite another one"
+    assert auth.redeem("reset_password", token, new_password=new) is alice
+    assert client.get("/auth/me", headers=headers).status_code == 401
+    body = {"username": "alice", "password": new}
+    assert client.post("/auth/login", json=body).status_code == 200
+    with pytest.raises(TokenRevokedError):
+        auth.redeem("reset_password", token, new_password="yet another one")
+
+
+def test_of_two_resets_with_one_token_one_wins(
+    app: Flask, auth: TokenAuth, alice: User
+) -> None:
+    """The other one is told that the token was used, and sets nothing."""
+    token = auth.issue_once(RESET, alice, 900)
+
+    def reset() -> str:
+        with app.app_context():
+            try:
+                auth.redeem(RESET, token, new_password="quite another one")
+            except TokenRevokedError as error:
+                return error.error_code
+        return "done"
+
+    assert sorted(in_parallel(4, reset)) == ["done"] + ["token_revoked"] * 3
 
 
 def test_other_purposes_and_users_are_left_alone(
@@ -290,6 +357,7 @@ def test_the_purpose_is_no_other_purpose_of_ours(auth: TokenAuth, alice: User) -
         "reset/x",
         "once:reset",
         "-reset",
+        "_reset",
         "é",
         "a" * 33,
         "a\n",

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import re
-import threading
+from datetime import timedelta
 from typing import Any, cast
 
 import msgspec
@@ -18,7 +19,6 @@ from tests.harness.kit import (
     Clock,
     assert_problem,
     bearer,
-    in_parallel,
     log_in,
     make_app,
 )
@@ -26,6 +26,9 @@ from tests.harness.kit import make_users as kit_users
 from tokenauth import (
     PERSONAL_TOKEN_PATTERN,
     DictUserStore,
+    InvalidCredentialsError,
+    InvalidRequestError,
+    InvalidScopeError,
     MemorySessionStore,
     StoreUnavailableError,
     TokenAuth,
@@ -35,7 +38,6 @@ from tokenauth import (
 )
 from tokenauth.sessions import personal
 from tokenauth.sessions.personal import MAX_PERSONAL_TOKENS, USE_INTERVAL
-from tokenauth.sessions.session import Session
 from tokenauth.tokens.signing import Claims
 from tokenauth.web import state
 
@@ -137,7 +139,7 @@ def test_it_is_shown_once(client: FlaskClient, login: dict[str, str]) -> None:
     assert "token" not in answer.get_json()["tokens"][0]
     assert made["token"].split(".")[1] not in answer.text
     with client.application.app_context():
-        row = state.current_state().service.session(made["id"])
+        row = state.current_state().sessions.get(made["id"])
     assert made["token"].split(".")[1] not in repr(row)
 
 
@@ -367,32 +369,6 @@ def test_one_user_has_a_bounded_number(
     make(client, login)
 
 
-def test_many_made_at_once_are_no_more(
-    app: Flask,
-    store: CountingStore,
-    login: dict[str, str],
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    """Whoever finds too many after adding one takes it back."""
-    monkeypatch.setattr(personal, "MAX_PERSONAL_TOKENS", 3)
-    meeting = threading.Barrier(5, timeout=20)
-    add = store.add
-
-    def add_together(session: Session, *, limit: int) -> None:
-        meeting.wait()
-        add(session, limit=limit)
-
-    monkeypatch.setattr(store, "add", add_together)
-
-    def make_one() -> int:
-        body = {"name": "ci"}
-        answer = app.test_client().post("/auth/tokens", json=body, headers=login)
-        return answer.status_code
-
-    assert set(in_parallel(5, make_one)) <= {201, 400}
-    assert len(listed(app.test_client(), login)) <= 3
-
-
 def test_none_is_made_by_a_login_that_ended_meanwhile(
     app: Flask, client: FlaskClient, login: dict[str, str]
 ) -> None:
@@ -404,6 +380,69 @@ def test_none_is_made_by_a_login_that_ended_meanwhile(
         with pytest.raises(TokenRevokedError):
             current.personal.create(identity, name="late")
         assert current.personal.of_user("u-alice") == []
+
+
+# -- made by the application -------------------------------------------------------
+
+
+def test_an_application_makes_one_for_a_service_account(
+    app: Flask, client: FlaskClient, users: DictUserStore, clock: Clock
+) -> None:
+    """Without a password and a login; with scopes of the user and an end."""
+    users._by_id["u-alice"].password_hash = None
+    alice = users.get("u-alice")
+    assert alice is not None
+    with app.app_context():
+        auth = TokenAuth()
+        token = auth.create_personal_token(alice, name="etl")
+        narrow = auth.create_personal_token(
+            alice, name="narrow", scopes=["write"], expires_in=timedelta(minutes=1)
+        )
+        names = [
+            each.label for each in state.current_state().personal.of_user("u-alice")
+        ]
+    assert sorted(map(str, names)) == ["etl", "narrow"]
+    assert client.get("/reports", headers=bearer(token)).status_code == 200
+    assert use(client, narrow) == 200
+    assert_problem(
+        client.get("/reports", headers=bearer(narrow)), 403, "insufficient_scope"
+    )
+    clock.move(60)
+    assert use(client, narrow) == 401
+    assert use(client, token) == 200
+
+
+@pytest.mark.parametrize(
+    ("wanted", "error"),
+    [
+        ({"name": ""}, InvalidRequestError),
+        ({"name": "etl", "scopes": ["admin"]}, InvalidScopeError),
+        ({"name": "etl", "expires_in": 0}, ValueError),
+        ({"name": "etl", "expires_in": math.nan}, ValueError),
+        ({"name": "etl", "expires_in": math.inf}, ValueError),
+    ],
+)
+def test_what_an_application_cannot_make_is_refused(
+    app: Flask, users: DictUserStore, wanted: dict[str, Any], error: type[Exception]
+) -> None:
+    """By name, and nothing is stored."""
+    alice = users.get("u-alice")
+    assert alice is not None
+    with app.app_context():
+        with pytest.raises(error):
+            TokenAuth().create_personal_token(alice, **wanted)
+        assert state.current_state().personal.of_user("u-alice") == []
+
+
+def test_a_disabled_user_gets_none(app: Flask, users: DictUserStore) -> None:
+    """Whatever the application's own idea of the user is."""
+    alice = users.get("u-alice")
+    assert alice is not None
+    alice.is_active = False
+    with app.app_context():
+        with pytest.raises(InvalidCredentialsError):
+            TokenAuth().create_personal_token(alice, name="etl")
+        assert state.current_state().personal.of_user("u-alice") == []
 
 
 # -- last use ----------------------------------------------------------------------
@@ -455,7 +494,7 @@ def test_a_use_that_cannot_be_written_fails_nothing(
     assert use(client, token) == 200
     is_announced = isinstance(failure, StoreUnavailableError)
     assert ("store_failed" in caplog.text) == is_announced
-    assert ("was not written down" in caplog.text) != is_announced
+    assert ("was not recorded" in caplog.text) != is_announced
     assert token not in caplog.text
     assert store.touches == 1
     store.failure = None
@@ -575,6 +614,11 @@ def test_making_and_ending_one_are_announced(
     made = make(client, login)
     client.delete(f"/auth/tokens/{made['id']}", headers=login)
     assert [name for name, _ in seen] == ["created", "revoked"]
-    for _, event in seen:
+    with app.app_context():
+        alice = state.current_state().stores.users.get("u-alice")
+        assert alice is not None
+        TokenAuth().create_personal_token(alice, name="etl")
+    assert [event.reason for _, event in seen] == [None, None, "operator"]
+    for _, event in seen[:2]:
         assert (event.user_id, event.session_id) == ("u-alice", made["id"])
         assert made["token"] not in msgspec.json.encode(event).decode()

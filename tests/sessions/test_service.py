@@ -190,14 +190,15 @@ def test_no_grace_outlasts_its_login(client: FlaskClient, clock: Clock) -> None:
 
 def test_what_is_over_is_purged_a_few_at_a_time(app: Flask, clock: Clock) -> None:
     """At most so many as was said, and none that stands."""
-    authority = app.extensions["tokenauth"].service
+    sessions = app.extensions["tokenauth"].sessions
     for _ in range(3):
         token_of(app)
     clock.move(DAY)
     token_of(app)
     clock.move(6.5 * DAY)
-    assert [authority.purge(limit=2) for _ in range(3)] == [2, 1, 0]
-    assert len(authority.sessions_of("u-alice")) == 1
+    purged = [sessions.purge(now=clock(), limit=2) for _ in range(3)]
+    assert purged == [2, 1, 0]
+    assert len(sessions.of_user("u-alice", kind="login")) == 1
 
 
 def test_a_password_change_is_an_attempt_of_its_network() -> None:
@@ -278,12 +279,12 @@ def test_a_login_that_begins_during_a_reset_is_counted_with_the_others() -> None
     """It ends like those that stood before."""
     story = Story()
     log_in(story.client)
-    authority = story.app.extensions["tokenauth"].service
+    passwords = story.app.extensions["tokenauth"].password_login
     alice = story.users.find("alice")
     assert alice is not None
     story.after("sessions.end_all", lambda: log_in(story.client))
     with story.app.app_context():
-        assert authority.set_password(alice, "quite another one") == 2
+        assert passwords.set_password(alice, "quite another one") == 2
     assert story.count() == 0
 
 
