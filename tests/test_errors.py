@@ -69,6 +69,7 @@ def test_every_error_is_of_the_contract(error: type[AuthError]) -> None:
     assert made.code == status
     assert made.challenge in {challenge, error.error_code}
     assert made.title[0].isupper()
+    assert made.description is not None
     assert made.description[0].isupper()
     assert made.description.endswith(".")
     assert made.description in str(made)

@@ -65,7 +65,6 @@ class AuthError(HTTPException):
 
     def __init__(self, description: str | None = None) -> None:
         super().__init__(description=description or None)
-        self.about: dict[str, str] = {}
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Werkzeug's exceptions keep no `args`, by which others are pickled."""

@@ -1,7 +1,7 @@
-"""What happened, as blinker signals: one for every security decision.
+"""Security decisions, as blinker signals.
 
-Connect to a signal the way Flask's own signals are used; the sender is the
-application, and `event` is an `Event`:
+Connect to a signal as to Flask's own signals; the sender is the application, and
+`event` is an `Event`:
 
     @tokenauth.events.refresh_reused.connect_via(app)
     def warn(app, event): ...
@@ -22,51 +22,104 @@ from blinker import NamedSignal, Namespace
 LOGGER: Final = logging.getLogger("tokenauth")
 
 _signals = Namespace()
-login_succeeded: Final = _signals.signal("login-succeeded")
-login_failed: Final = _signals.signal("login-failed")
-attempts_limited: Final = _signals.signal("attempts-limited")
-session_refreshed: Final = _signals.signal("session-refreshed")
-refresh_reused: Final = _signals.signal("refresh-reused")
-session_revoked: Final = _signals.signal("session-revoked")
-password_changed: Final = _signals.signal("password-changed")
-token_created: Final = _signals.signal("token-created")
-token_redeemed: Final = _signals.signal("token-redeemed")
-token_refused: Final = _signals.signal("token-refused")
-store_failed: Final = _signals.signal("store-failed")
+_signal = _signals.signal
+
+login_succeeded: Final = _signal("login-succeeded", "A session was started.")
+login_failed: Final = _signal("login-failed", "A login or password change was refused.")
+attempts_limited: Final = _signal("attempts-limited", "Too many password attempts.")
+session_refreshed: Final = _signal("session-refreshed", "A refresh token was used.")
+refresh_repeated: Final = _signal(
+    "refresh-repeated", "A refresh token was used again within the grace."
+)
+refresh_reused: Final = _signal(
+    "refresh-reused", "An old refresh token was used: stolen. The session ended."
+)
+session_revoked: Final = _signal(
+    "session-revoked", "One session was ended, or (without a session_id) a user's."
+)
+password_changed: Final = _signal("password-changed", "A password was changed or set.")
+token_created: Final = _signal("token-created", "A personal access token was made.")
+token_redeemed: Final = _signal("token-redeemed", "A one-time token was used.")
+token_refused: Final = _signal("token-refused", "A token was not accepted.")
+store_failed: Final = _signal("store-failed", "A store could not answer.")
+user_added: Final = _signal("user-added", "An operator added a user.")
+user_disabled: Final = _signal("user-disabled", "An operator disabled a user.")
+user_enabled: Final = _signal("user-enabled", "An operator enabled a user.")
+user_removed: Final = _signal("user-removed", "An operator removed a user.")
+user_renamed: Final = _signal("user-renamed", "An operator renamed a user.")
+user_scopes_set: Final = _signal("user-scopes-set", "An operator set a user's scopes.")
 
 SIGNALS: Final = tuple(_signals.values())
-"""All of them."""
+"""All of them; the docstring of each says what it announces."""
+
+REASONS: Final = {
+    "login-failed": frozenset(
+        {
+            "unknown_user",
+            "wrong_password",
+            "disabled",  # or removed meanwhile
+            "no_password",
+            "unsupported_hash",
+            "invalid_scope",
+            "overtaken",  # the password was changed by somebody else at the same time
+        }
+    ),
+    "token-refused": frozenset(
+        {
+            "token_missing",  # `Bearer` without a token
+            "token_invalid",
+            "token_expired",
+            "token_revoked",
+            "invalid_request",  # more than one token
+        }
+    ),
+    "refresh-repeated": frozenset({"other_network"}),
+    "session-revoked": frozenset(
+        {
+            "session_limit",  # the oldest session of a user who has too many
+            "store_set_back",  # the token is newer than the store: it was restored
+        }
+    ),
+    "token-created": frozenset({"operator"}),
+}
+"""The reasons that events of a signal can have; those of other signals have none."""
 
 # What an operator should look at; the rest is the normal course of things.
 _WARNINGS: Final = frozenset({attempts_limited, refresh_reused, store_failed})
-_WARNING_REASONS: Final = frozenset({"unsupported_hash"})  # no login can mend that
+_WARNING_REASONS: Final = frozenset(
+    {"unsupported_hash", "other_network", "store_set_back"}
+)
 
 _MAX_VALUE_LENGTH: Final = 128
 _MAX_LINE_LENGTH: Final = 1000
 
 
 class Event(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """One security decision: who, when, from where.
+    """One security decision: when, why, about whom, from where.
 
     It holds no secret but what somebody typed into the wrong field: an `account`
     without a `user_id` may be a password, and is not logged.
 
     Attributes:
-        at: When, in seconds since the epoch (UTC).
-        reason: Why, for the operator; the client is not told. One of a closed set of
-            words, never text of a client's.
-        cause: The operator's word for why a store failed, where it gave one.
-        user_id: Whose account, as far as it is known.
-        session_id: The session that it is about; None where it is about all that a
-            user has.
-        purpose: What a token was for: `refresh` or `once:<purpose>`; None: access.
-        address: The client's network address.
-        account: The username that was tried: folded, or as it was sent if it cannot
-            be anybody's name.
+        at: When it was made, in seconds since the epoch (UTC).
+        reason: Why, for the operator; the client is not told. One of `REASONS`, never
+            a text of a client.
+        store: The store that failed: `users`, `sessions`, `attempts` (the counters of
+            password attempts) or `breach_check`.
+        cause: Why the store failed, where that is known: one of the words of
+            `StoreUnavailableError`.
+        user_id: The user, where one is known.
+        session_id: The session; None where the event is about all that a user has.
+        purpose: What a token was used for: `refresh` or `once:<purpose>`; None for
+            access.
+        address: The client's network address; None outside a request.
+        account: The username that was tried: folded, or as it was sent if no user can
+            have it.
     """
 
     at: float
     reason: str | None = None
+    store: str | None = None
     cause: str | None = None
     user_id: str | None = None
     session_id: str | None = None
@@ -76,22 +129,17 @@ class Event(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class Emit(Protocol):
-    """How the core announces an event, without knowing to which application."""
+    """Announces an event to the receivers of one application."""
 
     def __call__(self, signal: NamedSignal, **details: str | None) -> None:
         """Send a signal with these fields of an `Event`."""
 
 
 def send(signal: NamedSignal, sender: object, event: Event) -> None:
-    """Log an event and hand it to the signal's receivers.
+    """Log an event and call the signal's receivers.
 
     A receiver that raises is logged and changes nothing: no decision depends on who
     listens.
-
-    Args:
-        signal: One of this module's signals.
-        sender: The application.
-        event: What happened.
     """
     is_warning = signal in _WARNINGS or event.reason in _WARNING_REASONS
     level = logging.WARNING if is_warning else logging.INFO
@@ -107,8 +155,8 @@ def send(signal: NamedSignal, sender: object, event: Event) -> None:
 def describe(signal: NamedSignal, event: Event) -> str:
     """Return one line of plain ASCII; what a client sent is escaped and cut short.
 
-    A name that is nobody's, as far as is known, is left out: people type their
-    password into that field.
+    A username that no known user has is left out: people type their password into
+    that field.
     """
     at = datetime.fromtimestamp(event.at, UTC).isoformat(timespec="milliseconds")
     details: dict[str, Any] = msgspec.structs.asdict(event)

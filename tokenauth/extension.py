@@ -11,13 +11,13 @@ from flask import Flask, current_app, has_request_context, request
 from .accounts.users import User, UserRecord, UserStore, id_of
 from .cli import tokenauth
 from .errors import ConfigurationError
-from .sessions.session import Session
+from .sessions.session import LOGIN, Session
 from .sessions.store import SessionStore
+from .sessions.verifier import active_sessions
 from .tokens.claims import Claims
 from .web import identity, session_interface
 from .web.api import docs_page, openapi, routes, schemas
 from .web.login import TokenLoginManager, manager_of
-from .web.refusals import announced
 from .web.request import client_name, this_request
 from .web.responses import TokenPair
 from .web.state import KEY, build, current_state
@@ -98,7 +98,6 @@ class TokenAuth:
         """The session store of the current application."""
         return current_state().stores.sessions
 
-    @announced
     def login(
         self,
         user: UserRecord,
@@ -129,7 +128,6 @@ class TokenAuth:
         )
         return TokenPair(**pair.to_dict())
 
-    @announced
     def check_password(self, username: str, password: str) -> UserRecord:
         """Return the user with this name and password: the check of `/auth/login`.
 
@@ -149,7 +147,6 @@ class TokenAuth:
         checker.upgrade(checked, password)
         return checked.user
 
-    @announced
     def verify(self, token: str) -> Claims:
         """Return what a token says, after the whole check that a request gets.
 
@@ -168,7 +165,6 @@ class TokenAuth:
         state.personal.note_use(found.session)
         return found.claims
 
-    @announced
     def act_by(self, token: str) -> UserRecord:
         """Let the current request act by a token, and return the token's user.
 
@@ -183,7 +179,6 @@ class TokenAuth:
         manager_of(current_app).act_by(found)
         return found.user
 
-    @announced
     def logout(self) -> bool:
         """End the session of the current request's token, as `logout_user()` does.
 
@@ -196,18 +191,53 @@ class TokenAuth:
         """
         return identity.log_out()
 
-    @announced
+    def create_personal_token(
+        self,
+        user: UserRecord,
+        *,
+        name: str,
+        scopes: Iterable[str] | None = None,
+        expires_in: float | timedelta | None = None,
+    ) -> str:
+        """Return a new personal access token, for a service account or an admin page.
+
+        Args:
+            user: The user for whom it acts.
+            name: A name by which it is listed, of 1 to 100 characters.
+            scopes: What it may do. Defaults to all that the user may now; a scope that
+                the user is given later is not added.
+            expires_in: How long it works, in seconds or as a `timedelta`. By default
+                until it is revoked.
+
+        Raises:
+            InvalidRequestError: the name cannot be used, or the user has 100 already.
+            InvalidCredentialsError: the store has no such user, or a disabled one.
+            InvalidScopeError: the user does not have a scope that was asked for.
+            ValueError: `expires_in` is less than a second.
+            TypeError: the user's `get_id()` returns no text.
+            StoreUnavailableError: it could not be stored.
+        """
+        schemas.check_label(name)
+        if isinstance(expires_in, timedelta):
+            expires_in = expires_in.total_seconds()
+        _, token = current_state().personal.create_for(
+            user, name=name, scopes=scopes, expires_in=expires_in
+        )
+        return token
+
     def issue_once(
         self, purpose: str, user: UserRecord, max_age: float | timedelta
     ) -> str:
         """Return a token for one use, for a link that the application sends.
 
-        It ends when it is used, when the password changes, and after its time. Redeem
-        it on a POST: programs that look at mails follow links.
+        It ends when it or another one of this purpose and user is used, when five
+        newer ones have been issued, when the password changes, and when it expires.
+        Redeem it on a POST: programs that look at mails follow links.
 
         Args:
-            purpose: What it is for: lower-case letters, digits and hyphens, at most 32.
-            user: Whose it is.
+            purpose: What it is for: at most 32 lower-case letters, digits, hyphens and
+                underscores.
+            user: The user.
             max_age: How long it lives, in seconds or as a `timedelta`: from a second
                 to a year.
 
@@ -218,21 +248,32 @@ class TokenAuth:
         """
         return current_state().one_time.issue(purpose, user, max_age)
 
-    @announced
-    def redeem(self, purpose: str, token: str) -> UserRecord:
-        """Return whose token this is, and end it: of any number of uses one succeeds.
+    def redeem(
+        self, purpose: str, token: str, *, new_password: str | None = None
+    ) -> UserRecord:
+        """Return the user of a one-time token, and end it: only one use succeeds.
+
+        Args:
+            purpose: What the token was issued for.
+            token: The token.
+            new_password: Set this as the user's password, as `set_password` does. If
+                the policy refuses it, the token is not used up.
 
         Raises:
             ValueError: the purpose cannot be used.
             TokenInvalidError: it was not issued here for this purpose, or altered.
-            TokenExpiredError: its lifetime has passed.
-            TokenRevokedError: it was used, a newer one was issued, the password was
-                changed since, or the user is gone or disabled.
+            TokenExpiredError: it has expired.
+            TokenRevokedError: it or another one was used, five newer ones were issued,
+                the password was changed since, or the user is gone or disabled.
+            PasswordRefusedError: the policy refuses the new password.
+            OverloadedError: too many passwords are being hashed.
             StoreUnavailableError: a store cannot answer.
         """
-        return current_state().one_time.redeem(purpose, token)
+        state = current_state()
+        if new_password is None:
+            return state.one_time.redeem(purpose, token)
+        return state.password_login.reset_password(purpose, token, new_password)
 
-    @announced
     def set_password(self, user: UserRecord, new_password: str) -> int:
         """Give a user another password, and end all of the user's sessions and tokens.
 
@@ -252,7 +293,7 @@ class TokenAuth:
             OverloadedError: too many passwords are being hashed.
             StoreUnavailableError: the change may not have happened.
         """
-        return current_state().service.set_password(user, new_password)
+        return current_state().password_login.set_password(user, new_password)
 
     def merge_openapi(self, document: dict[str, Any]) -> dict[str, Any]:
         """Add the endpoints to an application's own description, in place.
@@ -272,7 +313,6 @@ class TokenAuth:
         """
         return openapi.merge(document, docs_page.description())
 
-    @announced
     def revoke_session(self, session_id: str) -> bool:
         """End a session at once, with all its tokens.
 
@@ -285,7 +325,6 @@ class TokenAuth:
         """
         return current_state().service.revoke_session(session_id)
 
-    @announced
     def revoke_user(self, user: UserRecord | str) -> int:
         """End all sessions of a user at once, with all their tokens.
 
@@ -301,7 +340,6 @@ class TokenAuth:
         """
         return current_state().service.revoke_user(_id_of(user))
 
-    @announced
     def sessions_of(self, user: UserRecord | str) -> list[Session]:
         """Return a user's active logins, newest first.
 
@@ -312,9 +350,9 @@ class TokenAuth:
             TypeError: the id is no text.
             StoreUnavailableError: the store cannot answer.
         """
-        return current_state().service.sessions_of(_id_of(user))
+        state = current_state()
+        return active_sessions(state.sessions, _id_of(user), state.clock(), kind=LOGIN)
 
-    @announced
     def personal_tokens_of(self, user: UserRecord | str) -> list[Session]:
         """Return the sessions of a user's personal access tokens, newest first.
 
@@ -327,7 +365,6 @@ class TokenAuth:
         """
         return current_state().personal.of_user(_id_of(user))
 
-    @announced
     def check_stores(self) -> None:
         """Return if users, sessions and attempts can be read; for readiness probes.
 

@@ -1,4 +1,4 @@
-"""Events as Prometheus counters. The only room that knows prometheus-client.
+"""Events as Prometheus counters. Only this module imports prometheus-client.
 
     from tokenauth.metrics import export_metrics
     export_metrics(app)
@@ -21,14 +21,14 @@ if TYPE_CHECKING:
 def export_metrics(app: object, registry: CollectorRegistry | None = None) -> None:
     """Count an application's events in `tokenauth_events_total`.
 
-    Its labels are `event`, the name of the signal, and `reason`, the event's word for
-    why. Both come from closed sets, so no client can make up new series; who and from
-    where stays in the log.
+    Its labels are `event`, the name of the signal, and `reason`: the reason of the
+    event, or the cause where a store failed. Both are of closed sets, so no client can
+    make up a series. Users and addresses are in the log only.
 
     Args:
         app: The application, the sender of the events.
-        registry: Where the counter is registered; None: prometheus-client's own, which
-            also serves several processes where `PROMETHEUS_MULTIPROC_DIR` is set.
+        registry: Where the counter is registered. Defaults to prometheus-client's own,
+            which also serves several processes where `PROMETHEUS_MULTIPROC_DIR` is set.
 
     Raises:
         ConfigurationError: prometheus-client is not installed, or the registry has the
@@ -58,6 +58,6 @@ def export_metrics(app: object, registry: CollectorRegistry | None = None) -> No
         name = signal.name.replace("-", "_")
 
         def count(_: object, event: Event, name: str = name) -> None:
-            counter.labels(name, event.reason or "").inc()
+            counter.labels(name, event.reason or event.cause or "").inc()
 
         signal.connect(count, sender=app, weak=False)

@@ -99,7 +99,7 @@ def weary_gate() -> HashingPool:
 
 def gate_of(app: Flask) -> HashingPool:
     with app.app_context():
-        return state.current_state().service._checker._pool
+        return state.current_state().checker._pool
 
 
 def test_a_burst_of_one_owner_waits_its_turn() -> None:

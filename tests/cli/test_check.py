@@ -51,7 +51,7 @@ def of_stores(app: Flask) -> dict[str, Finding]:
     findings = review_stores(
         *here.stores,
         here.throttle,
-        now=here.verifier.now,
+        now=here.clock,
         leeway=here.settings.clock_leeway,
     )
     for finding in findings:

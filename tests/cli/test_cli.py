@@ -252,12 +252,19 @@ def test_a_token_that_is_refused_says_why(
 def test_a_token_of_another_application_is_refused(app: Flask) -> None:
     """Nothing of it is shown: nobody knows who wrote it. Nor is the token."""
     other = make_app(config={"TOKENAUTH_REALM": "other"})
-    for token in (token_of(other), token_of(app) + "A", "nonsense", "", "\ud800.x"):
+    for token, what in (
+        (token_of(other), "was not signed with this application's keys and realm"),
+        (token_of(app) + "A", "was cut or altered"),
+        (token_of(app)[5:], "was cut or altered"),
+        ("nonsense", "is not a token of tokenauth"),
+        ("", "is not a token of tokenauth"),
+        ("\ud800.x", "is not a token of tokenauth"),
+    ):
         result = run(app, "inspect", "--", token)
         assert result.exit_code == 1
-        assert result.output == (
-            "Error: The token is not valid here: log in to get a new one.\n"
-        )
+        assert result.output.startswith("Error: ")
+        assert what in result.output
+        assert token == "" or token not in result.output
 
 
 def test_a_store_that_cannot_answer_is_said(clock: Clock) -> None:

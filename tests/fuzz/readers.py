@@ -30,6 +30,7 @@ from tokenauth.accounts.passwords import (
 from tokenauth.accounts.throttle import parse_limits
 from tokenauth.accounts.users import MAX_USERNAME_LENGTH, DictUserStore, fold_username
 from tokenauth.errors import ConfigurationError
+from tokenauth.sessions.inspection import TokenInspector
 from tokenauth.sessions.issuer import TokenIssuer
 from tokenauth.sessions.session import NEVER, PERSONAL
 from tokenauth.sessions.verifier import TokenVerifier
@@ -81,9 +82,11 @@ ISSUED: Final = {
 _SESSIONS: Final = MemorySessionStore()
 for _session in (LOGIN_SESSION, TOKEN_SESSION):
     _SESSIONS.add(_session, limit=1)
-_AUTHENTICATOR: Final = TokenVerifier(
-    MINT, DictUserStore({"alice": ALICE}), _SESSIONS, read=_SESSIONS.get, now=Clock()
+_USERS: Final = DictUserStore({"alice": ALICE})
+_VERIFIER: Final = TokenVerifier(
+    MINT, _USERS, read=_SESSIONS.get, emit=lambda *_, **__: None, now=Clock()
 )
+_INSPECTOR: Final = TokenInspector(MINT, _USERS, _SESSIONS, now=Clock())
 
 
 def header(data: bytes) -> None:
@@ -102,10 +105,10 @@ def token(data: bytes) -> None:
     """Verify a token: of all texts, only the issued ones pass, each for its purpose."""
     text = data.decode(errors="surrogateescape")
     with suppress(AuthError):
-        _AUTHENTICATOR.authenticate(text)
+        _VERIFIER.authenticate(text)
         assert text in (PAIR.access_token, PERSONAL_TOKEN)
     with suppress(AuthError):
-        inspection = _AUTHENTICATOR.inspect(text)
+        inspection = _INSPECTOR.inspect(text)
         assert text == ISSUED[inspection.purpose]
     with suppress(AuthError):
         MINT.refresh.verify(text, NOW)
@@ -122,7 +125,7 @@ def content(data: bytes) -> None:
             assert signer.read(signer.issue(claims)) == claims
             signer.check_times(claims, NOW)
     with suppress(AuthError):
-        _AUTHENTICATOR.authenticate(MINT.access.sign(encoded).decode())
+        _VERIFIER.authenticate(MINT.access.sign(encoded).decode())
 
 
 BODY_TYPES: Final[tuple[type[msgspec.Struct], ...]] = (

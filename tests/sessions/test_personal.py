@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import re
-import threading
+from datetime import timedelta
 from typing import Any
 
 import msgspec
@@ -16,7 +17,6 @@ from tests.harness.kit import (
     Clock,
     assert_problem,
     bearer,
-    in_parallel,
     log_in,
     make_app,
 )
@@ -24,6 +24,9 @@ from tests.harness.kit import make_users as kit_users
 from tokenauth import (
     PERSONAL_TOKEN_PATTERN,
     DictUserStore,
+    InvalidCredentialsError,
+    InvalidRequestError,
+    InvalidScopeError,
     MemorySessionStore,
     StoreUnavailableError,
     TokenAuth,
@@ -33,7 +36,6 @@ from tokenauth import (
 )
 from tokenauth.sessions import personal
 from tokenauth.sessions.personal import MAX_PERSONAL_TOKENS, USE_INTERVAL
-from tokenauth.sessions.session import Session
 from tokenauth.tokens.claims import Claims
 from tokenauth.web import state
 
@@ -135,7 +137,7 @@ def test_it_is_shown_once(client: FlaskClient, login: dict[str, str]) -> None:
     assert "token" not in answer.get_json()["tokens"][0]
     assert made["token"].split(".")[1] not in answer.text
     with client.application.app_context():
-        row = state.current_state().service.session(made["id"])
+        row = state.current_state().sessions.get(made["id"])
     assert made["token"].split(".")[1] not in repr(row)
 
 
@@ -295,61 +297,6 @@ def test_only_the_owner_sees_and_deletes_it(
     assert use(client, made["token"]) == 200
 
 
-def test_a_logout_with_it_ends_it(client: FlaskClient, login: dict[str, str]) -> None:
-    """Holding it is the right to end it; the login lives on."""
-    made = make(client, login)
-    out = client.post("/auth/logout", headers=bearer(made["token"]))
-    assert out.status_code == 204
-    assert use(client, made["token"]) == 401
-    assert client.get("/auth/me", headers=login).status_code == 200
-
-
-def test_logins_come_and_go_without_it(
-    client: FlaskClient, login: dict[str, str]
-) -> None:
-    """It is no login: it is in no list of them, and ends with none of them."""
-    made = make(client, login)
-    sessions = client.get("/auth/sessions", headers=login).get_json()["sessions"]
-    assert [each["id"] == made["id"] for each in sessions] == [False]
-    assert client.delete("/auth/sessions", headers=login).status_code == 204
-    assert use(client, made["token"]) == 200
-
-
-@pytest.mark.parametrize("end_tokens", [True, False, None])
-def test_a_password_change_ends_it_when_asked(
-    client: FlaskClient, login: dict[str, str], end_tokens: bool | None
-) -> None:
-    """By default it goes on: services do not know the password."""
-    made = make(client, login)
-    body: dict[str, Any] = {
-        "current_password": PASSWORDS["alice"],
-        "new_password": "another horse, another battery",
-    }
-    if end_tokens is not None:
-        body["end_tokens"] = end_tokens
-    changed = client.post("/auth/password", json=body, headers=login)
-    assert changed.status_code == 200
-    assert use(client, made["token"]) == (401 if end_tokens else 200)
-
-
-def test_it_ends_with_its_user(
-    client: FlaskClient, login: dict[str, str], users: DictUserStore
-) -> None:
-    """Disabled: refused while that lasts. Revoked by the application: for good."""
-    made = make(client, login)
-    alice = users.get("u-alice")
-    assert alice is not None
-    alice.is_active = False
-    refused = client.get("/protected", headers=bearer(made["token"]))
-    assert_problem(refused, 401, "token_revoked")
-    alice.is_active = True
-    assert use(client, made["token"]) == 200
-    with client.application.app_context():
-        state.current_state().service.revoke_user("u-alice")
-    refused = client.get("/protected", headers=bearer(made["token"]))
-    assert_problem(refused, 401, "token_revoked")
-
-
 def test_one_user_has_a_bounded_number(
     client: FlaskClient, login: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -365,32 +312,6 @@ def test_one_user_has_a_bounded_number(
     make(client, login)
 
 
-def test_many_made_at_once_are_no_more(
-    app: Flask,
-    store: CountingStore,
-    login: dict[str, str],
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    """Whoever finds too many after adding one takes it back."""
-    monkeypatch.setattr(personal, "MAX_PERSONAL_TOKENS", 3)
-    meeting = threading.Barrier(5, timeout=20)
-    add = store.add
-
-    def add_together(session: Session, *, limit: int) -> None:
-        meeting.wait()
-        add(session, limit=limit)
-
-    monkeypatch.setattr(store, "add", add_together)
-
-    def make_one() -> int:
-        body = {"name": "ci"}
-        answer = app.test_client().post("/auth/tokens", json=body, headers=login)
-        return answer.status_code
-
-    assert set(in_parallel(5, make_one)) <= {201, 400}
-    assert len(listed(app.test_client(), login)) <= 3
-
-
 def test_none_is_made_by_a_login_that_ended_meanwhile(
     app: Flask, client: FlaskClient, login: dict[str, str]
 ) -> None:
@@ -402,6 +323,68 @@ def test_none_is_made_by_a_login_that_ended_meanwhile(
         with pytest.raises(TokenRevokedError):
             current.personal.create(identity, name="late")
         assert current.personal.of_user("u-alice") == []
+
+
+# -- made by the application -------------------------------------------------------
+
+
+def test_an_application_makes_one_for_a_service_account(
+    app: Flask, client: FlaskClient, users: DictUserStore, clock: Clock
+) -> None:
+    """Without a password and a login; with scopes of the user and an end."""
+    users._by_id["u-alice"].password_hash = None
+    alice = users.get("u-alice")
+    assert alice is not None
+    with app.app_context():
+        auth = TokenAuth()
+        token = auth.create_personal_token(alice, name="etl")
+        narrow = auth.create_personal_token(
+            alice, name="narrow", scopes=["write"], expires_in=timedelta(minutes=1)
+        )
+        made = state.current_state().personal.of_user("u-alice")
+        names = [each.label for each in made]
+    assert sorted(map(str, names)) == ["etl", "narrow"]
+    assert client.get("/reports", headers=bearer(token)).status_code == 200
+    assert use(client, narrow) == 200
+    assert_problem(
+        client.get("/reports", headers=bearer(narrow)), 403, "insufficient_scope"
+    )
+    clock.move(60)
+    assert use(client, narrow) == 401
+    assert use(client, token) == 200
+
+
+@pytest.mark.parametrize(
+    ("wanted", "error"),
+    [
+        ({"name": ""}, InvalidRequestError),
+        ({"name": "etl", "scopes": ["admin"]}, InvalidScopeError),
+        ({"name": "etl", "expires_in": 0}, ValueError),
+        ({"name": "etl", "expires_in": math.nan}, ValueError),
+        ({"name": "etl", "expires_in": math.inf}, ValueError),
+    ],
+)
+def test_what_an_application_cannot_make_is_refused(
+    app: Flask, users: DictUserStore, wanted: dict[str, Any], error: type[Exception]
+) -> None:
+    """By name, and nothing is stored."""
+    alice = users.get("u-alice")
+    assert alice is not None
+    with app.app_context():
+        with pytest.raises(error):
+            TokenAuth().create_personal_token(alice, **wanted)
+        assert state.current_state().personal.of_user("u-alice") == []
+
+
+def test_a_disabled_user_gets_none(app: Flask, users: DictUserStore) -> None:
+    """Whatever the application's own idea of the user is."""
+    alice = users.get("u-alice")
+    assert alice is not None
+    alice.is_active = False
+    with app.app_context():
+        with pytest.raises(InvalidCredentialsError):
+            TokenAuth().create_personal_token(alice, name="etl")
+        assert state.current_state().personal.of_user("u-alice") == []
 
 
 # -- last use ----------------------------------------------------------------------
@@ -453,7 +436,7 @@ def test_a_use_that_cannot_be_written_fails_nothing(
     assert use(client, token) == 200
     is_announced = isinstance(failure, StoreUnavailableError)
     assert ("store_failed" in caplog.text) == is_announced
-    assert ("was not written down" in caplog.text) != is_announced
+    assert ("was not recorded" in caplog.text) != is_announced
     assert token not in caplog.text
     assert store.touches == 1
     store.failure = None
@@ -569,6 +552,11 @@ def test_making_and_ending_one_are_announced(
     made = make(client, login)
     client.delete(f"/auth/tokens/{made['id']}", headers=login)
     assert [name for name, _ in seen] == ["created", "revoked"]
-    for _, event in seen:
+    with app.app_context():
+        alice = state.current_state().stores.users.get("u-alice")
+        assert alice is not None
+        TokenAuth().create_personal_token(alice, name="etl")
+    assert [event.reason for _, event in seen] == [None, None, "operator"]
+    for _, event in seen[:2]:
         assert (event.user_id, event.session_id) == ("u-alice", made["id"])
         assert made["token"] not in msgspec.json.encode(event).decode()

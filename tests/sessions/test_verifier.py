@@ -1,17 +1,32 @@
-"""Who a token stands for, and what a token of any purpose says."""
+"""The whole check of an access token or a personal access token."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from functools import partial
 
 import msgspec
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 
-from tests.harness.kit import Clock, bearer, log_in, make_app, make_users
-from tokenauth import DictUserStore, TokenInvalidError, TokenRevokedError
+from tests.harness.kit import (
+    Clock,
+    assert_problem,
+    bearer,
+    log_in,
+    make_app,
+    make_users,
+)
+from tokenauth import (
+    DictUserStore,
+    InvalidCredentialsError,
+    InvalidGrantError,
+    MemorySessionStore,
+    TokenAuth,
+    TokenRevokedError,
+    User,
+)
 from tokenauth.sessions.issuer import TokenIssuer
 from tokenauth.sessions.session import Session
 from tokenauth.sessions.verifier import TokenVerifier
@@ -48,61 +63,6 @@ def tokens(client: FlaskClient) -> dict[str, str]:
     }
 
 
-@pytest.mark.parametrize("purpose", ["access", "refresh", "personal"])
-def test_a_token_of_any_purpose_can_be_read(
-    verifier: TokenVerifier, tokens: dict[str, str], purpose: str
-) -> None:
-    """It tells its purpose, and that it would be accepted now."""
-    inspection = verifier.inspect(tokens[purpose])
-    assert inspection.purpose == purpose
-    assert inspection.claims.subject == "u-alice"
-    assert inspection.refusal is None
-
-
-def test_what_expired_is_read_all_the_same(
-    verifier: TokenVerifier, tokens: dict[str, str], clock: Clock
-) -> None:
-    """With the reason for which it would be refused, each after its own time."""
-    for seconds, expired in [
-        (900, "access"),
-        (7 * 86400, "refresh"),
-        (30 * 86400, "personal"),
-    ]:
-        clock.move(seconds)
-        inspection = verifier.inspect(tokens[expired])
-        assert inspection.purpose == expired
-        assert inspection.claims.subject == "u-alice"
-        assert inspection.refusal is not None
-        assert inspection.refusal.error_code == "token_expired"
-
-
-def test_what_ended_is_read_all_the_same(
-    verifier: TokenVerifier, tokens: dict[str, str], client: FlaskClient
-) -> None:
-    """A refresh token that has been used, and then all of a session that is over."""
-    body = {"refresh_token": tokens["refresh"]}
-    assert client.post("/auth/refresh", json=body).status_code == 200
-    refusals: dict[str, Any] = {
-        purpose: verifier.inspect(token).refusal for purpose, token in tokens.items()
-    }
-    assert refusals["access"] is refusals["personal"] is None
-    assert refusals["refresh"].error_code == "token_revoked"
-    client.post("/auth/logout", headers=bearer(tokens["access"]))
-    refusal = verifier.inspect(tokens["access"]).refusal
-    assert refusal is not None
-    assert refusal.error_code == "token_revoked"
-    assert verifier.inspect(tokens["personal"]).refusal is None
-
-
-def test_what_was_not_issued_here_says_nothing(
-    verifier: TokenVerifier, tokens: dict[str, str]
-) -> None:
-    """An altered token has no claims that could be shown."""
-    for token in (*(f"{token}A" for token in tokens.values()), "x", "tka_x.y", ""):
-        with pytest.raises(TokenInvalidError):
-            verifier.inspect(token)
-
-
 def test_the_identity_holds_the_session_it_was_checked_against(
     verifier: TokenVerifier, tokens: dict[str, str], users: DictUserStore
 ) -> None:
@@ -127,9 +87,98 @@ def test_a_session_that_ends_before_its_tokens_ends_them(
         return msgspec.structs.replace(session, idle_expires_at=clock() + left)
 
     mint = TokenIssuer(kept.settings)
-    verifier = TokenVerifier(mint, *kept.stores, read=read, now=clock)
+    verifier = TokenVerifier(
+        mint, kept.stores.users, read=read, emit=kept.emit, now=clock
+    )
     left = 0.001
     assert verifier.authenticate(tokens["access"]).user.get_id() == "u-alice"
     left = 0
     with pytest.raises(TokenRevokedError):
         verifier.authenticate(tokens["access"])
+
+
+# -- token, session and user are compared with each other -----------------------------
+
+
+@pytest.fixture
+def sessions(app: Flask) -> MemorySessionStore:
+    store = state.state_of(app).stores.sessions
+    assert isinstance(store, MemorySessionStore)
+    return store
+
+
+def test_a_key_alone_makes_no_token_of_another_user(
+    app: Flask, verifier: TokenVerifier, tokens: dict[str, str]
+) -> None:
+    """Whoever has a leaked key and a session of their own is still nobody else."""
+    for purpose, signer in state.state_of(app).verifier._issuer.signers.items():
+        if purpose == "refresh":
+            continue
+        claims = signer.read(tokens[purpose])
+        forged = signer.issue(msgspec.structs.replace(claims, subject="u-bob"))
+        assert verifier.authenticate(tokens[purpose]).user.get_id() == "u-alice"
+        with pytest.raises(TokenRevokedError):
+            verifier.authenticate(forged)
+
+
+def test_a_session_of_one_kind_is_none_of_another(
+    app: Flask, verifier: TokenVerifier, tokens: dict[str, str]
+) -> None:
+    """A key and the session of a link do not make an access token."""
+    with app.app_context():
+        alice = state.current_state().stores.users.get("u-alice")
+        assert alice is not None
+        state.current_state().one_time.issue("verify", alice, 60)
+    issuer = verifier._issuer
+    ids = {
+        kind: state.state_of(app).stores.sessions.of_user("u-alice", kind=kind)[0].id
+        for kind in ("login", "personal", "once:verify")
+    }
+    for signer, own in ((issuer.access, "login"), (issuer.personal, "personal")):
+        claims = issuer.access.read(tokens["access"])
+        for kind, session_id in ids.items():
+            token = signer.issue(msgspec.structs.replace(claims, session_id=session_id))
+            if kind == own:
+                assert verifier.authenticate(token).session.kind == kind
+            else:
+                with pytest.raises(TokenRevokedError):
+                    verifier.authenticate(token)
+
+
+def test_a_changed_session_makes_no_token_of_another_user(
+    client: FlaskClient, tokens: dict[str, str], sessions: MemorySessionStore
+) -> None:
+    """Write access to the sessions is not enough to be served or to refresh."""
+    for session_id, session in sessions._sessions.items():
+        changed = msgspec.structs.replace(session, user_id="u-bob")
+        sessions._sessions[session_id] = changed
+    for purpose in ("access", "personal"):
+        answer = client.get("/protected", headers=bearer(tokens[purpose]))
+        assert_problem(answer, 401, "token_revoked")
+    body = {"refresh_token": tokens["refresh"]}
+    assert_problem(client.post("/auth/refresh", json=body), 400, "invalid_grant")
+
+
+def test_a_store_that_returns_another_user_lets_nobody_in(clock: Clock) -> None:
+    """A stale cache in front of a user table must not serve one user as another."""
+    is_confused = False
+
+    class Confused(DictUserStore):
+        def get(self, user_id: str) -> User | None:
+            return super().get("u-bob" if is_confused else user_id)
+
+    users = Confused({name: User(name, id=f"u-{name}") for name in ("alice", "bob")})
+    app = make_app(users=users, clock=clock)
+    alice = users.get("u-alice")
+    assert alice is not None
+    with app.app_context():
+        auth = TokenAuth()
+        pair, once = auth.login(alice), auth.issue_once("verify", alice, 60)
+        is_confused = True
+        for check in (auth.verify, partial(auth.redeem, "verify")):
+            with pytest.raises(TokenRevokedError):
+                check(pair.access_token if check == auth.verify else once)
+        with pytest.raises(InvalidCredentialsError):
+            auth.login(alice)
+        with pytest.raises(InvalidGrantError):
+            state.current_state().service.refresh(pair.refresh_token)

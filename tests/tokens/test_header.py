@@ -341,7 +341,8 @@ def challenge(_: str, error: AuthError) -> str | None:
             InsufficientScopeError(frozenset({"b", "a"})),
             (
                 'Bearer realm="app", error="insufficient_scope", error_description='
-                '"The token lacks a scope. Required here: a b.", scope="a b"'
+                '"The token lacks a scope. Required here: a b. Log in again to use a '
+                'newly granted scope.", scope="a b"'
             ),
         ),
         (

@@ -140,7 +140,7 @@ def test_claims_are_those_of_the_request_s_token(app: Flask) -> None:
         assert claims == current_claims
         assert claims.subject == current_user.get_id() == "u-alice"
         assert claims.scopes == {"read"}
-        session = state.current_state().service.session(claims.session_id)
+        session = state.current_state().sessions.get(claims.session_id)
         assert session is not None
 
 

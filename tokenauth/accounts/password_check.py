@@ -14,9 +14,10 @@ from ..errors import (
     AuthError,
     InvalidCredentialsError,
     OverloadedError,
+    StoreUnavailableError,
     TooManyAttemptsError,
 )
-from ..events import Emit
+from ..events import LOGGER, Emit
 from ..tokens.redact import Redacted
 from . import passwords
 from .hashing_pool import HashingPool
@@ -150,14 +151,12 @@ class PasswordChecker:
                 self._hash(password, proof.attempt),
                 expected=proof.password_hash,
             )
-        except OverloadedError:
+        except (OverloadedError, StoreUnavailableError):
             pass
         except Exception as error:  # noqa: BLE001 # the password was right all the same
             # The type alone: the text of a store's own error may quote the hash.
-            self._emit(
-                events.store_failed,
-                user_id=proof.user.get_id(),
-                reason=type(error).__name__,
+            LOGGER.error(  # no traceback, for the same reason
+                "a stronger password hash was not stored: %s", type(error).__name__
             )
 
     def hash_new(self, password: str, proof: CheckedPassword) -> str:

@@ -174,6 +174,18 @@ def check_id(value: object) -> None:
         raise TypeError(f"An id or a name must be text, not {type(value).__name__}.")
 
 
+def active_user(users: UserStore, user_id: str) -> UserRecord | None:
+    """Return the user with this id; None when removed or disabled.
+
+    A store that returns another user's record, as a stale cache does, counts as if it
+    had none.
+    """
+    user = users.get(user_id)
+    if user is None or not user.is_active or user.get_id() != user_id:
+        return None
+    return user
+
+
 def scopes_of(user: UserRecord) -> frozenset[str]:
     """Return what a user may do; a user without `scopes` may do nothing special."""
     return parse_scopes(getattr(user, "scopes", None))

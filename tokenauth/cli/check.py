@@ -63,7 +63,7 @@ def _review() -> list[Finding]:
         *review_stores(
             *here.stores,
             here.throttle,
-            now=here.verifier.now,
+            now=here.clock,
             leeway=here.settings.clock_leeway,
         ),
         *_review_server(current_app._get_current_object()),  # type: ignore[attr-defined]

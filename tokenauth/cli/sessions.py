@@ -5,7 +5,18 @@ from __future__ import annotations
 import click
 from flask.cli import AppGroup
 
-from .group import as_json, authority, show, tokenauth, user_named, utc
+from ..sessions.session import LOGIN
+from ..sessions.verifier import active_sessions
+from .group import (
+    as_json,
+    authority,
+    rooms,
+    show,
+    tokenauth,
+    user_named,
+    utc,
+    warn_of_memory,
+)
 
 _STEP = 1000
 
@@ -24,7 +35,11 @@ def list_sessions(username: str, *, is_json: bool) -> None:
       flask tokenauth sessions list JohnDoe
     """
     user = user_named(username)
-    found = authority().sessions_of(user.get_id())
+    warn_of_memory()
+    current = rooms()
+    found = active_sessions(
+        current.sessions, user.get_id(), current.clock(), kind=LOGIN
+    )
     rows = [
         [
             session.id,
@@ -80,8 +95,10 @@ def purge() -> None:
     Example:
       flask tokenauth sessions purge
     """
-    desk, total = authority(), 0
-    while (dropped := desk.purge(limit=_STEP)) > 0:
+    warn_of_memory()
+    current, total = rooms(), 0
+    now = current.clock()
+    while (dropped := current.sessions.purge(now=now, limit=_STEP)) > 0:
         total += dropped
         click.echo(f"{total} dropped ...", err=True)
     click.echo(f"Dropped {total}.")

@@ -72,7 +72,7 @@ def inspect(token: str, *, is_json: bool) -> None:
     if token == "-":
         token = first_line().strip()
     try:
-        purpose, claims, refusal = rooms().verifier.inspect(token)
+        purpose, claims, refusal = rooms().inspector.inspect(token)
     except TokenInvalidError as error:
         if not is_json:
             raise

@@ -20,6 +20,7 @@ from .group import (
     show,
     tokenauth,
     user_named,
+    warn_of_memory,
 )
 
 _COLUMNS = ("id", "username", "active", "scope")
@@ -128,7 +129,8 @@ def set_password(username: str) -> None:
     user = user_named(username)
     password = read_new_password()
     try:
-        ended = authority().set_password(user, password)
+        warn_of_memory()
+        ended = rooms().password_login.set_password(user, password)
     except InvalidCredentialsError:
         raise click.ClickException(
             "The password was changed meanwhile: try again."

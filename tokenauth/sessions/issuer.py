@@ -1,21 +1,19 @@
-"""The tokens of a session: which there are, and what each of them says."""
+"""The tokens of a session: which kinds there are, and what each of them says."""
 
 from __future__ import annotations
 
-import contextlib
 from typing import Annotated, Any, Final, Literal
 
 import msgspec
 from msgspec import Meta
 
 from ..accounts.users import UserRecord, scopes_of
-from ..errors import TokenInvalidError
 from ..settings import Settings
 from ..tokens.claims import Claims, ClaimsT, OnceClaims, RefreshClaims
 from ..tokens.redact import Redacted
 from ..tokens.scopes import format_scopes
 from ..tokens.signing import ACCESS, REFRESH, TokenSigner
-from .session import PERSONAL, Session
+from .session import LOGIN, PERSONAL, Session
 
 PERSONAL_PREFIX: Final = "tka_"
 """How every personal access token begins."""
@@ -26,14 +24,14 @@ Hyperscan, PCRE and Python read it alike."""
 
 
 class TokenPair(Redacted, msgspec.Struct, frozen=True, kw_only=True):
-    """The answer to a login, in the words of RFC 6749 section 5.1.
+    """The answer to a login, with the names of RFC 6749 section 5.1.
 
     Attributes:
         access_token: Goes into the `Authorization` header.
         token_type: Always `Bearer`.
-        expires_in: Seconds that the access token lives.
-        refresh_token: Is traded for the next pair.
-        refresh_expires_in: Seconds that the refresh token lives.
+        expires_in: Seconds until the access token expires.
+        refresh_token: Is exchanged for the next pair.
+        refresh_expires_in: Seconds until the refresh token expires.
         scope: What the access token may do, separated by spaces.
     """
 
@@ -45,34 +43,39 @@ class TokenPair(Redacted, msgspec.Struct, frozen=True, kw_only=True):
     scope: Annotated[str, Meta(examples=["reports:read"])]
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the members of the answer, for a view that adds some of its own."""
+        """Return the pair as a dict that can be sent as JSON; it holds the tokens."""
         return msgspec.structs.asdict(self)
 
 
-class TokenIssuer(Redacted):
-    """The signers of one application, one a purpose, and what they sign.
-
-    Args:
-        settings: Keys, realm and lifetimes.
-    """
+class TokenIssuer:
+    """Issues the tokens of one application, with one signer for each purpose."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self.access = self._signer(ACCESS, Claims)
         self.refresh = self._signer(REFRESH, RefreshClaims)
         self.personal = self._signer(PERSONAL, Claims, prefix=PERSONAL_PREFIX)
+        self.signers: dict[str, TokenSigner[Any]] = {
+            ACCESS: self.access,
+            REFRESH: self.refresh,
+            PERSONAL: self.personal,
+        }
 
     def once(self, kind: str) -> TokenSigner[OnceClaims]:
-        """Return the signer of one kind of one-time tokens: its keys are its own."""
+        """Return the signer of one kind of one-time tokens, with keys of its own."""
         return self._signer(kind, OnceClaims)
 
-    def bearer_signer(self, token: str) -> TokenSigner[Claims]:
-        """Return the one signer that a token in an `Authorization` header can be of."""
+    def bearer(self, token: str) -> tuple[TokenSigner[Claims], str]:
+        """Return the signer of an `Authorization` header's token.
+
+        Returns:
+            The one signer that can have issued it, and the kind that its session has.
+        """
         is_personal = isinstance(token, str) and token.startswith(PERSONAL_PREFIX)
-        return self.personal if is_personal else self.access
+        return (self.personal, PERSONAL) if is_personal else (self.access, LOGIN)
 
     def pair(self, session: Session, user: UserRecord, now: float) -> TokenPair:
-        """Return the tokens of a session as it stands.
+        """Return the tokens of a session.
 
         The refresh token is made from the session's row alone, so a retry that finds
         the same row is answered with the same token.
@@ -80,21 +83,14 @@ class TokenIssuer(Redacted):
         issued_at, ends_at = int(now), int(session.ends_at)
         expires_at = min(issued_at + int(self._settings.access_lifetime), ends_at)
         scopes = session.scopes & scopes_of(user)
-        access = Claims(
-            subject=session.user_id,
-            session_id=session.id,
-            issued_at=issued_at,
-            expires_at=expires_at,
-            authenticated_at=int(session.authenticated_at),
-            scopes=scopes,
+        access = _claims(
+            Claims, session, issued_at=issued_at, expires_at=expires_at, scopes=scopes
         )
-        refresh = RefreshClaims(
-            subject=session.user_id,
-            session_id=session.id,
+        refresh = _claims(
+            RefreshClaims,
+            session,
             issued_at=int(session.refreshed_at),
             expires_at=ends_at,
-            authenticated_at=int(session.authenticated_at),
-            scopes=session.scopes,
             generation=session.generation,
         )
         return TokenPair(
@@ -106,32 +102,14 @@ class TokenIssuer(Redacted):
         )
 
     def personal_token(self, session: Session) -> str:
-        """Return the personal access token that a session keeps alive."""
-        claims = Claims(
-            subject=session.user_id,
-            session_id=session.id,
-            issued_at=int(session.created_at),
-            expires_at=int(session.expires_at),
-            authenticated_at=int(session.authenticated_at),
-            scopes=session.scopes,
-        )
-        return self.personal.issue(claims)
+        """Return the personal access token of a session."""
+        return self.personal.issue(_claims(Claims, session))
 
-    def signer_of(self, token: str) -> tuple[str, TokenSigner[Any]]:
-        """Return the purpose of a token and its signer.
-
-        Raises:
-            TokenInvalidError: no purpose of this application issued it.
-        """
-        for purpose, signer in (
-            (ACCESS, self.access),
-            (REFRESH, self.refresh),
-            (PERSONAL, self.personal),
-        ):
-            with contextlib.suppress(TokenInvalidError):
-                signer.read(token)
-                return purpose, signer
-        raise TokenInvalidError
+    def once_token(self, session: Session, user: UserRecord) -> str:
+        """Return the one-time token of a session; a password change ends it, too."""
+        signer = self.once(session.kind)
+        digest = signer.get_signature(_password_of(user)).decode()
+        return signer.issue(_claims(OnceClaims, session, password=digest))
 
     def _signer(
         self, purpose: str, claims_type: type[ClaimsT], *, prefix: str = ""
@@ -144,3 +122,28 @@ class TokenIssuer(Redacted):
             prefix=prefix,
             clock_leeway=self._settings.clock_leeway,
         )
+
+
+def is_password_unchanged(
+    signer: TokenSigner[OnceClaims], claims: OnceClaims, user: UserRecord
+) -> bool:
+    """Return whether a user has the password hash for which a token was issued."""
+    return signer.verify_signature(_password_of(user), claims.password)
+
+
+def _password_of(user: UserRecord) -> bytes:
+    """Return what is signed of a user's password: no content of a token has a colon."""
+    return f"password:{user.password_hash or ''}".encode()
+
+
+def _claims(claims_type: type[ClaimsT], session: Session, **changed: Any) -> ClaimsT:
+    """Return what a token of a session says, by default until the session's end."""
+    facts: dict[str, Any] = {
+        "subject": session.user_id,
+        "session_id": session.id,
+        "issued_at": int(session.created_at),
+        "expires_at": int(session.expires_at),
+        "authenticated_at": int(session.authenticated_at),
+        "scopes": session.scopes,
+    }
+    return claims_type(**(facts | changed))

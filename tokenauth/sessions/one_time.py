@@ -3,35 +3,41 @@
 from __future__ import annotations
 
 import re
-import time
 from collections.abc import Callable
 from datetime import timedelta
+from typing import Final
 
 from .. import events
 from ..accounts.users import UserRecord, UserStore, id_of
-from ..errors import AuthError, TokenRevokedError
+from ..errors import TokenError, TokenRevokedError
 from ..events import Emit
 from ..tokens.claims import OnceClaims
-from ..tokens.redact import Redacted
-from ..tokens.signing import TokenSigner
-from .issuer import TokenIssuer
+from .issuer import TokenIssuer, is_password_unchanged
 from .session import new_session
 from .store import SessionStore
+from .verifier import Identity, announce_refusal, identify
 
-_PURPOSE = re.compile(r"[a-z0-9][a-z0-9-]{0,31}")
-_MAX_AGE = 366 * 86400
+MAX_ONE_TIME_TOKENS: Final = 5
+"""One-time tokens of one purpose that one user may have at a time.
+
+More than one, so that a stranger who asks for a link does not end the user's own; few,
+so that a mailbox does not fill with links that work.
+"""
+
+_PURPOSE: Final = re.compile(r"[a-z0-9][a-z0-9_-]{0,31}")
+_MAX_AGE: Final = 366 * 86400
 
 
-class OneTimeTokens(Redacted):
-    """Issues tokens that one use ends, and redeems them.
+class OneTimeTokens:
+    """Issues and redeems tokens that work once.
 
-    Each is kept alive by a session of the kind `once:<purpose>`, and whoever ends that
-    session is the one that may use it.
+    Each has a session of the kind `once:<purpose>`; of many uses at once, the one that
+    ends the session succeeds.
 
     Args:
         issuer: The signers.
-        users: Where users are kept.
-        sessions: Where sessions are kept.
+        users: The store of users.
+        sessions: The store of sessions.
         emit: Announces an event.
         now: Seconds since the epoch.
     """
@@ -43,89 +49,84 @@ class OneTimeTokens(Redacted):
         sessions: SessionStore,
         *,
         emit: Emit,
-        now: Callable[[], float] = time.time,
+        now: Callable[[], float],
     ) -> None:
         self._issuer = issuer
         self._users = users
         self._sessions = sessions
         self._emit = emit
-        self.now = now
+        self._now = now
 
     def issue(self, purpose: str, user: UserRecord, max_age: float | timedelta) -> str:
-        """Return a token for one use; an older one of this purpose and user ends.
-
-        Args:
-            purpose: What it is for: lower-case letters, digits and hyphens, at most 32.
-            user: Whose it is.
-            max_age: How long it lives, in seconds or as a `timedelta`: from a second
-                to a year.
+        """Return a new token; of more than `MAX_ONE_TIME_TOKENS` the oldest ends.
 
         Raises:
             ValueError: the purpose or the age cannot be used.
             TypeError: the user's `get_id()` returns no text.
-            StoreUnavailableError: it could not be kept.
+            StoreUnavailableError: it could not be stored.
         """
         kind, lifetime = _kind_of(purpose), _seconds(max_age)
-        now = self.now()
+        now = self._now()
         session = new_session(
             id_of(user), now=now, lifetime=lifetime, kind=kind, authenticated_at=0
         )
-        signer = self._issuer.once(kind)
-        claims = OnceClaims(
-            subject=session.user_id,
-            session_id=session.id,
-            issued_at=int(now),
-            expires_at=int(session.expires_at),
-            authenticated_at=0,
-            scopes=frozenset(),
-            password=signer.get_signature(_password_of(user)).decode(),
-        )
-        self._sessions.add(session, limit=1)
-        return signer.issue(claims)
+        self._sessions.add(session, limit=MAX_ONE_TIME_TOKENS)
+        return self._issuer.once_token(session, user)
+
+    def check(self, purpose: str, token: str) -> UserRecord:
+        """Return the user of a token without using it up; raise as `redeem` does."""
+        return self._check(_kind_of(purpose), token).user
 
     def redeem(self, purpose: str, token: str) -> UserRecord:
-        """Return whose token this is, and end it: of any number of uses one succeeds.
+        """Return the user of a token, and end all of the user's for this purpose.
 
         Raises:
             ValueError: the purpose cannot be used.
-            TokenInvalidError: it was not issued here for this purpose, or altered.
-            TokenExpiredError: its time is over.
-            TokenRevokedError: it was used, a newer one was issued, the password was
+            TokenInvalidError: not issued here for this purpose, or altered.
+            TokenExpiredError: expired.
+            TokenRevokedError: it was used, or ended by newer ones, the password was
                 changed since, or the user is gone or disabled.
             StoreUnavailableError: a store cannot answer.
         """
         kind = _kind_of(purpose)
-        about = {"purpose": kind}
-        try:
-            signer = self._issuer.once(kind)
-            claims = signer.read(token)
-            about.update(user_id=claims.subject, session_id=claims.session_id)
-            user = self._redeem(signer, claims)
-        except AuthError as error:
-            error.about.update(about)
-            raise
-        self._emit(events.token_redeemed, **about)
-        return user
+        identity = self._check(kind, token)
+        claims = identity.claims
+        # The others first: should the store fail in between, this one can be retried.
+        self._sessions.end_all(claims.subject, kind=kind, keep=claims.session_id)
+        if not self._sessions.end(claims.session_id):  # another use came first
+            error = TokenRevokedError()
+            announce_refusal(self._emit, error, claims, kind)
+            raise error
+        self._emit(
+            events.token_redeemed,
+            purpose=kind,
+            user_id=claims.subject,
+            session_id=claims.session_id,
+        )
+        return identity.user
 
-    def _redeem(
-        self, signer: TokenSigner[OnceClaims], claims: OnceClaims
-    ) -> UserRecord:
-        signer.check_times(claims, self.now())
-        user = self._users.get(claims.subject)
-        if user is None or not user.is_active:
-            raise TokenRevokedError
-        if not signer.verify_signature(_password_of(user), claims.password):
-            raise TokenRevokedError
-        if not self._sessions.end(claims.session_id):
-            raise TokenRevokedError
-        return user
+    def _check(self, kind: str, token: str) -> Identity:
+        signer = self._issuer.once(kind)
+        claims: OnceClaims | None = None
+        try:
+            claims = signer.read(token)
+            now = self._now()
+            signer.check_times(claims, now)
+            session = self._sessions.get(claims.session_id)
+            identity = identify(claims, kind, session, self._users, now)
+            if not is_password_unchanged(signer, claims, identity.user):
+                raise TokenRevokedError
+        except TokenError as error:
+            announce_refusal(self._emit, error, claims, kind)
+            raise
+        return identity
 
 
 def _kind_of(purpose: str) -> str:
     if not _PURPOSE.fullmatch(purpose):
         raise ValueError(
             f"{purpose[:40]!r} cannot be a purpose: use at most 32 lower-case letters, "
-            "digits and hyphens, for example 'reset-password'."
+            "digits, hyphens and underscores, for example 'reset-password'."
         )
     return f"once:{purpose}"
 
@@ -135,8 +136,3 @@ def _seconds(max_age: float | timedelta) -> float:
     if not 1 <= seconds <= _MAX_AGE:
         raise ValueError("max_age must be between one second and 366 days.")
     return seconds
-
-
-def _password_of(user: UserRecord) -> bytes:
-    """Return what is signed of a user's password: no content of a token has a colon."""
-    return f"password:{user.password_hash or ''}".encode()

@@ -1,42 +1,41 @@
-"""Personal access tokens: what a user hands to scripts and other services."""
+"""Personal access tokens: for scripts and other services that act for a user."""
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Final
 
 from .. import events
+from ..accounts.users import UserRecord, UserStore, active_user, id_of, scopes_of
 from ..errors import (
-    AuthError,
+    InvalidCredentialsError,
     InvalidRequestError,
     StoreUnavailableError,
     TokenRevokedError,
 )
 from ..events import LOGGER, Emit
-from ..tokens.redact import Redacted
 from ..tokens.scopes import grant
 from .issuer import TokenIssuer
-from .session import PERSONAL, Session, new_session
+from .session import NEVER, PERSONAL, Session, new_session
 from .store import SessionStore
-from .verifier import Identity
+from .verifier import Identity, active_session, active_sessions
 
 MAX_PERSONAL_TOKENS: Final = 100
 """Personal access tokens that one user may have at a time."""
 
 USE_INTERVAL: Final = 300
-"""Seconds in which the use of a token is written down at most once."""
+"""Seconds in which the use of a token is recorded at most once."""
 
 
-class PersonalTokens(Redacted):
-    """Makes personal access tokens and notes when they were last used.
+class PersonalTokens:
+    """Makes personal access tokens and records when they were last used.
 
-    Each is kept alive by a session of its own, so it is listed, checked and ended as
-    logins are.
+    Each has a session of its own, so it is listed, checked and ended as logins are.
 
     Args:
         issuer: The signers.
-        sessions: Where sessions are kept.
+        users: The store of users.
+        sessions: The store of sessions.
         emit: Announces an event.
         now: Seconds since the epoch.
     """
@@ -44,15 +43,17 @@ class PersonalTokens(Redacted):
     def __init__(
         self,
         issuer: TokenIssuer,
+        users: UserStore,
         sessions: SessionStore,
         *,
         emit: Emit,
-        now: Callable[[], float] = time.time,
+        now: Callable[[], float],
     ) -> None:
         self._issuer = issuer
+        self._users = users
         self._sessions = sessions
         self._emit = emit
-        self.now = now
+        self._now = now
 
     def create(
         self,
@@ -62,83 +63,99 @@ class PersonalTokens(Redacted):
         scope: str | None = None,
         expires_in: int | None = None,
     ) -> tuple[Session, str]:
-        """Make a personal access token; whoever calls has asked for a fresh login.
+        """Make a token for the user of another token, which bounds its scopes.
 
         Args:
-            identity: Who makes it, and with which token.
+            identity: The user and token that make it, from a recent login.
             name: The user's name for it.
-            scope: What it shall be able to do, separated by spaces; None: all that the
-                token can with which it is made.
-            expires_in: Seconds that it lives; None: until it is ended.
+            scope: What it may do, separated by spaces; by default all that the
+                other token may.
+            expires_in: Seconds until it expires; None: it does not.
 
         Returns:
-            Its session, and its text, which is kept nowhere.
-
-        Raises:
-            InvalidScopeError: the user or the making token does not have a scope that
-                was asked for.
-            TokenRevokedError: the login ended meanwhile.
-            InvalidRequestError: the user has `MAX_PERSONAL_TOKENS` already.
-            StoreUnavailableError: it could not be kept.
+            Its session, and its text, which is stored nowhere.
         """
-        now = self.now()
-        session = new_session(
-            identity.claims.subject,
-            now=now,
-            lifetime=expires_in,
-            kind=PERSONAL,
-            label=name,
-            scopes=grant(scope, identity.claims.scopes),
-            authenticated_at=0,  # nobody proves a password with it: never fresh
-            refreshed_at=0,  # never used yet
-        )
-        self._refuse_more_than(MAX_PERSONAL_TOKENS - 1, session.user_id)
-        # The store's own limit ends the oldest, which somebody may rely on. It only
-        # bounds those that are made at the same moment.
-        self._sessions.add(session, limit=2 * MAX_PERSONAL_TOKENS)
-        try:
-            self._refuse_more_than(MAX_PERSONAL_TOKENS, session.user_id)
-            # Whoever ended the login meanwhile was told that nothing of it is left.
-            if self._sessions.get(identity.session.id) is None:
-                raise TokenRevokedError
-        except AuthError:
+        scopes = grant(scope, identity.claims.scopes)
+        session = self._add(identity.claims.subject, name, scopes, expires_in)
+        # Who ended the login meanwhile was told that nothing of it is left.
+        if active_session(self._sessions, identity.session.id, self._now()) is None:
             self._sessions.end(session.id)
-            raise
-        self._emit(events.token_created, user_id=session.user_id, session_id=session.id)
-        return session, self._issuer.personal_token(session)
+            raise TokenRevokedError
+        return self._issue(session)
+
+    def create_for(
+        self,
+        user: UserRecord,
+        *,
+        name: str,
+        scopes: str | Iterable[str] | None = None,
+        expires_in: float | None = None,
+    ) -> tuple[Session, str]:
+        """Make a token for a user on behalf of an operator; see `create`."""
+        if expires_in is not None and not 1 <= expires_in <= NEVER - self._now():
+            raise ValueError("expires_in must be None, or at least one second.")
+        session = self._add(
+            id_of(user), name, grant(scopes, scopes_of(user)), expires_in
+        )
+        if active_user(self._users, session.user_id) is None:
+            self._sessions.end(session.id)
+            raise InvalidCredentialsError
+        return self._issue(session, reason="operator")
 
     def of_user(self, user_id: str) -> list[Session]:
-        """Return the sessions of a user's tokens that still stand, newest first."""
-        now = self.now()
-        sessions = self._sessions.of_user(user_id, kind=PERSONAL)
-        return [session for session in sessions if not session.is_over(now)]
+        """Return the active sessions of a user's tokens, newest first."""
+        return active_sessions(self._sessions, user_id, self._now(), kind=PERSONAL)
 
     def note_use(self, session: Session) -> None:
-        """Write down that a token is in use, at most once in `USE_INTERVAL`.
+        """Record that a personal access token is in use, once in `USE_INTERVAL`.
 
-        Nothing depends on it: a failure is announced or logged, and that is all.
-
-        Args:
-            session: What the token was checked against; that of a login is passed over.
+        Nothing depends on it, so a failure is announced or logged, and not raised.
         """
-        now = self.now()
+        now = self._now()
         if session.kind != PERSONAL or now - session.refreshed_at < USE_INTERVAL:
             return
         try:
             self._sessions.touch(session.id, now=now)
-        except StoreUnavailableError as error:
-            self._emit(
-                events.store_failed,
-                user_id=session.user_id,
-                session_id=session.id,
-                reason=error.error_code,
-            )
+        except StoreUnavailableError:
+            pass  # the store has announced it
         except Exception:  # noqa: BLE001 # whatever it is, it is logged, not raised
-            LOGGER.exception("the use of a personal access token was not written down")
+            LOGGER.exception("the use of a personal access token was not recorded")
 
-    def _refuse_more_than(self, most: int, user_id: str) -> None:
-        if len(self.of_user(user_id)) > most:
+    def _add(
+        self,
+        user_id: str,
+        name: str,
+        scopes: frozenset[str],
+        expires_in: float | None,
+    ) -> Session:
+        if len(self.of_user(user_id)) >= MAX_PERSONAL_TOKENS:
             raise InvalidRequestError(
                 f"You have {MAX_PERSONAL_TOKENS} personal access tokens, which is the "
                 "most: end one first."
             )
+        now = self._now()
+        session = new_session(
+            user_id,
+            now=now,
+            lifetime=expires_in,
+            kind=PERSONAL,
+            label=name,
+            scopes=scopes,
+            authenticated_at=0,  # made without a password: never fresh
+            refreshed_at=0,  # not used yet
+        )
+        # The store's own limit ends the oldest, which somebody may rely on: it only
+        # bounds those that are made at the same moment.
+        self._sessions.add(session, limit=2 * MAX_PERSONAL_TOKENS)
+        return session
+
+    def _issue(
+        self, session: Session, *, reason: str | None = None
+    ) -> tuple[Session, str]:
+        self._emit(
+            events.token_created,
+            user_id=session.user_id,
+            session_id=session.id,
+            reason=reason,
+        )
+        return session, self._issuer.personal_token(session)

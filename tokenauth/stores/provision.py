@@ -11,7 +11,7 @@ from ..accounts.users import DictUserStore, User, UserStore
 from ..errors import ConfigurationError, StoreUnavailableError
 from ..events import LOGGER
 from ..sessions.cache import SessionCache
-from ..sessions.session import Session, new_session_id
+from ..sessions.session import new_session_id
 from ..sessions.store import EndingFeed, SessionStore
 from ..settings import Settings
 from . import TableStore, open_sessions, open_users
@@ -81,8 +81,8 @@ def provide(
 
 def reader_of(
     sessions: SessionStore, lag: float, *, now: Callable[[], float]
-) -> Callable[[str], Session | None]:
-    """Return what reads a session for the check of an access token.
+) -> SessionStore | SessionCache:
+    """Return what has the method `get` for the check of an access token.
 
     Args:
         sessions: Where sessions are kept.
@@ -93,13 +93,13 @@ def reader_of(
         ConfigurationError: a lag is allowed, and the store cannot tell what ended.
     """
     if not lag or isinstance(sessions, MemorySessionStore):
-        return sessions.get
+        return sessions
     if not isinstance(sessions, EndingFeed):
         raise ConfigurationError(
             "TOKENAUTH_SESSION_CHECK_LAG needs a session store with the method "
             "'ended_since' (see EndingFeed): set it to 0, or add that method."
         )
-    return SessionCache(sessions, lag, now=now).get
+    return SessionCache(sessions, lag, now=now)
 
 
 def if_many_processes(stores: Stores) -> str | None:

@@ -9,7 +9,6 @@ from flask_login import current_user, logout_user
 from .. import events
 from ..errors import (
     AuthError,
-    StoreUnavailableError,
     TokenMissingError,
     TokenRevokedError,
 )
@@ -137,8 +136,5 @@ def end_session(identity: Identity) -> bool:
 
 
 def announce(error: AuthError) -> None:
-    """Tell the application's receivers of an error."""
-    signal, cause = events.token_refused, None
-    if isinstance(error, StoreUnavailableError):
-        signal, cause = events.store_failed, error.reason
-    current_state().emit(signal, reason=error.error_code, cause=cause, **error.about)
+    """Announce that what was sent is no token of ours."""
+    current_state().emit(events.token_refused, reason=error.error_code)

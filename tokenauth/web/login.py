@@ -43,6 +43,7 @@ from ..errors import (
     AuthError,
     ConfigurationError,
     FreshLoginRequiredError,
+    InvalidRequestError,
     TokenInvalidError,
     TokenMissingError,
 )
@@ -71,7 +72,7 @@ def load_user(request: Request) -> UserRecord | None:
     token = request_token(request)
     if token is None:
         return None
-    found = current_state().verifier.authenticate(token)
+    found = current_state().verifier.authenticate(token, may_be_foreign=True)
     identity.keep(found)
     # For Flask-Login's `fresh_login_required`: this session is empty and never saved.
     session["_fresh"] = identity.is_fresh(found)
@@ -123,12 +124,12 @@ class TokenLoginManager(LoginManager):  # type: ignore[misc] # Flask-Login has n
 
     def _load_user(self) -> None:
         """Set the current user. Whatever fails lets nobody in, and fails once."""
+        # Receivers of what is announced may ask for the user: there is none yet.
+        super()._update_request_context_with_user()
         try:
             self._find_user()
         except AuthError as error:
             self._refuse(error)
-            identity.announce(error)
-            self._refuse(error)  # a receiver may have made a request of its own
         except Exception as error:
             self._refuse(error)
             raise
@@ -154,12 +155,16 @@ class TokenLoginManager(LoginManager):  # type: ignore[misc] # Flask-Login has n
         """Return the user of the token, else of the application's loader."""
         try:
             user = load_user(request)
-        except (TokenInvalidError, TokenMissingError):
+        except (TokenInvalidError, TokenMissingError) as error:
             # Credentials of another scheme may look like a token of ours.
             user = self._load_from_application(request)
             if user is None:
+                identity.announce(error)
                 raise
             return user
+        except InvalidRequestError as error:
+            identity.announce(error)
+            raise
         return self._load_from_application(request) if user is None else user
 
     def _load_from_application(self, request: Request) -> Any:

@@ -18,13 +18,18 @@ from ..accounts.password_check import PasswordChecker
 from ..accounts.policy import PasswordPolicy
 from ..accounts.users import User, UserStore
 from ..events import Emit, Event
+from ..sessions.cache import SessionCache
+from ..sessions.inspection import TokenInspector
 from ..sessions.issuer import TokenIssuer
 from ..sessions.one_time import OneTimeTokens
+from ..sessions.password_login import PasswordLogin
 from ..sessions.personal import PersonalTokens
 from ..sessions.service import SessionService
+from ..sessions.session import Session
 from ..sessions.store import SessionStore
 from ..sessions.verifier import TokenVerifier
 from ..settings import Settings
+from ..stores.announcing import announcing
 from ..stores.provision import Stores, provide, reader_of
 
 if TYPE_CHECKING:
@@ -55,11 +60,14 @@ class State(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         settings: The checked configuration.
         header_key: The WSGI name of the header that carries the token.
-        stores: Where users and sessions are kept.
+        stores: The stores as they were given.
+        sessions: The store of sessions; announces when it cannot answer.
         clock: The application's time.
         issuer: Makes tokens.
         verifier: Checks tokens.
+        inspector: Says what a token of any purpose is.
         service: Starts, refreshes and revokes sessions.
+        password_login: Logs in with a password, and changes passwords.
         checker: Checks passwords.
         personal: Makes personal access tokens.
         one_time: Issues and redeems one-time tokens.
@@ -70,10 +78,13 @@ class State(msgspec.Struct, frozen=True, kw_only=True):
     settings: Settings
     header_key: str
     stores: Stores
+    sessions: SessionStore
     clock: Clock
     issuer: TokenIssuer
     verifier: TokenVerifier
+    inspector: TokenInspector
     service: SessionService
+    password_login: PasswordLogin
     checker: PasswordChecker
     personal: PersonalTokens
     one_time: OneTimeTokens
@@ -103,23 +114,42 @@ def build(
     stores = provide(settings, users, sessions)
     clock = Clock()
     emit = partial(_emit, app, clock)
+    users = announcing(stores.users, UserStore, "users", emit)
+    sessions = announcing(stores.sessions, SessionStore, "sessions", emit)
     throttle = _throttle(settings, clock)
-    checker = _checker(settings, stores.users, throttle, emit)
+    checker = _checker(settings, users, throttle, emit)
     issuer = TokenIssuer(settings)
-    read = reader_of(stores.sessions, settings.session_check_lag, now=clock)
+    service = SessionService(settings, issuer, users, sessions, emit=emit, now=clock)
+    one_time = OneTimeTokens(issuer, users, sessions, emit=emit, now=clock)
     return State(
         settings=settings,
         header_key=f"HTTP_{settings.header.upper().replace('-', '_')}",
         stores=stores,
+        sessions=sessions,
         clock=clock,
         issuer=issuer,
-        verifier=TokenVerifier(issuer, *stores, read=read, now=clock),
-        service=SessionService(
-            settings, issuer, *stores, checker, emit=emit, now=clock
+        verifier=TokenVerifier(
+            issuer,
+            users,
+            read=_reader(settings, stores, clock, emit),
+            emit=emit,
+            now=clock,
+        ),
+        inspector=TokenInspector(issuer, users, sessions, now=clock),
+        service=service,
+        password_login=PasswordLogin(
+            service,
+            issuer,
+            one_time,
+            users=users,
+            sessions=sessions,
+            checker=checker,
+            emit=emit,
+            now=clock,
         ),
         checker=checker,
-        personal=PersonalTokens(issuer, stores.sessions, emit=emit, now=clock),
-        one_time=OneTimeTokens(issuer, *stores, emit=emit, now=clock),
+        personal=PersonalTokens(issuer, users, sessions, emit=emit, now=clock),
+        one_time=one_time,
         throttle=throttle,
         emit=emit,
     )
@@ -149,6 +179,13 @@ def state_of(app: Flask) -> State:
     return state
 
 
+def _reader(
+    settings: Settings, stores: Stores, clock: Clock, emit: Emit
+) -> Callable[[str], Session | None]:
+    reader = reader_of(stores.sessions, settings.session_check_lag, now=clock)
+    return announcing(reader, SessionCache, "sessions", emit).get
+
+
 def _throttle(settings: Settings, clock: Clock) -> LoginThrottle:
     # Imported when used: the limits library takes longer to import than all the rest.
     from ..accounts.throttle import LoginThrottle
@@ -165,16 +202,17 @@ def _throttle(settings: Settings, clock: Clock) -> LoginThrottle:
 def _checker(
     settings: Settings, users: UserStore, throttle: LoginThrottle, emit: Emit
 ) -> PasswordChecker:
+    policy = PasswordPolicy(
+        settings.password_min_length,
+        settings.password_max_length,
+        settings.password_breach_check,
+        settings.realm,
+    )
     return PasswordChecker(
         users,
         cost=settings.argon2,
-        policy=PasswordPolicy(
-            settings.password_min_length,
-            settings.password_max_length,
-            settings.password_breach_check,
-            settings.realm,
-        ),
-        throttle=throttle,
+        policy=announcing(policy, PasswordPolicy, "breach_check", emit),
+        throttle=announcing(throttle, type(throttle), "attempts", emit),
         pool=HashingPool(settings.password_concurrency),
         emit=emit,
     )

@@ -181,17 +181,6 @@ def test_every_bad_token_looks_alike(
     assert len({tuple(each.headers) for each in answers.values()}) == 1
 
 
-def test_a_user_that_is_disabled_has_no_active_token(
-    client: FlaskClient, service: dict[str, str], users: DictUserStore
-) -> None:
-    """The same check as for a request: session and user, not only the signature."""
-    token = log_in(client)["access_token"]
-    alice = users.get("u-alice")
-    assert alice is not None
-    alice.is_active = False
-    assert introspect(client, service, token).data == INACTIVE
-
-
 def test_only_who_has_the_scope_may_ask(client: FlaskClient) -> None:
     """A token must be sent, must be good, and must have the scope `introspect`."""
     form = {"token": "x"}
@@ -230,27 +219,6 @@ def test_a_store_that_is_down_is_not_an_answer(
 
 
 # -- revocation --------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("kind", ["access_token", "refresh_token"])
-def test_revoking_either_token_ends_the_login(client: FlaskClient, kind: str) -> None:
-    """Access and refresh token die together (RFC 7009 section 2.1)."""
-    pair, other = log_in(client), log_in(client)
-    assert revoke(client, pair[kind]).status_code == 200
-    refused = client.get("/protected", headers=bearer(pair["access_token"]))
-    assert_problem(refused, 401, "token_revoked")
-    body = {"refresh_token": pair["refresh_token"]}
-    assert_problem(client.post("/auth/refresh", json=body), 400, "invalid_grant")
-    alive = client.get("/protected", headers=bearer(other["access_token"]))
-    assert alive.status_code == 200
-
-
-def test_revoking_a_personal_token_ends_that_one(client: FlaskClient) -> None:
-    """Whoever finds a leaked one can end it, without a login."""
-    token = personal_token(client)
-    assert revoke(client, token, token_type_hint="access_token").status_code == 200
-    refused = client.get("/protected", headers=bearer(token))
-    assert_problem(refused, 401, "token_revoked")
 
 
 def test_revoking_what_is_not_there_succeeds(client: FlaskClient, clock: Clock) -> None:

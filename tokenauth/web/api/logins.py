@@ -5,6 +5,7 @@ from __future__ import annotations
 from flask import Response, request
 
 from ...errors import (
+    AuthError,
     FreshLoginRequiredError,
     InvalidRequestError,
     NotFoundError,
@@ -12,8 +13,9 @@ from ...errors import (
     TokenRevokedError,
 )
 from ...sessions.session import LOGIN, is_session_id
-from ...sessions.verifier import Identity
+from ...sessions.verifier import Identity, active_session, active_sessions
 from ...tokens.scopes import format_scopes
+from .. import identity
 from ..guards import require_token
 from ..request import client_name, request_token, this_request, url_parameters
 from ..responses import empty, json_response
@@ -32,7 +34,7 @@ from .schemas import (
 def log_in() -> Response:
     """Trade username and password for a token pair."""
     body = read_body(request, LoginRequest)
-    pair = current_state().service.log_in(
+    pair = current_state().password_login.log_in(
         body.username,
         body.password,
         scope=body.scope,
@@ -46,12 +48,19 @@ def log_in() -> Response:
 def refresh() -> Response:
     """Trade a refresh token for the next pair."""
     body = read_body(request, RefreshRequest)
-    return json_response(current_state().service.refresh(body.refresh_token))
+    pair = current_state().service.refresh(
+        body.refresh_token, address=request.remote_addr
+    )
+    return json_response(pair)
 
 
 def log_out() -> Response:
-    """End the session of the token; done is done, also the second time."""
-    token = request_token(this_request())
+    """End the session of the token. Calling it again has no effect."""
+    try:
+        token = request_token(this_request())
+    except AuthError as error:
+        identity.announce(error)
+        raise
     if token is None:
         raise TokenMissingError
     current_state().service.log_out(token)
@@ -60,14 +69,14 @@ def log_out() -> Response:
 
 def me() -> Response:
     """Say who the token stands for."""
-    identity = require_token()
-    claims = identity.claims
+    found = require_token()
+    claims = found.claims
     return json_response(
         Me(
             id=claims.subject,
-            username=getattr(identity.user, "username", None),
+            username=getattr(found.user, "username", None),
             scope=format_scopes(claims.scopes),
-            session=session_view(identity.session, current_id=claims.session_id),
+            session=session_view(found.session, current_id=claims.session_id),
         )
     )
 
@@ -75,7 +84,10 @@ def me() -> Response:
 def list_sessions() -> Response:
     """List the user's own logins."""
     claims = current_login().claims
-    sessions = current_state().service.sessions_of(claims.subject)
+    state = current_state()
+    sessions = active_sessions(
+        state.sessions, claims.subject, state.clock(), kind=LOGIN
+    )
     views = [session_view(each, current_id=claims.session_id) for each in sessions]
     return json_response(SessionList(sessions=views))
 
@@ -99,10 +111,10 @@ def end_sessions() -> Response:
 
 def change_password() -> Response:
     """Change the user's own password; every other login ends."""
-    identity = current_login()
+    found = current_login()
     body = read_body(request, PasswordRequest)
-    pair = current_state().service.change_password(
-        identity,
+    pair = current_state().password_login.change_password(
+        found,
         body.current_password,
         body.new_password,
         address=request.remote_addr,
@@ -120,16 +132,17 @@ def current_login() -> Identity:
             this login is over.
         AuthError: as `current_identity`.
     """
-    identity = require_token()
-    if identity.session.kind != LOGIN:
+    found = require_token()
+    if found.session.kind != LOGIN:
         raise FreshLoginRequiredError
     if current_state().settings.session_check_lag:
-        _check_session(identity.claims.session_id)
-    return identity
+        _check_session(found.claims.session_id)
+    return found
 
 
 def _check_session(session_id: str) -> None:
-    if current_state().service.session(session_id) is None:
+    state = current_state()
+    if active_session(state.sessions, session_id, state.clock()) is None:
         raise TokenRevokedError
 
 
@@ -140,9 +153,9 @@ def end_own(session_id: str, *, kind: str) -> Response:
         NotFoundError: the user has no such session.
     """
     user_id = current_login().claims.subject
-    authority = current_state().service
-    session = authority.session(session_id) if is_session_id(session_id) else None
+    state = current_state()
+    session = state.sessions.get(session_id) if is_session_id(session_id) else None
     if session is None or session.user_id != user_id or session.kind != kind:
         raise NotFoundError
-    authority.revoke_session(session_id, user_id=user_id)
+    state.service.revoke_session(session_id, user_id=user_id)
     return empty()

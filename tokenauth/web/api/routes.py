@@ -26,7 +26,6 @@ from ...events import LOGGER
 from ...settings import Settings
 from ...stores.provision import if_many_processes
 from ..login import manager_of
-from ..refusals import announced
 from ..request import is_our_endpoint, this_request
 from ..state import KEY, state_of
 from . import docs_page
@@ -56,7 +55,7 @@ def register(app: Flask, settings: Settings) -> None:
         # Neither merged nor trailing slashes: no address of ours answers 3xx.
         blueprint.add_url_rule(
             path,
-            view_func=announced(view),
+            view_func=view,
             methods=[method],
             merge_slashes=False,
             host=host,

@@ -1,0 +1,39 @@
+"""From which network a session was refreshed, for as long as a retry is answered."""
+
+from __future__ import annotations
+
+import itertools
+import threading
+
+from .session import Session
+
+
+class GraceNetworks:
+    """Notices a retry from another network, which may be a thief's.
+
+    It knows the refreshes of its own process only.
+
+    Args:
+        grace: Seconds in which the previous refresh token is still answered.
+    """
+
+    def __init__(self, grace: float) -> None:
+        self._grace = grace
+        self._lock = threading.Lock()
+        self._seen: dict[str, tuple[float, str]] = {}  # oldest first
+
+    def note(self, session: Session, network: str) -> None:
+        """Remember the network of a rotation."""
+        now = session.refreshed_at
+        with self._lock:
+            self._seen.pop(session.id, None)
+            self._seen[session.id] = (now, network)
+            # Two go for each that comes, so what is over does not pile up.
+            for session_id, (at, _) in list(itertools.islice(self._seen.items(), 2)):
+                if now - at > self._grace:
+                    del self._seen[session_id]
+
+    def is_other(self, session: Session, network: str) -> bool:
+        """Return whether the latest rotation is known to be of another network."""
+        _, first = self._seen.get(session.id, (0, network))
+        return network != first

@@ -1,0 +1,112 @@
+"""What a token says, for operators: of any purpose, also when it is refused."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
+
+import msgspec
+
+from ..accounts.users import UserStore
+from ..errors import AuthError, TokenError, TokenInvalidError, TokenRevokedError
+from ..tokens.claims import Claims, OnceClaims, RefreshClaims
+from ..tokens.header import is_token
+from ..tokens.signing import TokenSigner
+from .issuer import PERSONAL_PREFIX, TokenIssuer, is_password_unchanged
+from .session import LOGIN, PERSONAL, is_session_id
+from .store import SessionStore
+from .verifier import Identity, identify
+
+
+class Inspection(NamedTuple):
+    """What a token says, and why it is refused now, if it is."""
+
+    purpose: str
+    claims: Claims
+    refusal: AuthError | None
+
+
+class TokenInspector:
+    """Reads tokens of any purpose. It changes nothing and announces nothing."""
+
+    def __init__(
+        self,
+        issuer: TokenIssuer,
+        users: UserStore,
+        sessions: SessionStore,
+        *,
+        now: Callable[[], float],
+    ) -> None:
+        self._issuer = issuer
+        self._users = users
+        self._sessions = sessions
+        self._now = now
+
+    def inspect(self, token: str) -> Inspection:
+        """Return what a token says, and whether it is accepted now.
+
+        Raises:
+            TokenInvalidError: not issued here, or altered. The detail says which of
+                these, as far as it can be known without the key.
+            StoreUnavailableError: a store cannot answer.
+        """
+        purpose, kind, signer, claims = self._read(token)
+        now = self._now()
+        try:
+            signer.check_times(claims, now)
+            session = self._sessions.get(claims.session_id)
+            identity = identify(claims, kind, session, self._users, now)
+            if not _is_current(signer, claims, identity):
+                raise TokenRevokedError
+        except TokenError as error:
+            return Inspection(purpose, claims, error)
+        return Inspection(purpose, identity.claims, None)
+
+    def _read(self, token: str) -> tuple[str, str, TokenSigner[Any], Claims]:
+        for purpose, kind, signer in self._signers(token):
+            try:
+                return purpose, kind, signer, signer.read(token)
+            except TokenInvalidError:
+                continue
+        raise TokenInvalidError(_what_is_wrong(token))
+
+    def _signers(self, token: str) -> Iterator[tuple[str, str, TokenSigner[Any]]]:
+        for purpose, signer in self._issuer.signers.items():
+            yield purpose, PERSONAL if purpose == PERSONAL else LOGIN, signer
+        # The application chooses the purposes of one-time tokens: the session that the
+        # unverified content names tells with which keys to verify it.
+        content = _unverified_content(token)
+        if len(content) > 2 and is_session_id(str(content[2])):
+            session = self._sessions.get(str(content[2]))
+            if session is not None:
+                yield session.kind, session.kind, self._issuer.once(session.kind)
+
+
+def _is_current(signer: TokenSigner[Any], claims: Claims, identity: Identity) -> bool:
+    if isinstance(claims, RefreshClaims):
+        return claims.generation == identity.session.generation
+    if isinstance(claims, OnceClaims):
+        return is_password_unchanged(signer, claims, identity.user)
+    return True
+
+
+def _unverified_content(token: str) -> list[Any]:
+    content, _, _ = token.removeprefix(PERSONAL_PREFIX).rpartition(".")
+    try:
+        raw = base64.urlsafe_b64decode(content + "==")
+        return msgspec.msgpack.decode(raw, type=list[Any])
+    except (ValueError, msgspec.DecodeError):
+        return []
+
+
+def _what_is_wrong(token: str) -> str:
+    if not is_token(token):
+        return "This is not a token of tokenauth: it does not have the form of one."
+    signature = token.rpartition(".")[2]  # HMAC-SHA-256 in base64url
+    if len(signature) != 43 or not _unverified_content(token):
+        return "The token was cut or altered: copy it again, completely."
+    return (
+        "The token was not signed with this application's keys and realm (SECRET_KEY, "
+        "TOKENAUTH_REALM), or was altered, or is a one-time token that has ended."
+    )

@@ -1,0 +1,157 @@
+"""Login with a password, and changes of passwords."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import msgspec
+
+from .. import events
+from ..accounts.password_check import PasswordChecker, account_of
+from ..accounts.users import UserRecord, UserStore, scopes_of
+from ..errors import InvalidCredentialsError, TokenRevokedError
+from ..events import Emit
+from .issuer import TokenIssuer, TokenPair
+from .one_time import OneTimeTokens
+from .service import SessionService
+from .session import LOGIN
+from .store import SessionStore
+from .verifier import Identity, active_session
+
+
+class PasswordLogin:
+    """Logs in with a password, and changes passwords.
+
+    Args:
+        service: Starts the sessions.
+        issuer: The signers.
+        once: The one-time tokens, by which a password is reset.
+        users: The store of users.
+        sessions: The store of sessions.
+        checker: Checks passwords.
+        emit: Announces an event.
+        now: Seconds since the epoch.
+    """
+
+    def __init__(
+        self,
+        service: SessionService,
+        issuer: TokenIssuer,
+        once: OneTimeTokens,
+        *,
+        users: UserStore,
+        sessions: SessionStore,
+        checker: PasswordChecker,
+        emit: Emit,
+        now: Callable[[], float],
+    ) -> None:
+        self._service = service
+        self._issuer = issuer
+        self._once = once
+        self._users = users
+        self._sessions = sessions
+        self._checker = checker
+        self._emit = emit
+        self._now = now
+
+    def log_in(
+        self,
+        username: str,
+        password: str,
+        *,
+        scope: str | None = None,
+        label: str | None = None,
+        client: str | None = None,
+        address: str | None = None,
+    ) -> TokenPair:
+        """Start a session for a username and a password, as the client sent them."""
+        checked = self._checker.check(username, password, address)
+        session = self._service.add(
+            checked.user,
+            scope,
+            label,
+            client,
+            confirm=lambda: self._checker.recheck(checked, password),
+        )
+        self._service.announce(events.login_succeeded, session)
+        self._checker.upgrade(checked, password)
+        return self._issuer.pair(session, checked.user, session.created_at)
+
+    def change_password(
+        self,
+        identity: Identity,
+        current: str,
+        new: str,
+        *,
+        address: str | None = None,
+        end_tokens: bool,
+    ) -> TokenPair:
+        """Change a password, end every session of the user, and start a new one.
+
+        Args:
+            identity: The user, and the session from which the change is made.
+            current: The current password.
+            new: The new password.
+            address: The client's network address.
+            end_tokens: Whether the personal access tokens end, too.
+        """
+        user, user_id = identity.user, identity.claims.subject
+        checked = self._checker.check_user(user, current, address)
+        new_hash = self._checker.hash_new(new, checked)
+        session = active_session(self._sessions, identity.session.id, self._now())
+        if session is None:
+            raise TokenRevokedError
+        # Hashing took its time: a change that came too late ends nobody's session.
+        checked = self._checker.recheck(checked, current)
+        kind = None if end_tokens else LOGIN
+        self._replace_hash(user_id, checked.password_hash, new_hash, kind=kind)
+        self._service.announce(events.password_changed, session)
+        changed = msgspec.structs.replace(checked, password_hash=new_hash)
+        renewed = self._service.add(
+            user,
+            session.scopes & scopes_of(user),
+            session.label,
+            session.client,
+            confirm=lambda: self._checker.recheck(changed, new),
+        )
+        return self._issuer.pair(renewed, user, renewed.created_at)
+
+    def set_password(self, user: UserRecord, new: str) -> int:
+        """Set a user's password without the old one, and end all sessions of the user.
+
+        Returns:
+            How many sessions ended.
+        """
+        new_hash = self._checker.hash_set(new, account_of(user))
+        return self._set_hash(user, new_hash)
+
+    def reset_password(self, purpose: str, token: str, new: str) -> UserRecord:
+        """Set the password of a one-time token's user; return the user.
+
+        The token is used up only when the new password is accepted.
+        """
+        user = self._once.check(purpose, token)
+        new_hash = self._checker.hash_set(new, account_of(user))
+        user = self._once.redeem(purpose, token)
+        self._set_hash(user, new_hash)
+        return user
+
+    def _set_hash(self, user: UserRecord, new_hash: str) -> int:
+        user_id = user.get_id()
+        ended = self._replace_hash(user_id, user.password_hash, new_hash)
+        self._emit(events.password_changed, user_id=user_id)
+        return ended
+
+    def _replace_hash(
+        self, user_id: str, old: str | None, new: str, *, kind: str | None = None
+    ) -> int:
+        """Change a stored hash, and end the sessions that the old password started.
+
+        They end before and after: should the store fail in between, they are gone all
+        the same, and none that started in between is left.
+        """
+        ended = self._sessions.end_all(user_id, kind=kind)
+        if not self._users.set_password_hash(user_id, new, expected=old):
+            self._emit(events.login_failed, user_id=user_id, reason="overtaken")
+            raise InvalidCredentialsError
+        return ended + self._sessions.end_all(user_id, kind=kind)
