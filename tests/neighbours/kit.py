@@ -64,7 +64,7 @@ def join(
     app.config.update({"SECRET_KEY": SECRET, "TESTING": True, **CHEAP_HASHING})
     app.config.update(config or {})
     shop = Shop(app, TokenAuth(), users or make_users(alice=["read"]))
-    options = {"now": clock} if clock else {}
+    options: dict[str, Any] = {"now": clock} if clock else {}
     if order == ORDERS[0]:
         set_up(app)
     shop.auth.init_app(app, shop.users, **options)

@@ -34,7 +34,7 @@ from tokenauth import TokenAuth
 
 
 class Joined(type(TokenAuth().login_manager)):
-    """The manager of an application with a TokenAuth, made as Flask-Login's tests do."""
+    """The manager of an application with a TokenAuth, made as in these tests."""
 
     def __init__(self, app=None, add_context_processor=True):
         super().__init__()
@@ -107,7 +107,7 @@ def test_the_release_s_own_tests_pass(released_tests: Path) -> None:
 
 
 def test_a_checkout_s_own_tests_pass(tmp_path: Path) -> None:
-    """The same of a version that is not out yet: FLASK_LOGIN_CHECKOUT=../flask-login."""
+    """The same of a version that is not out yet."""
     checkout = os.environ.get("FLASK_LOGIN_CHECKOUT")
     if not checkout:
         pytest.skip("FLASK_LOGIN_CHECKOUT names no checkout")

@@ -1,7 +1,7 @@
-"""We use what our neighbours document: their private names are listed, with reasons.
+"""We use what our neighbours document; the private names that we use are listed.
 
-`PRIVATE` is the one list of exceptions. Each entry has a test here that fails when a new
-release moves what it names, and says so before anything else does.
+`PRIVATE` is the one list of exceptions, with reasons. Each entry has a test here, which
+fails when a new release moves what the entry names.
 """
 
 from __future__ import annotations
@@ -56,17 +56,19 @@ def own_names(tree: ast.AST) -> set[str]:
     return {name for name in names if is_private(name)}
 
 
-def foreign_names(source: str) -> Iterator[str]:
+def foreign_names(source: str) -> Iterator[object]:
     """Yield the private names of others that a source reads, imports or spells."""
     tree = ast.parse(source)
     own = own_names(tree)
     for node in ast.walk(tree):
+        found: list[object]
         if isinstance(node, ast.Attribute):
             found = [node.attr]
         elif isinstance(node, ast.Constant):
             found = [node.value]
         elif isinstance(node, ast.ImportFrom) and not node.level:
-            found = [*(node.module or "").split("."), *(a.name for a in node.names)]
+            names = [node.module or "", *(alias.name for alias in node.names)]
+            found = [part for name in names for part in name.split(".")]
         elif isinstance(node, ast.Import):
             found = [part for alias in node.names for part in alias.name.split(".")]
         else:
@@ -108,7 +110,7 @@ def leans() -> dict[str, set[str]]:
     found: dict[str, set[str]] = {}
     for path in SOURCES:
         for name in foreign_names((PACKAGE / path).read_text()):
-            found.setdefault(name, set()).add(str(path))
+            found.setdefault(str(name), set()).add(str(path))
     for cls in own_classes():
         for name in overridden_names(cls):
             found.setdefault(name, set()).add(cls.__module__)
@@ -186,22 +188,19 @@ def replacements(source: str) -> Iterator[str]:
     """Yield where a source replaces something of an application, a context or `g`."""
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Attribute):
-            if node.attr in {"__class__", "__dict__"} and isinstance(
-                node.ctx, ast.Store | ast.Del
-            ):
-                yield ast.unparse(node)
-            elif node.attr in {"__code__", "__wrapped__"}:
-                yield ast.unparse(node)
-            elif isinstance(node.ctx, ast.Store | ast.Del) and _is_theirs(node):
-                yield ast.unparse(node)
-        elif isinstance(node, ast.Call) and _replaces(node):
+            is_slip = _is_set(node) or node.attr in {"__code__", "__wrapped__"}
+        else:
+            is_slip = isinstance(node, ast.Call) and _replaces(node)
+        if is_slip:
             yield ast.unparse(node)
 
 
-def _is_theirs(node: ast.Attribute) -> bool:
-    base = node.value
-    name = base.id if isinstance(base, ast.Name) else getattr(base, "attr", "")
-    return name in THEIRS and node.attr not in DOCUMENTED
+def _is_set(node: ast.Attribute) -> bool:
+    if not isinstance(node.ctx, ast.Store | ast.Del):
+        return False
+    holder = ast.unparse(node.value).rpartition(".")[2]
+    is_theirs = holder in THEIRS and node.attr not in DOCUMENTED
+    return is_theirs or node.attr in {"__class__", "__dict__"}
 
 
 def _replaces(call: ast.Call) -> bool:
