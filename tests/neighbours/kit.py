@@ -56,13 +56,14 @@ def join(
         order: One of `ORDERS`.
         set_up: What joins the neighbour to the application.
         users: The default is alice, with the scope `read`, and bob.
-        config: Settings beside a key and cheap hashing.
+        config: Settings beside a key; hashing is cheap under `TESTING`.
         app: An application of the neighbour's own class.
         clock: The default is the time of the machine.
     """
     app = app or Flask("shop")
-    app.config.update({"SECRET_KEY": SECRET, "TESTING": True, **CHEAP_HASHING})
-    app.config.update(config or {})
+    app.config.update({"SECRET_KEY": SECRET, "TESTING": True, **(config or {})})
+    if app.testing:
+        app.config.from_mapping(CHEAP_HASHING | app.config)
     shop = Shop(app, TokenAuth(), users or make_users(alice=["read"]))
     options: dict[str, Any] = {"now": clock} if clock else {}
     if order == ORDERS[0]:

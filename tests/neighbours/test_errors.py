@@ -306,7 +306,7 @@ def test_a_blueprint_may_word_all_http_errors(name: str) -> None:
     for _ in range(2):  # the response is made anew each time
         answer = client.get("/view", query_string={"error": name})
         status, _, challenge, _ = documented(ERRORS[name])
-        assert answer.status_code == answer.json["code"] == status
+        assert answer.status_code == answer.get_json()["code"] == status
         assert seen(answer)[2] == challenge
 
 
@@ -381,7 +381,7 @@ def test_a_catch_all_handler_leaves_our_endpoints_alone(caught: Any) -> None:
 @pytest.mark.parametrize("name", ERRORS)
 def test_an_error_is_an_http_exception_of_its_status(name: str) -> None:
     """For whoever catches it: `code` is the status, and Werkzeug's class is a base."""
-    error = ERRORS[name](*ARGUMENTS.get(name, ()))  # type: ignore[arg-type]
+    error: Exception = ERRORS[name](*ARGUMENTS.get(name, ()))  # type: ignore[arg-type]
     status = documented(ERRORS[name])[0]
     assert isinstance(error, HTTPException)
     assert error.code == status
