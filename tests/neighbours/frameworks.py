@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from flask import Flask
+from flask import Flask, abort
 from flask_login import current_user, login_required
 from werkzeug.test import TestResponse
 
@@ -44,6 +44,20 @@ def assert_refusal(answer: TestResponse, status: int, code: str) -> None:
     challenges = answer.headers.getlist("WWW-Authenticate")
     assert len(challenges) == (status in {401, 403})
     assert answer.headers.get("Retry-After") == ("1" if status == 503 else None)
+
+
+def works_alone(set_up: SetUp) -> bool:
+    """Return whether a framework refuses by itself, on the Flask that is installed.
+
+    A release that is not out yet may break it, without us.
+    """
+    app = Flask("alone")
+    app.logger.disabled = True
+    try:
+        set_up(app, lambda view: lambda *_, **__: abort(403))
+        return app.test_client().get("/view").status_code == 403
+    except Exception:  # noqa: BLE001 # whatever it is, it is not ours
+        return False
 
 
 def assert_login_required(

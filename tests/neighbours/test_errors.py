@@ -7,7 +7,6 @@ import warnings
 from collections.abc import Callable, Iterator
 from typing import Any
 
-import flask_restful
 import pytest
 from apiflask import APIFlask
 from flask import Blueprint, Flask, Response, abort, request
@@ -23,6 +22,7 @@ from tokenauth import AuthError, TokenAuth
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # these libraries' own imports
+    import flask_restful
     import flask_restx
     import flask_smorest
 
@@ -56,6 +56,8 @@ ERRORS = {cls.__name__: cls for cls in error_classes()}
 def fail(*_: Any, **__: Any) -> Any:
     """Raise the error that the request names."""
     name = request.args["error"]
+    if name == "Forbidden":
+        abort(403)
     raise ERRORS[name](*ARGUMENTS.get(name, ()))  # type: ignore[arg-type]
 
 
@@ -203,6 +205,18 @@ def make(place: Callable[[Flask], None], **config: object) -> Flask:
     return app
 
 
+def skip_if_broken(place: Callable[[Flask], None]) -> None:
+    """Skip a place that fails without us, on a Flask that is not out yet."""
+    app = Flask("alone")
+    app.logger.disabled = True
+    try:
+        place(app)
+        status = app.test_client().get("/view?error=Forbidden").status_code
+    except Exception as error:  # noqa: BLE001 # whatever it is, it is not ours
+        pytest.skip(f"{place.__name__}: fails on this Flask: {error!r}")
+    assert status == 403
+
+
 def seen(answer: TestResponse) -> tuple[object, ...]:
     """Return status, `code` member, `error` of the challenge, the header of its own."""
     body = answer.get_json(silent=True) or {}
@@ -232,6 +246,7 @@ def test_an_error_is_its_own_response(
     place: Callable[[Flask], None], config: dict[str, bool]
 ) -> None:
     """Each class has its status, `code` and challenge, also where others catch."""
+    skip_if_broken(place)
     client = make(place, **config).test_client()
     answers = {
         name: seen(client.get("/view", query_string={"error": name})) for name in ERRORS
@@ -342,6 +357,7 @@ def test_a_handler_of_flask_restx_answers_by_the_code(name: str) -> None:
             headers = {"WWW-Authenticate": challenge} if challenge else {}
             return {"message": error.description}, error.code, headers
 
+    skip_if_broken(place)
     answer = make(place).test_client().get("/view", query_string={"error": name})
     assert answer.status_code == documented(ERRORS[name])[0]
     assert seen(answer)[2] == documented(ERRORS[name])[2]

@@ -16,6 +16,7 @@ from tests.neighbours.frameworks import (
     assert_refusal,
     assert_scopes_required,
     name,
+    works_alone,
 )
 from tests.neighbours.kit import Shop, join
 
@@ -58,6 +59,9 @@ def marshalled(app: Flask, guard: Guard) -> None:
 
 
 WAYS = [method, namespace, blueprint, marshalled]
+pytestmark = pytest.mark.skipif(
+    not works_alone(method), reason="Flask-RESTX fails on this Flask, without us, too"
+)
 
 
 @pytest.mark.parametrize("way", WAYS)
