@@ -90,7 +90,11 @@ def released_tests(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The tests of the installed release, unpacked."""
     folder = tmp_path_factory.mktemp("flask-login")
     download = [sys.executable, "-m", "pip", "download", "-qq", "--no-deps"]
-    download += ["--no-binary=flask-login", f"--dest={folder}", f"Flask-Login=={RELEASE}"]
+    download += [
+        "--no-binary=flask-login",
+        f"--dest={folder}",
+        f"Flask-Login=={RELEASE}",
+    ]
     subprocess.run(download, check=True)
     (archive,) = folder.glob("*.tar.gz")
     with tarfile.open(archive) as packed:
