@@ -33,14 +33,13 @@ $(VENV)/.stamp-run: pyproject.toml $(VENV)/.stamp-pip
 	@$(PIP) --editable '.[docs,serve,sql]'
 	@touch $@
 
+$(VENV)/.stamp-lowest: pyproject.toml $(VENV)/.stamp-pip
+	@$(PIP) --group lowest
+	@touch $@
+
 $(VENV)/.stamp-%: pyproject.toml $(VENV)/.stamp-pip
 	@echo "Installing what '$*' needs (once, up to a minute) ..."
 	@$(PIP) --editable '.[all]' --group $*
-	@touch $@
-
-$(VENV)/.stamp-bench: pyproject.toml $(VENV)/.stamp-pip
-	@echo "Installing the peers to measure against (once, up to a minute) ..."
-	@$(PIP) --editable '.[all,bench]' --group tests
 	@touch $@
 
 # -- run -------------------------------------------------------------------------------
@@ -93,6 +92,31 @@ else ifdef COVERAGE
 else
 	$(BIN)/python -m pytest -n $(JOBS)
 endif
+
+# -- other versions --------------------------------------------------------------------
+
+# Each has an environment of its own, made anew each time: ARGS narrows the run.
+.PHONY: test-lowest
+test-lowest: $(VENV)/.stamp-lowest ## Run the tests with the oldest releases that pyproject.toml allows
+	@rm -rf $(VENV)-lowest
+	@$(BIN)/uv venv --quiet --seed --python $(BIN)/python $(VENV)-lowest
+	@$(BIN)/uv pip install --quiet --python $(VENV)-lowest --resolution lowest-direct \
+		--editable '.[all]' --group tests
+	$(VENV)-lowest/bin/python -m pytest -n $(JOBS) $(ARGS)
+
+NEXT = $(FLASK) $(WERKZEUG) $(FLASK_LOGIN) $(ITSDANGEROUS)
+
+.PHONY: test-next
+test-next: $(VENV)/.stamp-pip ## Run the tests with checkouts: FLASK=path WERKZEUG= FLASK_LOGIN= ITSDANGEROUS=
+	@test -n '$(strip $(NEXT))' || \
+		{ echo "Name a checkout: make test-next FLASK=../flask WERKZEUG=../werkzeug" >&2; exit 1; }
+	@rm -rf $(VENV)-next
+	@$(PYTHON) -m venv $(VENV)-next
+	@$(VENV)-next/bin/python -m pip install -qq --upgrade 'pip>=25.1'
+	@$(VENV)-next/bin/python -m pip install -qq --editable '.[all]' --group tests
+	@$(VENV)-next/bin/python -m pip install -qq --no-deps $(NEXT)
+	@$(VENV)-next/bin/python -m pip freeze | grep -i ' @ file:'
+	$(VENV)-next/bin/python -m pytest -n $(JOBS) $(ARGS)
 
 .PHONY: lint
 lint: $(VENV)/.stamp-dev ## Report style slips and imports against the plan; changes nothing
@@ -151,5 +175,5 @@ test-wheel: build ## Test the built wheel in a new environment, with the source 
 
 .PHONY: clean
 clean: ## Remove the environment and all that was built; keeps instance/
-	rm -rf $(VENV) dist mutants .coverage .coverage.* .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
+	rm -rf $(VENV) $(VENV)-lowest $(VENV)-next dist mutants .coverage .coverage.* .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
 	find tokenauth tests -name __pycache__ -type d -prune -exec rm -rf {} +

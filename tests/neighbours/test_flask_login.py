@@ -1,0 +1,204 @@
+"""What users of Flask-Login write does what it says, for cookies and for tokens."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import flask_login
+import pytest
+from flask import Flask, Request, jsonify
+from flask_login import current_user, login_required, login_user, logout_user
+
+from tests.harness.kit import Clock, bearer
+from tests.neighbours.kit import ORDERS, Shop, credentials, join
+from tokenauth import User
+
+
+@pytest.fixture
+def clock() -> Clock:
+    """The application's clock."""
+    return Clock()
+
+
+@pytest.fixture
+def shop(clock: Clock) -> Shop:
+    """An application that came from Flask-Login, with a login page."""
+    shop = join(ORDERS[0], lambda app: None, clock=clock)
+    app = shop.app
+    app.get("/login-page", endpoint="login_page")(lambda: "log in")
+    app.get("/fresh", endpoint="fresh")(
+        flask_login.fresh_login_required(lambda: str(current_user.username))
+    )
+
+    @app.post("/logout")
+    @login_required
+    def log_out() -> str:
+        logout_user()
+        return str(getattr(current_user, "username", "nobody"))
+
+    return shop
+
+
+def is_redirect(answer: Any) -> bool:
+    return answer.status_code in {302, 303} and "/login-page" in answer.location
+
+
+@pytest.mark.parametrize("accept", [None, "*/*", "text/html", "text/html,*/*;q=0.8"])
+def test_a_login_view_is_where_clients_without_a_token_go(
+    shop: Shop, accept: str | None
+) -> None:
+    """As with plain Flask-Login: browsers, tests, monitors, old clients."""
+    shop.auth.login_manager.login_view = "login_page"
+    headers = {"Accept": accept} if accept else {}
+    answer = shop.app.test_client().get("/protected", headers=headers)
+    assert is_redirect(answer)
+
+
+def test_who_prefers_json_or_sends_a_token_is_not_redirected(shop: Shop) -> None:
+    """A client of the API gets 401 with a challenge."""
+    shop.auth.login_manager.login_view = "login_page"
+    client = shop.app.test_client()
+    for headers in ({"Accept": "application/json"}, bearer("abc.def")):
+        answer = client.get("/protected", headers=headers)
+        assert answer.status_code == 401
+        assert answer.headers["WWW-Authenticate"].startswith("Bearer ")
+
+
+def test_without_a_login_page_it_is_401(shop: Shop) -> None:
+    """With a challenge that names our scheme."""
+    answer = shop.app.test_client().get("/protected")
+    assert answer.status_code == 401
+    assert answer.headers["WWW-Authenticate"].startswith("Bearer ")
+
+
+def test_logout_user_ends_the_token_s_session(shop: Shop) -> None:
+    """The token opens nothing afterwards, nor does its refresh token."""
+    client = shop.app.test_client()
+    tokens = client.post("/auth/login", json=credentials()).get_json()
+    headers = bearer(tokens["access_token"])
+    other = shop.bearer()
+    assert client.post("/logout", headers=headers).text == "nobody"
+    assert client.get("/protected", headers=headers).status_code == 401
+    body = {"refresh_token": tokens["refresh_token"]}
+    assert client.post("/auth/refresh", json=body).status_code == 400
+    assert client.get("/protected", headers=other).status_code == 200
+
+
+def test_logout_user_ends_a_cookie_s_login(shop: Shop) -> None:
+    """And no token's session."""
+    headers = shop.bearer()
+    client = shop.client_with_cookie()
+    assert client.post("/logout").text == "nobody"
+    assert client.get("/protected").status_code == 401
+    assert client.get("/protected", headers=headers).status_code == 200
+
+
+def test_flask_login_s_fresh_login_required_knows_a_fresh_token(
+    shop: Shop, clock: Clock
+) -> None:
+    """A token of a login just now is fresh; refreshing makes none fresh."""
+    client = shop.app.test_client()
+    tokens = client.post("/auth/login", json=credentials()).get_json()
+    headers = bearer(tokens["access_token"])
+    assert client.get("/fresh", headers=headers).text == "alice"
+    clock.move(60 * 60)
+    body = {"refresh_token": tokens["refresh_token"]}
+    refreshed = client.post("/auth/refresh", json=body).get_json()
+    answer = client.get("/fresh", headers=bearer(refreshed["access_token"]))
+    assert answer.status_code == 401
+    assert answer.get_json()["code"] == "fresh_login_required"
+
+
+def test_login_user_without_a_user_loader_raises(clock: Clock) -> None:
+    """As in Flask-Login: the next request could not load the user."""
+    shop = join(ORDERS[0], lambda app: None, clock=clock)
+    shop.auth.login_manager.user_loader(None)
+    assert shop.users.find("alice") is not None
+
+    @shop.app.get("/me")
+    def me() -> str:
+        login_user(shop.users.find("alice"))
+        return "logged in"
+
+    client = shop.app.test_client()
+    with pytest.raises(Exception, match="user_loader"):  # noqa: PT012 # either request
+        client.get("/me")
+        client.get("/public")
+
+
+def test_a_request_loader_of_the_application_is_asked_for_what_is_not_ours(
+    shop: Shop,
+) -> None:
+    """The order: our token, the application's `request_loader`, the cookie."""
+
+    @shop.auth.login_manager.request_loader
+    def by_key(request: Request) -> User | None:
+        key = request.headers.get("X-Key")
+        return shop.users.find("bob") if key == "bob's" else None
+
+    client = shop.app.test_client()
+
+    def user(headers: dict[str, str]) -> str | None:
+        answer = client.get("/public", headers=headers)
+        name: str | None = answer.get_json()["user"]
+        return name
+
+    assert user({"X-Key": "bob's"}) == "bob"
+    assert user({"X-Key": "none's"}) is None
+    assert user({"X-Key": "bob's", **shop.bearer()}) == "alice"
+    ended = shop.token()
+    with shop.app.app_context():
+        shop.auth.revoke_user("u-alice")
+    assert user({"X-Key": "bob's", **bearer(ended)}) is None
+
+
+def test_login_user_in_a_token_request_is_for_that_request(shop: Shop) -> None:
+    """`current_user` changes; no cookie is set, since no session is kept."""
+
+    @shop.app.post("/become/<username>")
+    def become(username: str) -> str:
+        login_user(shop.users.find(username))
+        return str(current_user.username)
+
+    client = shop.app.test_client()
+    answer = client.post("/become/bob", headers=shop.bearer())
+    assert answer.text == "bob"
+    assert "Set-Cookie" not in answer.headers
+    assert client.get("/public").get_json() == {"user": None}
+
+
+SIGNALS: list[tuple[str, Callable[[Any, Shop], Any]]] = [
+    ("user_loaded_from_request", lambda c, s: c.get("/public", headers=s.bearer())),
+    ("user_unauthorized", lambda c, _: c.get("/protected")),
+    ("user_logged_out", lambda c, s: c.post("/logout", headers=s.bearer())),
+    ("user_logged_in", lambda c, _: c.post("/cookie-login/alice")),
+]
+
+
+@pytest.mark.parametrize(("name", "act"), SIGNALS, ids=[name for name, _ in SIGNALS])
+def test_flask_login_s_signals_are_sent(
+    shop: Shop, name: str, act: Callable[[Any, Shop], Any]
+) -> None:
+    """Once each, from the application."""
+    sent: list[object] = []
+
+    def receive(sender: Flask, **_: object) -> None:
+        sent.append(sender)
+
+    with getattr(flask_login, name).connected_to(receive):
+        act(shop.app.test_client(), shop)
+    assert sent == [shop.app]
+
+
+def test_an_unauthorized_handler_answers_who_sends_no_token(shop: Shop) -> None:
+    """In its own words; a bad token still gets ours."""
+
+    @shop.auth.login_manager.unauthorized_handler
+    def answer() -> Any:
+        return jsonify(please="log in"), 403
+
+    client = shop.app.test_client()
+    assert client.get("/protected").get_json() == {"please": "log in"}
+    bad = client.get("/protected", headers=bearer("abc.def"))
+    assert (bad.status_code, bad.get_json()["code"]) == (401, "token_invalid")

@@ -1,0 +1,118 @@
+"""Flask-Login's own tests, with our manager in place of its own.
+
+The tests are those of the installed release's source distribution; those of a checkout
+run as well where `FLASK_LOGIN_CHECKOUT` names its folder.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import tarfile
+from importlib.metadata import version
+from pathlib import Path
+
+import pytest
+
+from tests.harness.servers import outside_of_coverage
+
+RELEASE = version("flask-login")
+
+# Named decisions, by which a test of Flask-Login's own cannot pass.
+EXCLUDED = {
+    "test_no_user_loader_raises": "TokenAuth brings a loader of its own",
+}
+
+CONFTEST = '''
+"""Flask-Login's manager is TokenAuth's here."""
+import secrets
+
+import flask_login
+from tokenauth import TokenAuth
+
+
+class Joined(type(TokenAuth().login_manager)):
+    """The manager of an application with a TokenAuth, made as in these tests."""
+
+    def __init__(self, app=None, add_context_processor=True):
+        super().__init__()
+        self._is_joining = False
+        if app is not None:
+            self.init_app(app, add_context_processor)
+
+    def init_app(self, app, add_context_processor=True):
+        if self._is_joining:
+            return super().init_app(app, add_context_processor)
+        app.extensions.pop("tokenauth", None)  # some tests join a second manager
+        app.blueprints.pop("tokenauth", None)
+        if hasattr(app, "login_manager"):
+            del app.login_manager
+        app.config.setdefault("TOKENAUTH_SECRET_KEY", secrets.token_hex(32))
+        self._is_joining = True
+        auth = TokenAuth()
+        auth.login_manager = self
+        auth.init_app(app, {})
+        self._is_joining = False
+
+
+flask_login.LoginManager = Joined
+flask_login.login_manager.LoginManager = Joined
+'''
+
+
+def run(tests: Path) -> subprocess.CompletedProcess[str]:
+    """Run a copy of Flask-Login's tests, but for the excluded ones."""
+    (tests / "conftest.py").write_text(CONFTEST)
+    command = [sys.executable, "-m", "pytest", "-q", "--rootdir=.", "-pno:randomly"]
+    command += ["-pno:cacheprovider", "-pno:xdist", "-k"]
+    command += [" and ".join(f"not {name}" for name in EXCLUDED)]
+    return subprocess.run(
+        [*command, "."],
+        cwd=tests,
+        env=outside_of_coverage(),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def check(tests: Path) -> None:
+    """Assert that all that are not excluded pass."""
+    result = run(tests)
+    assert result.returncode == 0, result.stdout[-20_000:] + result.stderr
+    assert f"{len(EXCLUDED)} deselected" in result.stdout  # none has another name now
+
+
+@pytest.fixture(scope="session")
+def released_tests(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The tests of the installed release, unpacked."""
+    folder = tmp_path_factory.mktemp("flask-login")
+    download = [sys.executable, "-m", "pip", "download", "-qq", "--no-deps"]
+    download += [
+        "--no-binary=flask-login",
+        f"--dest={folder}",
+        f"Flask-Login=={RELEASE}",
+    ]
+    subprocess.run(download, check=True)
+    (archive,) = folder.glob("*.tar.gz")
+    with tarfile.open(archive) as packed:
+        packed.extractall(folder, filter="data")
+    (tests,) = folder.glob("*/tests")
+    return tests
+
+
+@pytest.mark.checkout
+@pytest.mark.skipif("dev" in RELEASE, reason="this Flask-Login is no release")
+def test_the_release_s_own_tests_pass(released_tests: Path) -> None:
+    """Redirects, remember cookies, signals, session protection, decorators."""
+    check(released_tests)
+
+
+def test_a_checkout_s_own_tests_pass(tmp_path: Path) -> None:
+    """The same of a version that is not out yet."""
+    checkout = os.environ.get("FLASK_LOGIN_CHECKOUT")
+    if not checkout:
+        pytest.skip("FLASK_LOGIN_CHECKOUT names no checkout")
+    check(Path(shutil.copytree(Path(checkout, "tests"), tmp_path / "tests")))
