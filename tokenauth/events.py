@@ -26,7 +26,9 @@ _signal = _signals.signal
 
 login_succeeded: Final = _signal("login-succeeded", "A session was started.")
 login_failed: Final = _signal("login-failed", "A login or password change was refused.")
-attempts_limited: Final = _signal("attempts-limited", "Too many password attempts.")
+attempts_limited: Final = _signal(
+    "attempts-limited", "Too many password attempts, or one-time tokens (`purpose`)."
+)
 session_refreshed: Final = _signal("session-refreshed", "A refresh token was used.")
 refresh_repeated: Final = _signal(
     "refresh-repeated", "A refresh token was used again within the grace."
@@ -66,11 +68,10 @@ REASONS: Final = {
     ),
     "token-refused": frozenset(
         {
-            "token_missing",  # `Bearer` without a token
             "token_invalid",
             "token_expired",
             "token_revoked",
-            "invalid_request",  # more than one token
+            "invalid_request",  # more than one token, or a URL that cannot be read
         }
     ),
     "refresh-repeated": frozenset({"other_network"}),

@@ -230,9 +230,10 @@ class TokenAuth:
     ) -> str:
         """Return a token for one use, for a link that the application sends.
 
-        It ends when it or another one of this purpose and user is used, when five
-        newer ones have been issued, when the password changes, and when it expires.
-        Redeem it on a POST: programs that look at mails follow links.
+        It ends when it or another one of this purpose and user is used, when the
+        password changes, and when it expires. A user can have five of a purpose: from
+        15 minutes on, a newer one ends the oldest. Redeem it on a POST: programs that
+        look at mails follow links.
 
         Args:
             purpose: What it is for: at most 32 lower-case letters, digits, hyphens and
@@ -244,6 +245,8 @@ class TokenAuth:
         Raises:
             ValueError: the purpose or the age cannot be used.
             TypeError: the user's `get_id()` returns no text.
+            TooManyAttemptsError: five were issued in the last 15 minutes. Do not let a
+                client see this: it tells that the account exists.
             StoreUnavailableError: it could not be kept.
         """
         return current_state().one_time.issue(purpose, user, max_age)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable
 from datetime import timedelta
@@ -9,19 +10,22 @@ from typing import Final
 
 from .. import events
 from ..accounts.users import UserRecord, UserStore, id_of
-from ..errors import TokenError, TokenRevokedError
+from ..errors import TokenError, TokenRevokedError, TooManyAttemptsError
 from ..events import Emit
 from ..tokens.claims import OnceClaims
 from .issuer import TokenIssuer, is_password_unchanged
 from .session import new_session
 from .store import SessionStore
-from .verifier import Identity, announce_refusal, identify
+from .verifier import Identity, active_sessions, announce_refusal, identify
 
 MAX_ONE_TIME_TOKENS: Final = 5
-"""One-time tokens of one purpose that one user may have at a time.
+"""One-time tokens of one purpose that one user may have at a time."""
 
-More than one, so that a stranger who asks for a link does not end the user's own; few,
-so that a mailbox does not fill with links that work.
+ISSUE_INTERVAL: Final = 900
+"""Seconds in which so many may be issued, and in which no newer one ends a token.
+
+So a stranger who asks for links in a user's name neither ends the link that the user
+asked for nor fills the mailbox.
 """
 
 _PURPOSE: Final = re.compile(r"[a-z0-9][a-z0-9_-]{0,31}")
@@ -63,15 +67,24 @@ class OneTimeTokens:
         Raises:
             ValueError: the purpose or the age cannot be used.
             TypeError: the user's `get_id()` returns no text.
+            TooManyAttemptsError: so many were issued in the last `ISSUE_INTERVAL`.
             StoreUnavailableError: it could not be stored.
         """
         kind, lifetime = _kind_of(purpose), _seconds(max_age)
         now = self._now()
+        self._refuse_more(id_of(user), kind, now)
         session = new_session(
             id_of(user), now=now, lifetime=lifetime, kind=kind, authenticated_at=0
         )
         self._sessions.add(session, limit=MAX_ONE_TIME_TOKENS)
         return self._issuer.once_token(session, user)
+
+    def _refuse_more(self, user_id: str, kind: str, now: float) -> None:
+        tokens = active_sessions(self._sessions, user_id, now, kind=kind)
+        ages = [now - each.created_at for each in tokens[:MAX_ONE_TIME_TOKENS]]
+        if len(ages) == MAX_ONE_TIME_TOKENS and max(ages) < ISSUE_INTERVAL:
+            self._emit(events.attempts_limited, user_id=user_id, purpose=kind)
+            raise TooManyAttemptsError(math.ceil(ISSUE_INTERVAL - max(ages)))
 
     def check(self, purpose: str, token: str) -> UserRecord:
         """Return the user of a token without using it up; raise as `redeem` does."""

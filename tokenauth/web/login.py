@@ -133,6 +133,9 @@ class TokenLoginManager(LoginManager):  # type: ignore[misc] # Flask-Login has n
         except Exception as error:
             self._refuse(error)
             raise
+        except BaseException:
+            identity.forget()
+            raise
 
     def _find_user(self) -> None:
         request = this_request()
