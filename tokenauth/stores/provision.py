@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Mapping
 from typing import Final, NamedTuple
 
@@ -157,6 +158,12 @@ def _refuse_partial(store: object, promise: type) -> None:
             f"{type(store).__name__} is no {promise.__name__}: it has no "
             f"{', '.join(missing)}."
         )
+    for name in vars(promise):
+        if inspect.iscoroutinefunction(getattr(store, name, None)):
+            raise ConfigurationError(
+                f"{type(store).__name__}.{name} is a coroutine function: a store's "
+                "methods must be plain functions ('def', not 'async def')."
+            )
 
 
 def _check_tables(stores: Stores) -> None:

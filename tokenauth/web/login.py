@@ -117,6 +117,11 @@ class TokenLoginManager(LoginManager):  # type: ignore[misc] # Flask-Login has n
         self._other_loader = callback
         return callback
 
+    @property
+    def has_loader(self) -> bool:
+        """Whether the application registered a loader, as Flask-Login asks for one."""
+        return bool(self.user_callback or self._other_loader)
+
     def act_by(self, found: Identity) -> None:
         """Let the current request act by a verified token from now on."""
         identity.keep(found)
@@ -247,7 +252,8 @@ def _wants_page(request: Request, page: object) -> bool:
 
 def _refuse_lost_login(app: Flask, **_: object) -> None:
     """Refuse `login_user` where no request could load the user from the cookie."""
-    if manager_of(app).user_callback is None and uses_cookies(this_request()):
+    has_loader = manager_of(app).has_loader
+    if not has_loader and uses_cookies(this_request()):
         raise ConfigurationError(
             "Missing user_loader: login_user() sets a cookie, and nothing loads its "
             "user. Register one with 'auth.login_manager.user_loader'; for a token, "
