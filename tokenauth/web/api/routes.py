@@ -63,7 +63,7 @@ def register(app: Flask, settings: Settings) -> None:
     for status in _STATUSES:
         blueprint.register_error_handler(status, as_problem)
     app.register_blueprint(blueprint)
-    _exempt_from_csrf(app, blueprint)
+    _exempt_from_csrf(app)
     app.before_request(_before_request(app))
     # An error is its own response, under `TRAP_HTTP_EXCEPTIONS` and beside a handler
     # for all of them, too; a handler for its status comes first.
@@ -91,7 +91,7 @@ def conflicts(app: Flask) -> list[str]:
 
 def _before_request(app: Flask) -> Callable[[], Response | None]:
     """Return what runs before each request; the first one checks the whole set-up."""
-    pending = [_warn_of_conflicts, _warn_of_processes]
+    pending = [_warn_of_conflicts, _warn_of_processes, _exempt_from_csrf]
 
     def before_request() -> Response | None:
         while pending:
@@ -154,7 +154,7 @@ def _problem_of(error: HTTPException) -> AuthError | None:
     return None
 
 
-def _exempt_from_csrf(app: Flask, blueprint: Blueprint) -> None:
+def _exempt_from_csrf(app: Flask) -> None:
     """Tell Flask-WTF's CSRFProtect, if it is there: our routes use no cookie."""
     if (csrf := app.extensions.get("csrf")) is not None:
-        csrf.exempt(blueprint)
+        csrf.exempt(app.blueprints[KEY])
