@@ -43,7 +43,6 @@ PYTHONS = {
 }  # or documented by it
 
 PRIVATE = {
-    "_app": "a name that middleware often gives what it wraps; `check` guesses by it",
     "_fresh": "Flask-Login's `login_fresh` reads it from the session; a token's "
     "freshness goes there, in a session that is never saved",
     "_get_current_object": "Werkzeug documents it for what must be the object itself",
@@ -188,7 +187,7 @@ def test_a_private_name_of_our_own_is_no_slip(harmless: str) -> None:
 def test_a_planted_override_is_found() -> None:
     """A method or a field of the same name as one of the base class's."""
 
-    class Planted(LoginManager):  # type: ignore[misc]
+    class Planted(LoginManager):
         def __init__(self) -> None:
             self._user_callback = None
 
@@ -293,10 +292,6 @@ def test_each_listed_name_has_a_test_of_its_own() -> None:
     assert [name for name in PRIVATE if f"test_contract{name}" not in tests] == []
 
 
-def test_contract_app() -> None:
-    """Nobody's name: where no middleware has it, `check` says so of a proxy."""
-
-
 def test_contract_get_current_object() -> None:
     """A proxy gives its object."""
     app = Flask("app")
@@ -304,7 +299,7 @@ def test_contract_get_current_object() -> None:
         assert current_app._get_current_object() is app  # type: ignore[attr-defined]
 
 
-class Recording(LoginManager):  # type: ignore[misc] # Flask-Login has no types
+class Recording(LoginManager):
     """Notes which of its methods Flask-Login calls, and with what."""
 
     def __init__(self) -> None:
