@@ -391,7 +391,8 @@ def _id_of(user: UserRecord | str) -> str:
 
 
 def _refuse_other_objects(app: object) -> None:
-    if not isinstance(app, Flask):
+    # No class is asked for: OpenTelemetry puts another one in Flask's place.
+    if not isinstance(getattr(app, "extensions", None), dict):
         raise ConfigurationError(
             "The first argument is the Flask application: TokenAuth(app, users)."
         )

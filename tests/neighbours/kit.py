@@ -65,12 +65,13 @@ def join(
     if app.testing:
         app.config.from_mapping(CHEAP_HASHING | app.config)
     shop = Shop(app, TokenAuth(), users or make_users(alice=["read"]))
-    options: dict[str, Any] = {"now": clock} if clock else {}
     if order == ORDERS[0]:
         set_up(app)
-    shop.auth.init_app(app, shop.users, **options)
+    shop.auth.init_app(app, shop.users)
     if order == ORDERS[1]:
         set_up(app)
+    if clock is not None:
+        app.extensions["tokenauth"].clock.source = clock
     add_views(shop)
     return shop
 

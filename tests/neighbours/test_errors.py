@@ -275,8 +275,9 @@ def test_the_application_s_handler_of_the_status_is_called(
     app = make(in_a_view, **config)
     headers = {"WWW-Authenticate": 'Bearer realm="shop"'}
     app.register_error_handler(caught, lambda error: (error.name, error.code, headers))
-    app.get("/abort")(lambda: abort(401))
-    app.get("/protected")(tokenauth.require_scopes("read")(lambda: "not reached"))
+    app.get("/abort", endpoint="abort")(lambda: abort(401))
+    guarded = tokenauth.require_scopes("read")(lambda: "not reached")
+    app.get("/protected", endpoint="protected")(guarded)
     client = app.test_client()
     paths = ["/view?error=TokenExpiredError", "/protected"]
     if "TRAP_HTTP_EXCEPTIONS" not in config:

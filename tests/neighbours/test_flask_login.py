@@ -10,9 +10,9 @@ import pytest
 from flask import Flask, Request, jsonify
 from flask_login import current_user, login_required, login_user, logout_user
 
-from tests.harness.kit import Clock, bearer
+from tests.harness.kit import SECRET, Clock, bearer, make_users
 from tests.neighbours.kit import ORDERS, Shop, credentials, join
-from tokenauth import User
+from tokenauth import ConfigurationError, TokenAuth, User
 
 
 @pytest.fixture
@@ -110,21 +110,14 @@ def test_flask_login_s_fresh_login_required_knows_a_fresh_token(
     assert answer.get_json()["code"] == "fresh_login_required"
 
 
-def test_login_user_without_a_user_loader_raises(clock: Clock) -> None:
-    """As in Flask-Login: the next request could not load the user."""
-    shop = join(ORDERS[0], lambda app: None, clock=clock)
-    shop.auth.login_manager.user_loader(None)
-    assert shop.users.find("alice") is not None
-
-    @shop.app.get("/me")
-    def me() -> str:
-        login_user(shop.users.find("alice"))
-        return "logged in"
-
-    client = shop.app.test_client()
-    with pytest.raises(Exception, match="user_loader"):  # noqa: PT012 # either request
-        client.get("/me")
-        client.get("/public")
+def test_login_user_without_a_loader_raises() -> None:
+    """As in Flask-Login: no request could load the user from the cookie."""
+    app, users = Flask("shop"), make_users()
+    app.config.update(SECRET_KEY=SECRET, TESTING=True)
+    TokenAuth(app, users)
+    app.post("/in")(lambda: str(login_user(users.find("alice"))))
+    with pytest.raises(ConfigurationError, match="user_loader"):
+        app.test_client().post("/in")
 
 
 def test_a_request_loader_of_the_application_is_asked_for_what_is_not_ours(

@@ -48,7 +48,7 @@ def shop(order: str, socketio: SocketIO) -> Shop:
     @socketio.on("by token")
     def answer_by_token() -> dict[str, Any]:
         user = shop.auth.act_by(tokens[request.sid])  # type: ignore[attr-defined]
-        return {"user": user.username, "same": who(), "claims": bool(current_claims)}
+        return {"id": user.get_id(), "user": who(), "claims": bool(current_claims)}
 
     @socketio.on("narrow")
     def answer_narrow() -> str:
@@ -85,8 +85,8 @@ def test_a_token_in_the_handshake_s_auth_is_acted_by(
     client = connect(shop, socketio, auth={"token": shop.token("bob")})
     assert client.is_connected()
     assert client.emit("by token", callback=True) == {
+        "id": "u-bob",
         "user": "bob",
-        "same": "bob",
         "claims": True,
     }
     assert client.emit("who", callback=True) == "nobody"  # an event starts as nobody's

@@ -18,23 +18,47 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from flask import Flask, Response, current_app, g, session
+from flask_login import (
+    LoginManager,
+    current_user,
+    login_fresh,
+    login_user,
+    logout_user,
+)
 
 import tokenauth
+from tokenauth import User
 
 PACKAGE = Path(tokenauth.__path__[0])
 SOURCES = sorted(path.relative_to(PACKAGE) for path in PACKAGE.rglob("*.py"))
 IS_PRIVATE = re.compile(r"_[A-Za-z][A-Za-z0-9_]*")
 
-NAMEDTUPLE = {"_asdict", "_fields", "_make", "_replace"}  # Python documents them
+PYTHONS = {
+    "_abc_impl",
+    "_asdict",
+    "_fields",
+    "_make",
+    "_replace",
+}  # or documented by it
+
 PRIVATE = {
+    "_fresh": "Flask-Login's `login_fresh` reads it from the session; a token's "
+    "freshness goes there, in a session that is never saved",
     "_get_current_object": "Werkzeug documents it for what must be the object itself",
+    "_load_user": "Flask-Login asks cookies in it, before its `request_loader`",
+    "_login_user": "Flask-Login keeps the current user there, on `g`; an outer "
+    "application context is one `g` for all requests in it",
+    "_update_remember_cookie": "Flask-Login opens every request's session in it",
+    "_update_request_context_with_user": "`login_user` and `logout_user` set the user "
+    "by it; no token speaks for that user",
 }
 
 
 def is_private(name: object) -> bool:
-    if not isinstance(name, str) or name in NAMEDTUPLE:
+    if not isinstance(name, str) or name in PYTHONS:
         return False
-    return IS_PRIVATE.fullmatch(name) is not None
+    return bool(IS_PRIVATE.fullmatch(name)) and not name.startswith("_tokenauth")
 
 
 # -- private names ---------------------------------------------------------------------
@@ -163,7 +187,7 @@ def test_a_private_name_of_our_own_is_no_slip(harmless: str) -> None:
 def test_a_planted_override_is_found() -> None:
     """A method or a field of the same name as one of the base class's."""
 
-    class Planted(tokenauth.TokenAuth().login_manager.__class__.__base__):  # type: ignore[misc]
+    class Planted(LoginManager):
         def __init__(self) -> None:
             self._user_callback = None
 
@@ -206,8 +230,10 @@ def _is_set(node: ast.Attribute) -> bool:
 def _replaces(call: ast.Call) -> bool:
     called = ast.unparse(call.func)
     first = ast.unparse(call.args[0]) if call.args else ""
-    if called in {"setattr", "delattr", "object.__setattr__", "vars"}:
-        return first.rpartition(".")[2] in {*THEIRS, "g"}
+    if called == "object.__setattr__":
+        return True
+    if called in {"setattr", "delattr", "vars"}:
+        return first.rpartition(".")[2] in THEIRS
     holder, _, method = called.rpartition(".")
     changes = {"remove", "insert", "clear", "pop", "append"}
     return method in changes and LISTS.search(holder) is not None
@@ -244,7 +270,13 @@ def test_a_planted_replacement_is_found(planted: str) -> None:
 
 @pytest.mark.parametrize(
     "harmless",
-    ["app.session_interface = ours", "g.user = 1", "self.x = 1", "app.config['X'] = 1"],
+    [
+        "app.session_interface = ours",
+        "g.user = 1",
+        "setattr(g, NAME, 1)",
+        "self.x = 1",
+        "app.config['X'] = 1",
+    ],
 )
 def test_what_flask_documents_is_no_replacement(harmless: str) -> None:
     """The session interface, names on `g`, settings."""
@@ -262,8 +294,98 @@ def test_each_listed_name_has_a_test_of_its_own() -> None:
 
 def test_contract_get_current_object() -> None:
     """A proxy gives its object."""
-    from flask import Flask, current_app
-
     app = Flask("app")
     with app.app_context():
         assert current_app._get_current_object() is app  # type: ignore[attr-defined]
+
+
+class Recording(LoginManager):
+    """Notes which of its methods Flask-Login calls, and with what."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.calls: list[tuple[str, Any]] = []
+
+    def _load_user(self) -> Any:
+        self.calls.append(("_load_user", None))
+        return super()._load_user()
+
+    def _update_request_context_with_user(self, user: Any = None) -> Any:
+        self.calls.append(("_update_request_context_with_user", user))
+        return super()._update_request_context_with_user(user)
+
+    def _update_remember_cookie(self, response: Response) -> Response:
+        self.calls.append(("_update_remember_cookie", None))
+        updated: Response = super()._update_remember_cookie(response)
+        return updated
+
+
+@pytest.fixture
+def plain() -> tuple[Flask, Recording]:
+    """An application with Flask-Login alone, whose manager notes what is called."""
+    app, manager = Flask("plain"), Recording()
+    app.secret_key = "plain"
+    manager.init_app(app)
+    manager.user_loader(lambda user_id: User("alice", id=user_id))
+    app.get("/who", endpoint="who")(lambda: str(current_user.get_id()))
+    app.post("/in", endpoint="in")(lambda: str(login_user(User("alice", id="a"))))
+    app.post("/out", endpoint="out")(lambda: str(logout_user()))
+    return app, manager
+
+
+def test_contract_load_user(plain: tuple[Flask, Recording]) -> None:
+    """`current_user` calls it, once a request, and it asks the cookie first."""
+    app, manager = plain
+    client = app.test_client()
+    manager.request_loader(lambda _: User("bob", id="b"))
+    assert client.get("/who").text == "b"
+    assert [name for name, _ in manager.calls].count("_load_user") == 1
+    client.post("/in")
+    assert client.get("/who").text == "a"
+
+
+def test_contract_update_request_context_with_user(
+    plain: tuple[Flask, Recording],
+) -> None:
+    """`login_user` gives it the user, `logout_user` nobody."""
+    app, manager = plain
+    client = app.test_client()
+
+    def given() -> list[Any]:
+        name = "_update_request_context_with_user"
+        found = [user for called, user in manager.calls if called == name]
+        manager.calls.clear()
+        return [user and user.get_id() for user in found]
+
+    client.post("/in")
+    assert given()[-1] == "a"
+    client.post("/out")
+    assert given()[-1] is None
+
+
+def test_contract_update_remember_cookie(plain: tuple[Flask, Recording]) -> None:
+    """It is called for each response, with the response, and returns one."""
+    app, manager = plain
+    assert app.test_client().get("/who").status_code == 200
+    assert manager.calls[-1] == ("_update_remember_cookie", None)
+
+
+def test_contract_login_user(plain: tuple[Flask, Recording]) -> None:
+    """The current user is kept on `g`, and looked up again where that is gone."""
+    app, manager = plain
+    with app.test_request_context("/"):
+        login_user(User("alice", id="a"))
+        assert g._login_user.get_id() == current_user.get_id() == "a"
+        g.pop("_login_user")
+        manager.calls.clear()
+        assert current_user.get_id() == "a"
+        assert manager.calls[0] == ("_load_user", None)
+
+
+def test_contract_fresh(plain: tuple[Flask, Recording]) -> None:
+    """`login_fresh` goes by it."""
+    app, _ = plain
+    with app.test_request_context("/"):
+        assert not login_fresh()
+        session["_fresh"] = True
+        assert login_fresh()

@@ -99,7 +99,7 @@ class TokenLoginManager(LoginManager):  # type: ignore[misc] # Flask-Login has n
     ) -> None:
         """Join the manager to an application."""
         super().init_app(app, add_context_processor)
-        user_logged_in.connect(_refuse_lost_login, app)
+        user_logged_in.connect(self._refuse_lost_login, app)
         user_logged_out.connect(_end_session, app)
         request_tearing_down.connect(_end_request, app)  # after the last hook
 
@@ -116,11 +116,6 @@ class TokenLoginManager(LoginManager):  # type: ignore[misc] # Flask-Login has n
         """
         self._other_loader = callback
         return callback
-
-    @property
-    def has_loader(self) -> bool:
-        """Whether the application registered a loader, as Flask-Login asks for one."""
-        return bool(self.user_callback or self._other_loader)
 
     def act_by(self, found: Identity) -> None:
         """Let the current request act by a verified token from now on."""
@@ -223,6 +218,16 @@ class TokenLoginManager(LoginManager):  # type: ignore[misc] # Flask-Login has n
         user_needs_refresh.send(_app())
         raise FreshLoginRequiredError(identity.FRESH_SECONDS)
 
+    def _refuse_lost_login(self, _: Flask, **__: object) -> None:
+        """Refuse `login_user` where no request could load its user from the cookie."""
+        has_loader = self.user_callback or self._other_loader
+        if not has_loader and uses_cookies(this_request()):
+            raise ConfigurationError(
+                "Missing user_loader: login_user() sets a cookie, and nothing loads "
+                "its user. Register one with 'auth.login_manager.user_loader'; for a "
+                "token, call 'auth.login(user)'."
+            )
+
 
 def manager_of(app: Flask) -> TokenLoginManager:
     """Return an application's manager.
@@ -248,17 +253,6 @@ def _app() -> Flask:
 def _wants_page(request: Request, page: object) -> bool:
     """Return whether a request is answered by a page, if the application has one."""
     return bool(page) and uses_cookies(request) and not prefers_json(request)
-
-
-def _refuse_lost_login(app: Flask, **_: object) -> None:
-    """Refuse `login_user` where no request could load the user from the cookie."""
-    has_loader = manager_of(app).has_loader
-    if not has_loader and uses_cookies(this_request()):
-        raise ConfigurationError(
-            "Missing user_loader: login_user() sets a cookie, and nothing loads its "
-            "user. Register one with 'auth.login_manager.user_loader'; for a token, "
-            "call 'auth.login(user)'."
-        )
 
 
 def _end_session(_: Flask, **__: object) -> None:
