@@ -47,9 +47,9 @@ def test_a_target_notices_a_forged_token(
 
 
 def test_a_target_notices_a_5xx(monkeypatch: pytest.MonkeyPatch) -> None:
-    """An exception that no room of ours made ends the run."""
+    """An exception that is not ours ends the run."""
     login = next(seed for seed in TARGETS["api"].seeds if b"/auth/login" in seed)
     TARGETS["api"].run(login)
-    monkeypatch.setattr("tokenauth.web.api.logins.client_name", lambda: 1 / 0)
+    monkeypatch.setattr("tokenauth.web.api.logins.client_name", lambda _: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         TARGETS["api"].run(login)
