@@ -20,6 +20,7 @@ from ..tokens.claims import Claims
 from ..tokens.scopes import check_names
 from .identity import FRESH_SECONDS, is_fresh, refusal, token_identity
 from .login import manager_of
+from .state import current_state
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -124,7 +125,7 @@ def fresh_login_required(view: Any = None, *, max_age: int = FRESH_SECONDS) -> A
         identity = token_identity()
         if identity is None:
             return bool(flask_login.login_fresh())
-        return is_fresh(identity, max_age)
+        return is_fresh(identity, current_state().clock(), max_age)
 
     def refuse() -> Any:
         if token_identity() is None:

@@ -33,25 +33,34 @@ class Outcome(msgspec.Struct, frozen=True):
         request: The request.
         identity: Whom its token stands for; None: no token speaks for the user.
         error: Why its token was refused, or what failed.
+        is_loading: Whether the user is being looked for at this moment.
     """
 
     request: Request
     identity: Identity | None = None
     error: Exception | None = None
+    is_loading: bool = False
 
 
-def keep(identity: Identity | None = None, error: Exception | None = None) -> None:
+def keep(
+    identity: Identity | None = None,
+    error: Exception | None = None,
+    *,
+    is_loading: bool = False,
+) -> None:
     """Note what was found for the current request."""
-    setattr(g, _OUTCOME, Outcome(this_request(), identity, error))
+    outcome = Outcome(this_request(), identity, error, is_loading)
+    setattr(g._get_current_object(), _OUTCOME, outcome)
 
 
 def kept() -> Outcome | None:
     """Return what was found for the current request; None: nobody looked yet."""
-    outcome: Outcome | None = g.get(_OUTCOME) if has_request_context() else None
-    # An outer application context is one `g` for the requests in it.
-    if outcome is None or outcome.request is not this_request():
+    if not has_request_context():
         return None
-    return outcome
+    outcome: Outcome | None = g.get(_OUTCOME)
+    # An outer application context is one `g` for the requests in it.
+    is_ours = outcome is not None and outcome.request is this_request()
+    return outcome if is_ours else None
 
 
 def kept_identity() -> Identity | None:
@@ -60,10 +69,17 @@ def kept_identity() -> Identity | None:
     return None if outcome is None else outcome.identity
 
 
+def is_loading() -> bool:
+    """Return whether the current request's user is being looked for."""
+    outcome = kept()
+    return outcome is not None and outcome.is_loading
+
+
 def forget() -> None:
     """Drop what is kept on `g`: each request begins and ends without a user."""
-    g.pop(_OUTCOME, None)
-    g.pop(_USER, None)
+    kept_here = g._get_current_object()
+    kept_here.pop(_OUTCOME, None)
+    kept_here.pop(_USER, None)
 
 
 def token_identity() -> Identity | None:
@@ -95,10 +111,10 @@ def refusal() -> Exception:
     return TokenRevokedError()
 
 
-def is_fresh(identity: Identity, max_age: float = FRESH_SECONDS) -> bool:
+def is_fresh(identity: Identity, now: float, max_age: float = FRESH_SECONDS) -> bool:
     """Return whether the password was proved at most `max_age` seconds ago."""
     proved_at = identity.claims.authenticated_at  # 0: no password was
-    return proved_at > 0 and int(current_state().clock()) - proved_at <= max_age
+    return proved_at > 0 and int(now) - proved_at <= max_age
 
 
 def note_loading(*, is_loading: bool) -> None:
@@ -136,5 +152,6 @@ def end_session(identity: Identity) -> bool:
 
 
 def announce(error: AuthError) -> None:
-    """Announce that what was sent is no token of ours."""
-    current_state().emit(events.token_refused, reason=error.error_code)
+    """Announce that what was sent is no token of ours, unless nothing was sent."""
+    if not isinstance(error, TokenMissingError):
+        current_state().emit(events.token_refused, reason=error.error_code)

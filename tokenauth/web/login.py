@@ -47,6 +47,7 @@ from ..errors import (
     TokenInvalidError,
     TokenMissingError,
 )
+from ..sessions.session import PERSONAL
 from ..sessions.verifier import Identity
 from . import identity
 from .request import (
@@ -69,13 +70,14 @@ def load_user(request: Request) -> UserRecord | None:
     Raises:
         AuthError: the token is bad, or a store cannot answer.
     """
-    token = request_token(request)
+    state = current_state()
+    token = request_token(request, state)
     if token is None:
         return None
-    found = current_state().verifier.authenticate(token, may_be_foreign=True)
+    found = state.verifier.authenticate(token, may_be_foreign=True)
     identity.keep(found)
     # For Flask-Login's `fresh_login_required`: this session is empty and never saved.
-    session["_fresh"] = identity.is_fresh(found)
+    session["_fresh"] = identity.is_fresh(found, state.clock())
     return found.user
 
 
@@ -124,8 +126,10 @@ class TokenLoginManager(LoginManager):  # type: ignore[misc] # Flask-Login has n
 
     def _load_user(self) -> None:
         """Set the current user. Whatever fails lets nobody in, and fails once."""
-        # Receivers of what is announced may ask for the user: there is none yet.
-        super()._update_request_context_with_user()
+        if identity.is_loading():  # a receiver of what is announced asks for the user
+            super()._update_request_context_with_user()
+            return
+        identity.keep(is_loading=True)
         try:
             self._find_user()
         except AuthError as error:
@@ -142,13 +146,14 @@ class TokenLoginManager(LoginManager):  # type: ignore[misc] # Flask-Login has n
         if self.user_callback is not None and uses_cookies(request):
             super()._load_user()
             return
-        user_accessed.send(_app())
+        if user_accessed.receivers:
+            user_accessed.send(_app())
         user = self._load_from_request(request)
-        found = identity.kept_identity()
-        if user is not None:
+        if user is not None and user_loaded_from_request.receivers:
+            found = identity.kept_identity()
             user_loaded_from_request.send(_app(), user=user)
-        identity.keep(found)  # a receiver may have made a request of its own
-        self._update_request_context_with_user(user)
+            identity.keep(found)  # a receiver may have made a request of its own
+        super()._update_request_context_with_user(user)
 
     def _refuse(self, error: Exception) -> None:
         self._update_request_context_with_user()
@@ -175,15 +180,17 @@ class TokenLoginManager(LoginManager):  # type: ignore[misc] # Flask-Login has n
             return None
         identity.note_loading(is_loading=True)
         try:
-            return self._other_loader(request)
+            user = self._other_loader(request)
         finally:
             identity.note_loading(is_loading=False)
+        if not _is_of(identity.kept_identity(), user):
+            identity.keep()
+        return user
 
     def _update_request_context_with_user(self, user: Any = None) -> None:
         """Set the current user, for whom no token speaks unless it is the token's."""
         super()._update_request_context_with_user(user)
-        found = identity.kept_identity()
-        if found is None or user is None or found.claims.subject != user.get_id():
+        if not _is_of(identity.kept_identity(), user):
             identity.keep()
 
     def _update_remember_cookie(self, response: Response) -> Response:
@@ -250,6 +257,13 @@ def _app() -> Flask:
     return app
 
 
+def _is_of(found: Identity | None, user: Any) -> bool:
+    """Return whether a token speaks for a user."""
+    return (
+        found is not None and user is not None and found.user.get_id() == user.get_id()
+    )
+
+
 def _wants_page(request: Request, page: object) -> bool:
     """Return whether a request is answered by a page, if the application has one."""
     return bool(page) and uses_cookies(request) and not prefers_json(request)
@@ -265,6 +279,6 @@ def _end_session(_: Flask, **__: object) -> None:
 def _end_request(_: Flask, **__: object) -> None:
     """Note that the request's personal access token was used, and drop its user."""
     found = identity.kept_identity()
-    if found is not None:
+    if found is not None and found.session.kind == PERSONAL:
         current_state().personal.note_use(found.session)
     identity.forget()

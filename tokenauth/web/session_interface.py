@@ -21,13 +21,19 @@ from .state import state_of
 
 def join(app: Flask) -> None:
     """Put our session interface round the application's, whenever that is set."""
-    _wrap(app)
-    appcontext_pushed.connect(_wrap, app)  # others may be set up after us
+    wrap(app)
+    appcontext_pushed.connect(wrap, app)  # others may be set up after us
 
 
-def _wrap(app: Flask, **_: object) -> None:
+def wrap(app: Flask, **_: object) -> None:
+    """Put our session interface round the application's, unless it is there."""
     if not isinstance(app.session_interface, TokenSessionInterface):
         app.session_interface = TokenSessionInterface(app.session_interface)
+
+
+def settle(app: Flask) -> None:
+    """Stop looking for others: from the first request on Flask takes no set-up."""
+    appcontext_pushed.disconnect(wrap, app)
 
 
 class TokenSession(dict[str, Any], SessionMixin):
@@ -49,7 +55,7 @@ class TokenSessionInterface(SessionInterface):
     def open_session(self, app: Flask, request: Request) -> SessionMixin | None:
         """Return the session of a request; this is the first that Flask does for it."""
         forget()
-        if is_token_request(request):
+        if is_token_request(request, state_of(app)):
             return self._empty_session()
         return self._inner.open_session(app, request)
 
@@ -68,9 +74,9 @@ class TokenSessionInterface(SessionInterface):
 
         Flask calls this after every hook, so what a hook made of the response counts.
         """
-        request = this_request()
-        if is_token_request(request):
-            _keep_private(app, request, response)
+        request, state = this_request(), state_of(app)
+        if is_token_request(request, state):
+            _keep_private(state.settings.query_param, request, response)
         elif not is_our_endpoint(request):
             self._inner.save_session(app, session, response)
 
@@ -83,8 +89,7 @@ class TokenSessionInterface(SessionInterface):
         return getattr(self._inner, name)
 
 
-def _keep_private(app: Flask, request: Request, response: Response) -> None:
+def _keep_private(parameter: str | None, request: Request, response: Response) -> None:
     """Keep caches that see only the URL from an answer (RFC 6750 section 2.3)."""
-    parameter = state_of(app).settings.query_param
     if parameter is not None and parameter.encode() in request.query_string:
         response.headers.setdefault("Cache-Control", "private, no-store")

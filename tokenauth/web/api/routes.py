@@ -27,6 +27,7 @@ from ...settings import Settings
 from ...stores.provision import if_many_processes
 from ..login import manager_of
 from ..request import is_our_endpoint, this_request
+from ..session_interface import settle, wrap
 from ..state import KEY, state_of
 from . import docs_page
 from .endpoints import ROUTES
@@ -91,12 +92,13 @@ def conflicts(app: Flask) -> list[str]:
 
 def _before_request(app: Flask) -> Callable[[], Response | None]:
     """Return what runs before each request; the first one checks the whole set-up."""
-    pending = [_warn_of_conflicts, _warn_of_processes, _exempt_from_csrf]
+    pending = [_warn_of_conflicts, _warn_of_processes, _exempt_from_csrf, settle]
 
     def before_request() -> Response | None:
         while pending:
             pending.pop()(app)
         manager_of(app)
+        wrap(app)
         current = this_request()
         if current.routing_exception is None or not is_our_endpoint(current):
             return None
