@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -9,6 +11,10 @@ from typing import Any
 from flask import Flask
 from werkzeug.exceptions import HTTPException
 
+from .cli.database import init_db
+from .cli.running import running_command
+from .cli.users import add
+from .errors import ConfigurationError
 from .extension import TokenAuth
 from .stores import open_sessions, open_users
 from .stores.provision import Stores
@@ -44,7 +50,8 @@ def configured_app(config: Mapping[str, Any] | None) -> Flask:
         config: As for `create_app`.
 
     Raises:
-        ConfigurationError: a URL names no store, or its driver is missing.
+        ConfigurationError: a URL names no store, its driver is missing, or the default
+            SQLite file cannot be created.
         StoreUnavailableError: the default SQLite file could not be opened.
     """
     app = Flask("tokenauth", instance_path=str(Path.cwd() / "instance"))
@@ -58,11 +65,36 @@ def configured_app(config: Mapping[str, Any] | None) -> Flask:
 
 
 def _embedded(app: Flask) -> str:
-    """Return the URL of the default SQLite file, which then has its tables."""
-    folder = Path(app.instance_path)
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    url = f"sqlite:///{folder / 'tokenauth.sqlite3'}"
-    users = open_users(url)
-    for store in Stores(users, open_sessions(url, beside=users)).with_tables:
-        store.create_tables()
+    """Return the URL of the default SQLite file.
+
+    It is created by a server, and by commands that write: not by `users list`, which
+    may run in the wrong folder.
+    """
+    file = Path(app.instance_path, "tokenauth.sqlite3")
+    url = f"sqlite:///{file}"
+    is_created = running_command() in {None, add, init_db}
+    try:
+        _create(file) if is_created else _check_writable(file)
+    except OSError as error:
+        raise ConfigurationError(
+            f"Users and sessions cannot be kept in {file}: {error.strerror}. Let this "
+            "process write there, or set TOKENAUTH_USERS_URL to another file, as in "
+            "'sqlite:////data/tokenauth.sqlite3', or to a database."
+        ) from None
+    if is_created:
+        users = open_users(url)
+        for store in Stores(users, open_sessions(url, beside=users)).with_tables:
+            store.create_tables()
     return url
+
+
+def _create(file: Path) -> None:
+    file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    file.touch(mode=0o600)  # it will hold password hashes
+
+
+def _check_writable(file: Path) -> None:
+    """Check that a server could create the file, or write to it."""
+    found = next(path for path in (file, *file.parents) if path.exists())
+    if not os.access(found, os.W_OK):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))

@@ -78,6 +78,7 @@ REASONS: Final = {
     "session-revoked": frozenset(
         {
             "session_limit",  # the oldest session of a user who has too many
+            "everyone",  # an operator ended the sessions of all users
             "store_set_back",  # the token is newer than the store: it was restored
         }
     ),

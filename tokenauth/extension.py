@@ -10,6 +10,7 @@ from flask import Flask, current_app, has_request_context, request
 
 from .accounts.users import User, UserRecord, UserStore, id_of
 from .cli import tokenauth
+from .cli.running import check_tables_at_start
 from .errors import ConfigurationError
 from .sessions.session import LOGIN, Session
 from .sessions.store import SessionStore
@@ -82,6 +83,7 @@ class TokenAuth:
             self._users if users is None else users,
             self._sessions if sessions is None else sessions,
         )
+        check_tables_at_start(state.stores)
         app.extensions[KEY] = state
         self.login_manager.init_app(app)
         session_interface.join(app)

@@ -1,42 +1,219 @@
-"""What `flask tokenauth check` finds, one finding at a time, on the real engines."""
+"""`flask tokenauth check`, on real engines: good deployments and broken ones."""
 
 from __future__ import annotations
 
+import json
 import os
 import secrets
+import sqlite3
 import time
+from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+import psycopg
 import pytest
+import redis
 from flask import Flask
+from werkzeug.middleware.profiler import ProfilerMiddleware
+from werkzeug.middleware.proxy_fix import ProxyFix
 
+from tests.cli.running import flask, run
 from tests.harness.kit import Clock, make_app, make_users
 from tests.harness.servers import RedisServer
 from tests.stores.engines import sessions_at, url_of, users_at
-from tokenauth import DictUserStore, MemorySessionStore, User
-from tokenauth.cli.findings import Finding, Level
-from tokenauth.cli.review_settings import review_settings
-from tokenauth.cli.review_stores import review_stores
+from tokenauth import DictUserStore, MemorySessionStore, Session, TokenAuth, User
+from tokenauth.cli.review_settings import Finding, Level, review_settings
 from tokenauth.settings import load
-from tokenauth.stores import ClockedStore, TableStore
-from tokenauth.stores.sql import SQLSessionStore, SQLUserStore
-from tokenauth.web import state
+from tokenauth.stores import ClockedStore
+from tokenauth.stores.sql import SQLUserStore
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import WSGIApplication
 
 KEY = secrets.token_hex(32)
-DEAD_POSTGRES = "postgresql+psycopg://me:canary-password@127.0.0.1:1/app"
-DEAD_REDIS = "redis://:canary-password@127.0.0.1:1/0"
+PROXY = ("--ignore", "proxy")
 
 
-class WrongClock(Clock):
-    """This host's clock, off by some seconds."""
+def checked(app: Flask, *options: str, exit_code: int = 0) -> dict[str, Finding]:
+    """Return what `check --json` finds, by area; no URL or password is in it."""
+    result = run(app, "check", "--json", *options)
+    assert result.exit_code == exit_code, result.output
+    assert result.stderr == ""
+    assert "canary" not in result.stdout
+    assert "127.0.0.1" not in result.stdout
+    found = [Finding(**each) for each in json.loads(result.stdout)]
+    return {finding.area: finding for finding in found}
 
-    def __init__(self, shift: float) -> None:
-        self.shift = shift
 
-    def __call__(self) -> float:
-        return time.time() + self.shift
+def deployed(**config: Any) -> Flask:
+    """Return an application that has these settings and a good key."""
+    app = Flask("shop")
+    app.config.from_mapping({"SECRET_KEY": KEY, **config})
+    TokenAuth(app, None if "TOKENAUTH_USERS_URL" in config else make_users())
+    return app
+
+
+@pytest.fixture(scope="module")
+def durable_redis() -> Any:
+    """A Redis that keeps what it was given."""
+    with RedisServer(durable=True) as server:
+        yield server
+
+
+@pytest.fixture
+def good(url: str, durable_redis: RedisServer) -> Flask:
+    """A deployment with nothing to fix."""
+    users_at(url)
+    return deployed(TOKENAUTH_USERS_URL=url, TOKENAUTH_SESSION_URL=durable_redis.url)
+
+
+# -- the command ---------------------------------------------------------------------
+
+
+def test_good_deployment_passes_the_strict_check(good: Flask) -> None:
+    """Each area is named, in the order in which it is printed."""
+    good.wsgi_app = ProxyFix(good.wsgi_app, x_for=2)  # type: ignore[method-assign]
+    found = checked(good, "--strict")
+    assert {finding.level for finding in found.values()} == {"ok"}
+    assert list(found) == [
+        *("secret keys", "access lifetime", "session lifetime", "idle lifetime"),
+        *("fallback keys", "refresh grace", "clock leeway", "tokens in URLs"),
+        *("attempts on a password", "new passwords", "password hashing"),
+        *("password hashes", "users", "sessions", "attempts"),
+        *("eviction", "persistence", "clock", "DEBUG", "TESTING", "proxy"),
+    ]
+
+
+def test_other_good_deployments_pass_too(
+    url: str, postgres_url: str, durable_redis: RedisServer
+) -> None:
+    """Without a proxy; users and sessions in one database, or the application's own."""
+    limits = {"TOKENAUTH_LIMITS_URL": durable_redis.url}
+    for where in (url, postgres_url):
+        users_at(where)
+        sessions_at(where)
+        checked(deployed(TOKENAUTH_USERS_URL=where, **limits), "--strict", *PROXY)
+
+
+def test_check_leaves_nothing_behind(url: str, redis_url: str) -> None:
+    """What it does with each store it undoes."""
+    users_at(url)
+    sessions_at(url)
+    with redis.Redis.from_url(redis_url) as client:
+        for sessions in (url, redis_url):
+            app = deployed(
+                TOKENAUTH_USERS_URL=url,
+                TOKENAUTH_SESSION_URL=sessions,
+                TOKENAUTH_LIMITS_URL=redis_url,
+            )
+            checked(app)
+        kept = [key for key in client.scan_iter() if b"endings" not in key]
+        assert all(client.get(key) == b"0" for key in kept)
+    with sqlite3.connect(url.removeprefix("sqlite:///")) as database:
+        assert database.execute("SELECT * FROM tokenauth_users").fetchall() == []
+        assert database.execute("SELECT * FROM tokenauth_sessions").fetchall() == []
+    database.close()
+
+
+def test_review_is_one_line_for_each_area(good: Flask) -> None:
+    result = run(good, "check", *PROXY)
+    lines = result.stdout.splitlines()
+    assert (result.exit_code, len(lines)) == (0, 21)
+    assert lines[0].split() == ["level", "area", "text"]
+    assert lines[2].split(maxsplit=3) == ["ok", "access", "lifetime", "900 s."]
+    assert KEY not in result.stdout
+
+
+def test_warning_fails_the_strict_check_only(good: Flask) -> None:
+    """An area that there is a reason for can be left out."""
+    assert checked(good)["proxy"].level == "warning"
+    assert checked(good, "--strict", exit_code=1)["proxy"].level == "warning"
+    assert "proxy" not in checked(good, "--strict", *PROXY)
+
+
+@pytest.mark.parametrize("flag", ["DEBUG", "TESTING"])
+def test_flag_for_development_is_an_error(flag: str, good: Flask) -> None:
+    """Also one that the application sets itself: `flask` would hide it."""
+    good.config[flag] = True
+    level, _, text = checked(good, exit_code=1)[flag]
+    assert level == "error"
+    assert text.startswith("On. ")
+
+
+APP = """\
+import os
+from flask import Flask
+from tokenauth import TokenAuth
+
+app = Flask(__name__)
+app.config.update(
+    SECRET_KEY=os.environ["KEY"],
+    DEBUG=True,
+    TOKENAUTH_USERS_URL="sqlite:///t.sqlite3",
+    TOKENAUTH_SESSION_URL="sqlite:///t.sqlite3",
+)
+TokenAuth(app)
+"""
+
+
+def test_application_that_does_not_start_is_one_error(tmp_path: Path) -> None:
+    """In the same form; missing tables do not stop the review of the rest."""
+    (tmp_path / "app.py").write_text(APP)
+    command = ("--app", "app", "tokenauth", "check", "--json")
+    refused = flask(*command, cwd=tmp_path, env={"KEY": "short"})
+    assert (refused.returncode, refused.stderr) == (1, "")
+    (finding,) = json.loads(refused.stdout)
+    assert (finding["level"], finding["area"]) == ("error", "start")
+    assert finding["text"].startswith("SECRET_KEY has 5 bytes")
+    started = flask(*command, cwd=tmp_path, env={"KEY": KEY})
+    assert (started.returncode, started.stderr) == (1, "")
+    found = {each["area"]: each for each in json.loads(started.stdout)}
+    for area in ("users", "sessions"):
+        assert found[area]["level"] == "error"
+        assert "flask tokenauth init-db" in found[area]["text"]
+    assert found["DEBUG"]["level"] == "error"
+    assert found["TESTING"]["level"] == "ok"
+
+
+# -- proxies -------------------------------------------------------------------------
+
+CHAINS: dict[str, tuple[Callable[[Any], WSGIApplication], Level]] = {
+    "none": (lambda app: app, "warning"),
+    "proxy": (ProxyFix, "ok"),
+    "proxy for the scheme": (lambda app: ProxyFix(app, x_for=0, x_proto=1), "warning"),
+    "proxy around": (lambda app: ProxyFix(ProfilerMiddleware(app)), "ok"),
+    "proxy below": (lambda app: Middleware(ProxyFix(app)), "ok"),
+}
+
+
+class Middleware:
+    """One that names what it wraps as Flask names its own."""
+
+    def __init__(self, wsgi_app: WSGIApplication) -> None:
+        self.wsgi_app = wsgi_app
+
+    def __call__(self, environ: Any, start_response: Any) -> Any:
+        return self.wsgi_app(environ, start_response)
+
+
+@pytest.mark.parametrize("chain", CHAINS)
+def test_proxy_is_looked_for_in_the_whole_chain(chain: str, good: Flask) -> None:
+    wrap, level = CHAINS[chain]
+    good.wsgi_app = wrap(good.wsgi_app)  # type: ignore[assignment, method-assign]
+    found = checked(good)["proxy"]
+    assert found.level == level
+    assert ("If a proxy is in front" in found.text) is (level == "warning")
+
+
+def test_chain_that_is_a_circle_comes_to_an_end(good: Flask) -> None:
+    """As that of a middleware which was given the application, not its `wsgi_app`."""
+    good.wsgi_app = ProfilerMiddleware(good)  # type: ignore[method-assign]
+    assert checked(good)["proxy"].level == "warning"
+
+
+# -- settings ------------------------------------------------------------------------
 
 
 def settings_say(area: str, **config: Any) -> Finding:
@@ -45,31 +222,7 @@ def settings_say(area: str, **config: Any) -> Finding:
     return next(finding for finding in findings if finding.area == area)
 
 
-def of_stores(app: Flask) -> dict[str, Finding]:
-    """Return what is found about an application's stores, by area."""
-    here = state.state_of(app)
-    findings = review_stores(
-        *here.stores,
-        here.throttle,
-        now=here.clock,
-        leeway=here.settings.clock_leeway,
-    )
-    for finding in findings:
-        assert "canary" not in finding.text
-    return {finding.area: finding for finding in findings}
-
-
-# -- settings ------------------------------------------------------------------------
-
-
-def test_the_defaults_are_good() -> None:
-    """With a random key an application has nothing to mend but what it adds."""
-    findings = review_settings(load({"SECRET_KEY": KEY}, "app"))
-    assert {finding.level for finding in findings} == {"ok"}
-    assert len({finding.area for finding in findings}) == len(findings) == 12
-
-
-def test_a_key_with_a_pattern_is_an_error() -> None:
+def test_key_with_a_pattern_is_an_error() -> None:
     """It is long enough and no secret. The finding does not quote it."""
     key = "qwertyuiopasdfghjklzxcvbnm1234567890"
     now, old = ({"SECRET_KEY": key}, {"SECRET_KEY_FALLBACKS": [KEY, key]})
@@ -81,146 +234,173 @@ def test_a_key_with_a_pattern_is_an_error() -> None:
         assert key[:12] not in text
 
 
-def test_a_key_is_described_by_its_length() -> None:
-    """And by nothing else of it."""
-    finding = settings_say("secret keys")
-    assert finding == ("ok", "secret keys", "64 bytes, and no pattern shows.")
-
-
-@pytest.mark.parametrize(
-    ("count", "level"), [(0, "ok"), (1, "warning"), (2, "warning")]
-)
-def test_fallback_keys_are_to_be_taken_out(count: int, level: Level) -> None:
-    """How many there are, and after which time the old logins are over."""
+@pytest.mark.parametrize("count", [0, 1, 2])
+def test_fallback_keys_are_to_be_removed_in_time(count: int) -> None:
     keys = [secrets.token_hex(32) for _ in range(count)]
     finding = settings_say("fallback keys", SECRET_KEY_FALLBACKS=keys)
-    assert finding.level == level
-    if count:
-        assert finding.text.startswith(f"{count} that tokens may be signed with")
-        assert "TOKENAUTH_SESSION_IDLE_LIFETIME" in finding.text
+    assert finding.level == ("warning" if count else "ok")
+    assert finding.text.startswith(f"{count}.")
+    assert ("TOKENAUTH_SESSION_IDLE_LIFETIME" in finding.text) is bool(count)
 
 
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
-MOMENT = timedelta(seconds=1)
+SECOND = timedelta(seconds=1)
+CORES = os.cpu_count() or 1
 
 
 @pytest.mark.parametrize(
-    ("area", "config", "level", "text"),
+    ("area", "config", "text"),
     [
-        ("access lifetime", {"ACCESS_LIFETIME": HOUR}, "ok", "3600 s."),
-        (
-            "access lifetime",
-            {"ACCESS_LIFETIME": HOUR + MOMENT},
-            "warning",
-            "TOKENAUTH_ACCESS_LIFETIME to an hour",
-        ),
-        ("session lifetime", {"SESSION_LIFETIME": 30 * DAY}, "ok", "2592000 s."),
-        (
-            "session lifetime",
-            {"SESSION_LIFETIME": 60 * DAY},
-            "warning",
-            "60 days without a password",
-        ),
-        ("idle lifetime", {"SESSION_IDLE_LIFETIME": DAY}, "ok", "86400 s."),
-        (
-            "idle lifetime",
-            {"SESSION_IDLE_LIFETIME": 30 * DAY},
-            "warning",
-            "Without effect",
-        ),
-        (
-            "idle lifetime",
-            {"SESSION_IDLE_LIFETIME": 15 * 60},
-            "warning",
-            "cannot be refreshed",
-        ),
-        ("refresh grace", {"REFRESH_GRACE": 60}, "ok", "60 s."),
-        ("refresh grace", {"REFRESH_GRACE": DAY}, "warning", "to 60 s at most"),
-        ("clock leeway", {"CLOCK_LEEWAY": 300}, "ok", "300 s."),
-        ("clock leeway", {"CLOCK_LEEWAY": 301}, "warning", "the hosts' clocks"),
+        ("access lifetime", {"ACCESS_LIFETIME": HOUR}, "3600 s."),
+        ("access lifetime", {"ACCESS_LIFETIME": HOUR + SECOND}, "to 3600 at most"),
+        ("session lifetime", {"SESSION_LIFETIME": 30 * DAY}, "2592000 s."),
+        ("session lifetime", {"SESSION_LIFETIME": 60 * DAY}, "to 2592000 at most"),
+        ("idle lifetime", {"SESSION_IDLE_LIFETIME": DAY}, "86400 s."),
+        ("idle lifetime", {"SESSION_IDLE_LIFETIME": 30 * DAY}, "reached first"),
+        ("idle lifetime", {"SESSION_IDLE_LIFETIME": 900}, "above TOKENAUTH_ACCESS"),
+        ("refresh grace", {"REFRESH_GRACE": 60}, "60 s."),
+        ("refresh grace", {"REFRESH_GRACE": 61}, "to 60 at most"),
+        ("clock leeway", {"CLOCK_LEEWAY": 300}, "300 s."),
+        ("clock leeway", {"CLOCK_LEEWAY": 301}, "to 300 at most"),
         (
             "attempts on a password",
             {"LOGIN_LIMITS": "9 per second; 100 per hour"},
-            "ok",
-            "100 an hour",
+            "At most 100 an hour.",
         ),
         (
             "attempts on a password",
             {"LOGIN_LIMITS": "2 per minute; 101 per hour"},
-            "warning",
-            "101 an hour: set TOKENAUTH_LOGIN_LIMITS",
+            "At most 101 an hour. Set TOKENAUTH_LOGIN_LIMITS",
         ),
-        ("attempts on a password", {"LOGIN_LIMITS": "2 per minute"}, "warning", "120"),
+        ("attempts on a password", {"LOGIN_LIMITS": "2 per minute"}, "120 an hour. S"),
         (
             "attempts on a password",
             {"LOGIN_LIMITS": "99 per 31 minutes"},
-            "warning",
-            "198 an hour",
+            "198 an hour. S",
         ),
-        ("attempts on a password", {"LOGIN_LIMITS": "100 per day"}, "ok", "100 an"),
-        ("new passwords", {"PASSWORD_MIN_LENGTH": 7}, "warning", "MIN_LENGTH to 8"),
-        ("new passwords", {"PASSWORD_MAX_LENGTH": 63}, "warning", "MAX_LENGTH to 64"),
-        ("new passwords", {"PASSWORD_MAX_LENGTH": 64}, "ok", "to 64 bytes"),
-        ("password hashing", {"PASSWORD_CONCURRENCY": os.cpu_count()}, "ok", "at a"),
+        ("new passwords", {"PASSWORD_MIN_LENGTH": 7}, "MIN_LENGTH to 8"),
+        ("new passwords", {"PASSWORD_MAX_LENGTH": 63}, "MAX_LENGTH to 64"),
+        ("new passwords", {"PASSWORD_MAX_LENGTH": 64}, "8 characters to 64 bytes."),
         (
             "password hashing",
-            {"PASSWORD_CONCURRENCY": (os.cpu_count() or 1) + 1},
-            "warning",
-            "TOKENAUTH_PASSWORD_CONCURRENCY",
+            {"PASSWORD_CONCURRENCY": CORES},
+            f"{CORES} at a time in each process, on {CORES} processors.",
         ),
-        ("tokens in URLs", {"QUERY_PARAM": "token"}, "warning", "end up in logs"),
-        ("password hashes", {"ARGON2_MEMORY_COST": 47104}, "ok", "47104 KiB, 2"),
+        ("password hashing", {"PASSWORD_CONCURRENCY": CORES + 1}, "_CONCURRENCY to"),
+        ("tokens in URLs", {"QUERY_PARAM": "token"}, "end up in logs"),
+        ("password hashes", {"ARGON2_MEMORY_COST": 47104}, "47104 KiB, 2 passes."),
         (
             "password hashes",
             {"ARGON2_MEMORY_COST": 7168, "ARGON2_TIME_COST": 5},
-            "warning",
             "TOKENAUTH_ARGON2_MEMORY_COST to 19456",
         ),
     ],
 )
-def test_a_setting_beyond_its_limit_is_a_warning(
-    area: str, config: dict[str, Any], level: Level, text: str
+def test_setting_beyond_its_limit_is_a_warning(
+    area: str, config: dict[str, Any], text: str
 ) -> None:
-    """At the limit it is good."""
+    """At the limit it is good, and only the fact is told."""
     found = settings_say(area, **{f"TOKENAUTH_{k}": v for k, v in config.items()})
-    assert found.level == level
+    assert found.level == ("ok" if found.text == text else "warning")
     assert text in found.text
 
 
-# -- stores --------------------------------------------------------------------------
+# -- stores that cannot be used ------------------------------------------------------
+
+DEAD_POSTGRES = "postgresql+psycopg://me:canary@127.0.0.1:1/app"
+DEAD_REDIS = "redis://:canary@127.0.0.1:1/0"
 
 
-def test_what_one_process_knows_is_a_warning(app: Flask) -> None:
-    """Users, sessions and attempts alike; and there is no other clock."""
-    found = of_stores(app)
-    for area, setting in (
-        ("users", "TOKENAUTH_USERS_URL"),
-        ("sessions", "TOKENAUTH_SESSION_URL"),
-        ("attempts", "TOKENAUTH_LIMITS_URL"),
-    ):
-        assert found[area].level == "warning"
-        assert f"unless one process serves, set {setting}" in found[area].text
-    assert found["clock"] == ("ok", "clock", "No store has another than this host's.")
+@pytest.mark.parametrize(
+    ("setting", "url", "area"),
+    [
+        ("TOKENAUTH_SESSION_URL", DEAD_POSTGRES, "sessions"),
+        ("TOKENAUTH_SESSION_URL", DEAD_REDIS, "sessions"),
+        ("TOKENAUTH_LIMITS_URL", DEAD_REDIS, "attempts"),
+    ],
+)
+def test_store_that_is_down_is_an_error(setting: str, url: str, area: str) -> None:
+    found = checked(deployed(**{setting: url}), exit_code=1)
+    assert found[area].level == "error"
+    assert f"The store of {setting} cannot do" in found[area].text
+    assert ("(refused). Nothing listens there" in found[area].text) is (
+        area == "sessions"
+    )
 
 
-@pytest.mark.parametrize("engine", ["sqlite", "postgresql"])
-def test_a_database_is_asked(engine: str, request: pytest.FixtureRequest) -> None:
-    """It answers, and its tables are of this version."""
-    url = url_of(engine, request)
-    app = make_app(users=users_at(url), sessions=sessions_at(url), clock=WrongClock(0))
-    found = of_stores(app)
+def test_read_only_database_is_an_error(postgres_url: str) -> None:
+    """As a replica is, or the old primary after a failover."""
+    users_at(postgres_url)
+    sessions_at(postgres_url)
+    read_only = "-c%20default_transaction_read_only%3Don"
+    app = deployed(TOKENAUTH_USERS_URL=f"{postgres_url}?options={read_only}")
+    found = checked(app, exit_code=1)
     for area in ("users", "sessions"):
-        assert found[area] == ("ok", area, "The store answers.")
-    assert found["clock"].level == "ok"
+        assert found[area].level == "error"
 
 
-def test_redis_is_asked(redis_url: str) -> None:
-    """For sessions and for attempts."""
-    config = {"TOKENAUTH_SESSION_URL": redis_url}
-    found = of_stores(make_app(config=config, clock=WrongClock(0)))
+def test_read_only_sqlite_file_is_an_error(url: str) -> None:
+    users_at(url)
+    sessions_at(url)
+    found = checked(deployed(TOKENAUTH_USERS_URL=f"{url}?mode=ro"), exit_code=1)
+    assert (found["users"].level, found["sessions"].level) == ("error", "error")
+
+
+def test_replica_of_redis_is_an_error(redis_url: str) -> None:
+    """It answers every read."""
+    with RedisServer() as replica, redis.Redis.from_url(replica.url) as client:
+        port = redis_url.rpartition(":")[2].partition("/")[0]
+        client.replicaof("127.0.0.1", port)
+        found = checked(deployed(TOKENAUTH_SESSION_URL=replica.url), exit_code=1)
     for area in ("sessions", "attempts"):
-        assert found[area] == ("ok", area, "The store answers.")
-    assert found["clock"].level == "ok"
+        assert found[area].level == "error"
+
+
+@pytest.mark.parametrize(
+    ("rights", "area"),
+    [
+        (["~limits:*", "+@all"], "sessions"),
+        (["~tokenauth*", "%R~*", "+@all", "-evalsha", "-eval"], "sessions"),
+    ],
+)
+def test_redis_account_without_the_needed_rights_is_an_error(
+    rights: list[str], area: str, redis_url: str
+) -> None:
+    with redis.Redis.from_url(redis_url) as client:
+        client.execute_command("ACL", "SETUSER", "canary", "on", ">pw", *rights)
+        try:
+            url = redis_url.replace("//", "//canary:pw@")
+            found = checked(deployed(TOKENAUTH_SESSION_URL=url), exit_code=1)
+        finally:
+            client.execute_command("ACL", "DELUSER", "canary")
+    assert found[area].level == "error"
+
+
+def test_redis_that_may_lose_sessions_is_a_warning() -> None:
+    """It drops them when its memory is full, or forgets them when it stops."""
+    with RedisServer() as server, redis.Redis.from_url(server.url) as client:
+        client.config_set("maxmemory-policy", "allkeys-lru")
+        app = deployed(TOKENAUTH_SESSION_URL=server.url)
+        found = checked(app)
+        checked(app, "--strict", *PROXY, exit_code=1)
+    assert found["eviction"].level == "warning"
+    assert "maxmemory-policy is allkeys-lru" in found["eviction"].text
+    assert found["persistence"].level == "warning"
+    assert "Set 'appendonly yes'" in found["persistence"].text
+
+
+def test_redis_that_may_not_be_asked_is_a_warning(redis_url: str) -> None:
+    with redis.Redis.from_url(redis_url) as client:
+        client.execute_command(
+            *("ACL", "SETUSER", "canary", "on", ">pw", "~*", "+@all", "-info")
+        )
+        url = redis_url.replace("//", "//canary:pw@")
+        found = checked(deployed(TOKENAUTH_SESSION_URL=url))
+        client.execute_command("ACL", "DELUSER", "canary")
+    assert found["sessions"].level == "ok"
+    for area in ("eviction", "persistence"):
+        assert found[area].level == "warning"
+        assert "is not known" in found[area].text
 
 
 @pytest.mark.parametrize("engine", ["sqlite", "postgresql"])
@@ -235,74 +415,86 @@ def test_tables_of_another_version_are_an_error(
     with users.database.transaction() as connection:
         for table in ("tokenauth_users", "tokenauth_sessions"):
             connection.exec_driver_sql(f"ALTER TABLE {table} DROP COLUMN scopes")
-    found = of_stores(app)
+    found = checked(app, exit_code=1)
     for area in ("users", "sessions"):
         assert found[area].level == "error"
         assert "of another release, without 'scopes'" in found[area].text
     assert "clock" not in found
 
 
-def test_tables_that_may_not_be_read_are_an_error(postgres_url: str) -> None:
-    """A right that is missing shows with the first row that is asked for."""
-    store = users_at(postgres_url)
-    assert isinstance(store, SQLUserStore)
+def test_tables_that_may_only_be_read_are_an_error(postgres_url: str) -> None:
+    """A login could not improve a hash, nor could a user change a password."""
+    users_at(postgres_url)
     role = f"r_{secrets.token_hex(8)}"
-    with store.database.transaction() as connection:
-        connection.exec_driver_sql(f"CREATE ROLE {role} LOGIN")
+    with psycopg.connect(postgres_url.replace("+psycopg", "")) as connection:
+        connection.execute(f"CREATE ROLE {role} LOGIN")
+        connection.execute(f"GRANT SELECT ON tokenauth_users TO {role}")
     url = postgres_url.replace("//postgres@", f"//{role}@")
-    found = of_stores(make_app(users=SQLUserStore(url)))
+    found = checked(deployed(TOKENAUTH_USERS_URL=url, **MEMORY), exit_code=1)
     assert found["users"].level == "error"
-    assert "(no_permission)" in found["users"].text
+    assert "(no_permission). Give its account the rights" in found["users"].text
 
 
-@pytest.mark.parametrize(
-    ("sessions_url", "area", "reason"),
-    [
-        (DEAD_POSTGRES, "sessions", "refused"),
-        (DEAD_REDIS, "sessions", "refused"),
-        (DEAD_REDIS, "attempts", None),
-    ],
-)
-def test_a_store_that_is_down_is_an_error(
-    sessions_url: str, area: str, reason: str | None
+MEMORY = {"TOKENAUTH_SESSION_URL": "memory://"}
+
+
+@pytest.mark.parametrize(("workers", "level"), [("1", "warning"), ("4", "error")])
+def test_what_is_in_one_process_is_an_error_if_several_serve(
+    workers: str, level: Level, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The finding says why as far as it is known, and tells no password."""
-    found = of_stores(make_app(config={"TOKENAUTH_SESSION_URL": sessions_url}))
-    assert found[area].level == "error"
-    assert ("(" in found[area].text) is (reason is not None)
-    assert (reason or "does not answer: see") in found[area].text
-    assert "clock" not in found
+    """gunicorn takes the number of its workers from the environment."""
+    monkeypatch.setenv("WEB_CONCURRENCY", workers)
+    found = checked(deployed(), exit_code=int(level == "error"))
+    for area, setting in (
+        ("users", "TOKENAUTH_USERS_URL"),
+        ("sessions", "TOKENAUTH_SESSION_URL"),
+        ("attempts", "TOKENAUTH_LIMITS_URL"),
+    ):
+        assert found[area].level == level
+        assert f"Set {setting} to a shared store" in found[area].text
 
 
-def test_a_server_that_stops_is_found_down(tmp_path: Path) -> None:
-    """It answered before."""
-    with RedisServer() as server:
-        app = make_app(config={"TOKENAUTH_SESSION_URL": server.url})
-        assert of_stores(app)["sessions"].level == "ok"
-        server.stop()
-        assert of_stores(app)["sessions"].level == "error"
+class Broken(DictUserStore):
+    """An application's own store that fails in its own way."""
+
+    def find(self, username: str) -> User | None:
+        raise LookupError("canary")
 
 
-def test_an_application_s_own_store_may_fail_in_its_own_way() -> None:
+class Behind(MemorySessionStore):
+    """A store whose reads go to a replica that is behind."""
+
+    def get(self, session_id: str) -> Session | None:
+        return None
+
+
+def test_application_s_own_store_that_fails_is_an_error() -> None:
     """Its error is named by type: its text may hold anything."""
-
-    class Broken(DictUserStore):
-        def find(self, username: str) -> User | None:
-            raise LookupError("canary")
-
-    found = of_stores(make_app(users=Broken({})))
+    found = checked(make_app(users=Broken({}), sessions=Behind()), exit_code=1)
     assert found["users"].level == "error"
     assert "raises LookupError" in found["users"].text
+    assert found["sessions"].level == "error"
+    assert "could not be read again" in found["sessions"].text
 
 
 # -- clocks --------------------------------------------------------------------------
 
 
+class WrongClock(Clock):
+    """This host's clock, off by some seconds."""
+
+    def __init__(self, shift: float) -> None:
+        self.shift = shift
+
+    def __call__(self) -> float:
+        return time.time() + self.shift
+
+
 @pytest.mark.parametrize("engine", ["postgresql", "redis"])
-def test_the_clock_of_a_server_is_read(
+def test_server_s_clock_is_read_in_fractions_of_a_second(
     engine: str, request: pytest.FixtureRequest
 ) -> None:
-    """In seconds, with their fractions; it runs on this host, so it is right."""
+    """It runs on this host, so it is right."""
     store = sessions_at(url_of(engine, request))
     assert isinstance(store, ClockedStore)
     before = time.time()
@@ -312,30 +504,21 @@ def test_the_clock_of_a_server_is_read(
     assert theirs % 1
 
 
-def test_a_file_has_no_clock(tmp_path: Path) -> None:
-    """Nor has memory."""
-    url = f"sqlite:///{tmp_path}/t.sqlite3"
-    for store in (users_at(url), sessions_at(url)):
-        assert isinstance(store, ClockedStore)
-        assert store.read_clock() is None
-    assert not isinstance(MemorySessionStore(), ClockedStore)
-
-
 @pytest.mark.parametrize("engine", ["postgresql", "redis"])
 @pytest.mark.parametrize(
     ("shift", "leeway", "level", "text"),
     [
-        (0, 30, "ok", "30 s are allowed"),
-        (0, 0, "ok", "0 s are allowed"),
-        (-10, 30, "ok", "30 s are allowed"),
-        (20, 30, "warning", "as far off to the other side"),
-        (-20, 30, "warning", "TOKENAUTH_CLOCK_LEEWAY (30 s)"),
-        (40, 30, "error", "TOKENAUTH_CLOCK_LEEWAY is 30 s"),
-        (-40, 30, "error", "refuse each other's tokens"),
-        (3, 0, "error", "TOKENAUTH_CLOCK_LEEWAY is 0 s"),
+        (0, 30, "ok", "30 s are allowed."),
+        (0, 0, "ok", "0 s are allowed."),
+        (-10, 30, "ok", "30 s are allowed."),
+        (20, 30, "warning", "30 s are allowed. Another host"),
+        (-20, 30, "warning", "in the other direction"),
+        (40, 30, "error", "30 s are allowed. Hosts may refuse"),
+        (-40, 30, "error", "by one source (NTP)"),
+        (3, 0, "error", "raise TOKENAUTH_CLOCK_LEEWAY"),
     ],
 )
-def test_a_clock_that_differs_is_found(
+def test_clock_that_differs_from_the_store_s_is_found(
     shift: float,
     leeway: float,
     level: Level,
@@ -344,27 +527,23 @@ def test_a_clock_that_differs_is_found(
     engine: str,
     request: pytest.FixtureRequest,
 ) -> None:
-    """To either side, against the leeway: the application's clock is the one off."""
+    """In either direction, against the leeway."""
     sessions = sessions_at(url_of(engine, request))
     config = {"TOKENAUTH_CLOCK_LEEWAY": leeway}
     app = make_app(sessions=sessions, clock=WrongClock(shift), config=config)
-    found = of_stores(app)["clock"]
+    found = checked(app, exit_code=1)["clock"]  # TESTING is on
     assert found.level == level
     assert float(found.text.split()[0]) == pytest.approx(abs(shift), abs=0.2)
     assert text in found.text
 
 
-def test_the_users_clock_counts_where_sessions_have_none(
-    postgres_url: str, tmp_path: Path
+def test_users_clock_counts_where_sessions_have_none(
+    postgres_url: str, url: str
 ) -> None:
     """Sessions in a file, users on a server."""
-    users = users_at(postgres_url)
-    sessions = sessions_at(f"sqlite:///{tmp_path}/t.sqlite3")
-    assert isinstance(sessions, SQLSessionStore)
-    assert isinstance(sessions, TableStore)
-    clock = WrongClock(100)
-    app = make_app(users=users, sessions=sessions, clock=clock)
-    assert of_stores(app)["clock"].level == "error"
-    assert of_stores(make_app(users=make_users(), sessions=sessions))[
-        "clock"
-    ].level == ("ok")
+    sessions, clock = sessions_at(url), WrongClock(100)
+    app = make_app(users=users_at(postgres_url), sessions=sessions, clock=clock)
+    assert checked(app, exit_code=1)["clock"].level == "error"
+    app = make_app(sessions=sessions, clock=clock)
+    text = checked(app, exit_code=1)["clock"].text
+    assert text == "No store has a clock of its own."

@@ -15,7 +15,13 @@ import msgspec
 import pytest
 
 from tests.stores.engines import HASH, NOW, make_kept_users, make_session
-from tokenauth import InvalidRequestError, SessionStore, User, UserStore
+from tokenauth import (
+    InvalidRequestError,
+    SessionStore,
+    StoreUnavailableError,
+    User,
+    UserStore,
+)
 from tokenauth.accounts.users import ManagedUserStore
 from tokenauth.sessions.session import NEVER, Session
 from tokenauth.sessions.store import PURGE_STEP
@@ -414,6 +420,36 @@ def test_a_user_is_disabled_and_enabled(managed: ManagedUserStore) -> None:
     assert vars(managed.get("u-1")) == vars(alice)
 
 
+def test_user_is_renamed_to_a_name_that_nobody_else_has(
+    managed: ManagedUserStore,
+) -> None:
+    """Or to another spelling of the own one; everything else stays."""
+    alice = managed.get("u-1")
+    assert managed.rename("u-1", "ann@example.com")
+    assert managed.rename("u-1", "Ann@example.com")
+    assert vars(managed.get("u-1")) == vars(alice) | {"username": "Ann@example.com"}
+    assert vars(managed.find("ann@example.com")) == vars(managed.get("u-1"))
+    assert managed.find("ålice") is None
+    assert not managed.rename("u-1", "BOB")
+    assert not managed.rename("u-9", "dave")
+    with pytest.raises(InvalidRequestError):
+        managed.rename("u-1", "")
+    assert [user.id for user in managed.all()] == ["u-1", "u-2", "u-3"]
+
+
+def test_of_many_who_want_one_name_one_gets_it(managed: ManagedUserStore) -> None:
+    """At the same moment; the others hear that it is taken, or to try again."""
+
+    def rename(number: int) -> bool:
+        try:
+            return managed.rename(f"u-{number}", "dave")
+        except StoreUnavailableError:
+            return False
+
+    assert sum(in_parallel(3, lambda i: rename(i + 1))) == 1
+    assert [user.username for user in managed.all()].count("dave") == 1
+
+
 def test_a_user_gets_other_scopes(managed: ManagedUserStore) -> None:
     """And nothing else of the user changes; what cannot be a scope is refused."""
     alice, *_ = make_kept_users()
@@ -441,6 +477,7 @@ def test_nobody_is_changed_under_a_strange_id(
     managed: ManagedUserStore, strange: str
 ) -> None:
     """The caller is told."""
+    assert not managed.rename(strange, "dave")
     assert not managed.set_active(strange, active=False)
     assert not managed.set_scopes(strange, ["read"])
     assert not managed.remove(strange)

@@ -89,6 +89,18 @@ class ManagedUserStore(UserStore, Protocol):
         """Yield every user, ordered by folded name."""
         ...
 
+    def rename(self, user_id: str, username: str) -> bool:
+        """Give a user another name; the id stays.
+
+        Returns:
+            False when another user has the name, or another spelling of it, or when
+            there is no user with this id.
+
+        Raises:
+            InvalidRequestError: the username cannot be used.
+        """
+        ...
+
     def set_active(self, user_id: str, *, active: bool) -> bool:
         """Enable or disable a user; false when there is none with this id."""
         ...

@@ -1,6 +1,15 @@
-"""`flask tokenauth ...`: a plugin of Flask, there before there is an application."""
+"""`flask tokenauth ...`: a plugin of Flask, found before there is an application."""
 
-from . import check, database, sessions, tokens, users
+from . import check, database, inspect_token, passwords, sessions, tokens, users
 from .group import tokenauth
 
-__all__ = ["check", "database", "sessions", "tokenauth", "tokens", "users"]
+__all__ = [
+    "check",
+    "database",
+    "inspect_token",
+    "passwords",
+    "sessions",
+    "tokenauth",
+    "tokens",
+    "users",
+]

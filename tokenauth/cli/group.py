@@ -1,9 +1,8 @@
-"""The group that the commands join, and what they share."""
+"""The command group `flask tokenauth`, and what its commands share."""
 
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
@@ -13,17 +12,18 @@ from flask.cli import AppGroup
 
 from ..accounts.users import UserRecord, fold_username
 from ..errors import AuthError, ConfigurationError, StoreUnavailableError
-from ..sessions.service import SessionService
 from ..sessions.session import NEVER
 from ..stores.memory import MemorySessionStore
 from ..web import state
 from ..web.state import State
+from .running import OURS
 
 
 class _Group(AppGroup):
-    """A group whose refusals are one line each, and exit code 1."""
+    """A group that reports each refusal in one line, with exit code 1."""
 
     def invoke(self, ctx: click.Context) -> Any:
+        ctx.meta[OURS] = True
         try:
             return super().invoke(ctx)
         except (AuthError, ConfigurationError) as error:
@@ -33,28 +33,26 @@ class _Group(AppGroup):
 def _message_of(error: AuthError | ConfigurationError) -> str:
     if isinstance(error, StoreUnavailableError) and error.reason is not None:
         return (
-            f"A store does not answer ({error.reason}): 'flask tokenauth check' says "
-            "which."
+            f"A store does not answer ({error.reason}). Run 'flask tokenauth check' to "
+            "see which one, and what to do."
         )
-    return (
-        str(error) if isinstance(error, ConfigurationError) else str(error.description)
-    )
+    return str(error if isinstance(error, ConfigurationError) else error.description)
 
 
 tokenauth = _Group(
     "tokenauth",
-    help="""Token authentication: keys, users, sessions, tokens.
+    help="""Manage token authentication: keys, users, sessions, tokens.
 
-    Exit codes: 0: done; 1: refused, or bad news, said in a line; 2: wrong usage, or
-    there is no application.
+    Exit codes: 0: done; 1: refused, or a problem was found, with one line that says
+    which; 2: wrong usage, or no application was found.
     """,
 )
 
 as_json = click.option("--json", "is_json", is_flag=True, help="Print JSON.")
 
 
-def rooms() -> State:
-    """Return the rooms of the application that a command is run for.
+def find_state() -> State:
+    """Return the state of the application that a command runs for.
 
     Raises:
         ClickException: the application has no `TokenAuth`.
@@ -65,55 +63,53 @@ def rooms() -> State:
         raise click.ClickException(str(error)) from None
 
 
-def authority() -> SessionService:
-    """Return the desk, for a command that looks at sessions; see `warn_of_memory`."""
-    warn_of_memory()
-    return rooms().service
+def checked_state() -> State:
+    """Return the same for a command that uses the stores.
+
+    Raises:
+        ClickException: the application has no `TokenAuth`.
+        ConfigurationError: the tables of its stores are missing.
+    """
+    here = find_state()
+    for store in here.stores.with_tables:
+        store.check_tables()
+    return here
 
 
-def warn_of_memory() -> None:
-    """Say so where the sessions that a server has cannot be seen by a command."""
-    sessions = rooms().stores.sessions
+def state_with_sessions() -> State:
+    """Return the same, and warn where sessions cannot be seen from a command."""
+    here = checked_state()
+    warn_of_memory(here)
+    return here
+
+
+def warn_of_memory(here: State) -> None:
+    """Warn that a command cannot see sessions in the memory of a server's process."""
+    sessions = here.stores.sessions
     if isinstance(sessions, MemorySessionStore) and sessions.is_empty:
         click.echo(
-            "Sessions in memory belong to the server's process and are not seen from "
-            "here: set TOKENAUTH_SESSION_URL.",
+            "Sessions are in the memory of the server's process, where this command "
+            "cannot see them: set TOKENAUTH_SESSION_URL to a shared store.",
             err=True,
         )
 
 
-def read_new_password() -> str:
-    """Return a password from the terminal, or the first line of standard input."""
-    if not sys.stdin.isatty():
-        return first_line()
-    password: str = click.prompt(
-        "Password",
-        hide_input=True,
-        confirmation_prompt="Once more",
-        err=True,  # standard output may be a file, for the result alone
-    )
-    return password
-
-
-def first_line() -> str:
-    """Return the first line of standard input."""
-    try:
-        return sys.stdin.buffer.readline().decode().rstrip("\r\n")
-    except UnicodeDecodeError:
-        raise click.ClickException("Standard input is not UTF-8.") from None
-
-
-def user_named(username: str) -> UserRecord:
+def user_named(here: State, username: str) -> UserRecord:
     """Return the user with this name, in any spelling.
 
     Raises:
         ClickException: there is none.
     """
     folded = fold_username(username)
-    user = None if folded is None else rooms().stores.users.find(folded)
+    user = None if folded is None else here.stores.users.find(folded)
     if user is None:
         raise click.ClickException("There is no user of this name.")
     return user
+
+
+def name_of(user: UserRecord) -> str:
+    """Return a user's name; the id where the application's user has no name."""
+    return getattr(user, "username", None) or user.get_id()
 
 
 def show(columns: Sequence[str], rows: list[list[Any]], *, is_json: bool) -> None:
@@ -134,14 +130,14 @@ def print_json(value: object) -> None:
 
 
 def utc(seconds: float) -> str:
-    """Return a time in RFC 3339, UTC, to the second; "never" where there is none."""
+    """Return a time as the API writes it (RFC 3339, UTC), or "never"."""
     if seconds in {0, NEVER}:
         return "never"
-    return datetime.fromtimestamp(int(seconds), UTC).isoformat()
+    return f"{datetime.fromtimestamp(int(seconds), UTC):%Y-%m-%dT%H:%M:%SZ}"
 
 
 def _cell(value: object) -> str:
-    if value is None:
-        return "-"
-    text = str(value)
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    text = "-" if value is None else str(value)
     return text if text.isprintable() else ascii(text)

@@ -1,43 +1,64 @@
-"""The settings that an application started with, reviewed: nothing is asked for."""
+"""What `check` finds in the settings alone, without asking a store."""
 
 from __future__ import annotations
 
+import math
 import os
-from typing import Final
+from collections.abc import Iterator
+from typing import Final, Literal, NamedTuple, TypeAlias
 
 from ..accounts.passwords import Argon2Cost
 from ..accounts.policy import is_guessable_key
 from ..settings import Settings
-from .findings import Finding
+
+Level: TypeAlias = Literal["ok", "warning", "error"]
 
 _HOUR: Final = 3600
-_DAY: Final = 24 * _HOUR
-_LONGEST_SESSION: Final = 30 * _DAY
-"""NIST SP 800-63B section 4.1.3: at least once in 30 days the password is asked for."""
-_LONGEST_GRACE: Final = 60
-_LONGEST_LEEWAY: Final = 5 * 60
+_MONTH: Final = 30 * 86400
+"""NIST SP 800-63B section 4.1.3: a password is asked for once in 30 days at least."""
 _MOST_GUESSES: Final = 100
-"""NIST SP 800-63B section 3.2.2: consecutive failures on one account."""
+"""NIST SP 800-63B section 3.2.2: consecutive failed attempts on one account."""
 _SHORTEST: Final = 8
 _LONGEST: Final = 64
-"""NIST SP 800-63B section 3.1.1.2: lengths that a password may have at least."""
+"""NIST SP 800-63B section 3.1.1.2: lengths that must be possible for a password."""
 
 
-def review_settings(settings: Settings) -> list[Finding]:
-    """Return what can be said of an application's settings alone."""
-    return [
-        _keys(settings.secret_keys),
-        _fallbacks(len(settings.secret_keys) - 1),
-        _access_lifetime(settings.access_lifetime),
-        _session_lifetime(settings.session_lifetime),
-        _idle_lifetime(settings),
-        *_leniencies(settings),
-        _query_param(settings.query_param),
-        _attempts(settings.login_limits),
-        _password_lengths(settings),
-        _concurrency(settings.password_concurrency),
-        _argon2(settings.argon2),
-    ]
+class Finding(NamedTuple):
+    """What was found about one area.
+
+    Attributes:
+        level: `error`: it has to be fixed; `warning`: it should be, unless there is a
+            reason; `ok`.
+        area: What was looked at.
+        text: What was found, and what to do, in one line.
+    """
+
+    level: Level
+    area: str
+    text: str
+
+
+def expect(
+    is_good: bool,  # noqa: FBT001 # the condition, read first
+    area: str,
+    fact: str,
+    advice: str,
+    *,
+    otherwise: Level = "warning",
+) -> Finding:
+    """Return a finding: the fact if it is good, and otherwise the advice as well."""
+    if is_good:
+        return Finding("ok", area, fact)
+    return Finding(otherwise, area, f"{fact} {advice}")
+
+
+def review_settings(settings: Settings) -> Iterator[Finding]:
+    """Yield what is found in an application's settings."""
+    yield _keys(settings.secret_keys)
+    yield from _lifetimes(settings)
+    yield from _leniencies(settings)
+    yield from _passwords(settings)
+    yield _argon2(settings.argon2)
 
 
 def _keys(keys: tuple[bytes, ...]) -> Finding:
@@ -45,156 +66,123 @@ def _keys(keys: tuple[bytes, ...]) -> Finding:
     named = {"the secret key": newest}
     named |= {f"fallback key {i}": key for i, key in enumerate(older)}
     regular = [name for name, key in named.items() if is_guessable_key(key)]
-    if regular:
-        return Finding(
-            "error",
-            "secret keys",
-            f"So regular that it can be guessed: {', '.join(regular)}. Make another "
-            "with 'flask tokenauth new-secret', and do not keep it as a fallback.",
-        )
-    return Finding("ok", "secret keys", f"{len(newest)} bytes, and no pattern shows.")
+    return expect(
+        not regular,
+        "secret keys",
+        f"{len(newest)} bytes.",
+        f"So regular that it can be guessed: {', '.join(regular)}. Make another with "
+        "'flask tokenauth new-secret', and do not keep this one as a fallback.",
+        otherwise="error",
+    )
 
 
-def _fallbacks(count: int) -> Finding:
-    if count:
-        return Finding(
-            "warning",
-            "fallback keys",
-            f"{count} that tokens may be signed with: take each out when its logins "
-            "are over, TOKENAUTH_SESSION_IDLE_LIFETIME after it was replaced. Personal "
-            "access tokens and one-time tokens signed with it end then.",
-        )
-    return Finding("ok", "fallback keys", "None.")
+def _lifetimes(s: Settings) -> Iterator[Finding]:
+    idle = s.session_idle_lifetime
+    yield expect(
+        s.access_lifetime <= _HOUR,
+        "access lifetime",
+        _seconds(s.access_lifetime),
+        f"A stolen token works for that long. Set TOKENAUTH_ACCESS_LIFETIME to {_HOUR} "
+        "at most: clients refresh.",
+    )
+    yield expect(
+        s.session_lifetime <= _MONTH,
+        "session lifetime",
+        _seconds(s.session_lifetime),
+        "For that long nobody is asked for the password. Set "
+        f"TOKENAUTH_SESSION_LIFETIME to {_MONTH} at most.",
+    )
+    yield expect(
+        s.access_lifetime < idle < s.session_lifetime,
+        "idle lifetime",
+        _seconds(idle),
+        "TOKENAUTH_SESSION_IDLE_LIFETIME has no effect: TOKENAUTH_SESSION_LIFETIME is "
+        "reached first. Set it lower."
+        if idle >= s.session_lifetime
+        else "A session ends before its access token has to be refreshed. Set "
+        "TOKENAUTH_SESSION_IDLE_LIFETIME above TOKENAUTH_ACCESS_LIFETIME.",
+    )
 
 
-def _access_lifetime(seconds: float) -> Finding:
-    if seconds > _HOUR:
-        return Finding(
-            "warning",
-            "access lifetime",
-            f"{seconds:.0f} s: a stolen token works that long. Set "
-            "TOKENAUTH_ACCESS_LIFETIME to an hour at most; clients refresh.",
-        )
-    return Finding("ok", "access lifetime", f"{seconds:.0f} s.")
+def _leniencies(s: Settings) -> Iterator[Finding]:
+    fallbacks = len(s.secret_keys) - 1
+    yield expect(
+        not fallbacks,
+        "fallback keys",
+        f"{fallbacks}.",
+        "Tokens that are signed with a fallback key are accepted. Remove each key when "
+        "TOKENAUTH_SESSION_IDLE_LIFETIME has passed since it was replaced; personal "
+        "access tokens and one-time tokens that it signed end then.",
+    )
+    yield expect(
+        s.refresh_grace <= 60,
+        "refresh grace",
+        _seconds(s.refresh_grace),
+        "For that long after its use a stolen refresh token is not noticed. Set "
+        "TOKENAUTH_REFRESH_GRACE to 60 at most.",
+    )
+    yield expect(
+        s.clock_leeway <= 300,
+        "clock leeway",
+        _seconds(s.clock_leeway),
+        "Tokens from the future are accepted. Set the hosts' clocks by one source "
+        "(NTP), and TOKENAUTH_CLOCK_LEEWAY to 300 at most.",
+    )
+    yield expect(
+        s.query_param is None,
+        "tokens in URLs",
+        "Not accepted." if s.query_param is None else "Accepted.",
+        "They end up in logs, histories and Referer headers. Remove "
+        "TOKENAUTH_QUERY_PARAM.",
+    )
 
 
-def _session_lifetime(seconds: float) -> Finding:
-    if seconds > _LONGEST_SESSION:
-        return Finding(
-            "warning",
-            "session lifetime",
-            f"{seconds / _DAY:g} days without a password: set "
-            "TOKENAUTH_SESSION_LIFETIME to 30 days at most.",
-        )
-    return Finding("ok", "session lifetime", f"{seconds:.0f} s.")
+def _passwords(s: Settings) -> Iterator[Finding]:
+    attempts, processors = _attempts_an_hour(s.login_limits), os.cpu_count() or 1
+    yield expect(
+        attempts <= _MOST_GUESSES,
+        "attempts on a password",
+        f"At most {attempts} an hour.",
+        "Set TOKENAUTH_LOGIN_LIMITS so that guesses stay rare, for example "
+        f"'30 per minute; {_MOST_GUESSES} per day'.",
+    )
+    yield expect(
+        s.password_min_length >= _SHORTEST and s.password_max_length >= _LONGEST,
+        "new passwords",
+        f"{s.password_min_length} characters to {s.password_max_length} bytes.",
+        f"Set TOKENAUTH_PASSWORD_MIN_LENGTH to {_SHORTEST} at least, and "
+        f"TOKENAUTH_PASSWORD_MAX_LENGTH to {_LONGEST} at least.",
+    )
+    yield expect(
+        s.password_concurrency <= processors,
+        "password hashing",
+        f"{s.password_concurrency} at a time in each process, on {processors} "
+        "processors.",
+        "Logins can slow other requests down. Set TOKENAUTH_PASSWORD_CONCURRENCY to "
+        f"{processors} at most.",
+    )
 
 
-def _idle_lifetime(settings: Settings) -> Finding:
-    seconds = settings.session_idle_lifetime
-    if seconds >= settings.session_lifetime:
-        return Finding(
-            "warning",
-            "idle lifetime",
-            "Without effect, since every login is over before: set "
-            "TOKENAUTH_SESSION_IDLE_LIFETIME below TOKENAUTH_SESSION_LIFETIME.",
-        )
-    if seconds <= settings.access_lifetime:
-        return Finding(
-            "warning",
-            "idle lifetime",
-            "A login is over when its access token is, and cannot be refreshed then: "
-            "set TOKENAUTH_SESSION_IDLE_LIFETIME above TOKENAUTH_ACCESS_LIFETIME.",
-        )
-    return Finding("ok", "idle lifetime", f"{seconds:.0f} s.")
+def _argon2(cost: Argon2Cost) -> Finding:
+    default = Argon2Cost()
+    return expect(
+        cost.work >= default.work,
+        "password hashes",
+        f"{cost.memory} KiB, {cost.time} passes.",
+        "They are cheaper to guess than by default. Set TOKENAUTH_ARGON2_MEMORY_COST "
+        f"to {default.memory} and TOKENAUTH_ARGON2_TIME_COST to {default.time} at "
+        "least.",
+    )
 
 
-def _leniencies(settings: Settings) -> list[Finding]:
-    return [
-        _at_most(
-            _LONGEST_GRACE,
-            settings.refresh_grace,
-            "refresh grace",
-            "TOKENAUTH_REFRESH_GRACE",
-            "a stolen refresh token is not noticed for so long after its use",
-        ),
-        _at_most(
-            _LONGEST_LEEWAY,
-            settings.clock_leeway,
-            "clock leeway",
-            "TOKENAUTH_CLOCK_LEEWAY",
-            "tokens of the future are accepted; set the hosts' clocks",
-        ),
-    ]
-
-
-def _at_most(most: int, seconds: float, what: str, key: str, why: str) -> Finding:
-    if seconds > most:
-        text = f"{seconds:.0f} s: {why}. Set {key} to {most} s at most."
-        return Finding("warning", what, text)
-    return Finding("ok", what, f"{seconds:.0f} s.")
-
-
-def _query_param(name: str | None) -> Finding:
-    if name is not None:
-        return Finding(
-            "warning",
-            "tokens in URLs",
-            "Accepted, so they end up in logs, histories and Referer headers: remove "
-            "TOKENAUTH_QUERY_PARAM.",
-        )
-    return Finding("ok", "tokens in URLs", "Not accepted.")
-
-
-def _attempts(notation: str) -> Finding:
+def _attempts_an_hour(notation: str) -> int:
     # Imported when used: the limits library takes longer to import than all the rest.
     from ..accounts.throttle import parse_limits
 
     limits = parse_limits(notation)
     # Rounded up: a window that begins in the hour may be used up in it.
-    count = min(item.amount * -(-_HOUR // item.get_expiry()) for item in limits)
-    if count > _MOST_GUESSES:
-        return Finding(
-            "warning",
-            "attempts on a password",
-            f"{count} an hour: set TOKENAUTH_LOGIN_LIMITS so that guesses stay rare, "
-            f"for example '30 per minute; {_MOST_GUESSES} per day'.",
-        )
-    return Finding("ok", "attempts on a password", f"{count} an hour at most.")
+    return min(item.amount * math.ceil(_HOUR / item.get_expiry()) for item in limits)
 
 
-def _password_lengths(settings: Settings) -> Finding:
-    shortest, longest = settings.password_min_length, settings.password_max_length
-    if shortest < _SHORTEST or longest < _LONGEST:
-        return Finding(
-            "warning",
-            "new passwords",
-            f"{shortest} characters to {longest} bytes: set "
-            f"TOKENAUTH_PASSWORD_MIN_LENGTH to {_SHORTEST} and "
-            f"TOKENAUTH_PASSWORD_MAX_LENGTH to {_LONGEST} at least.",
-        )
-    return Finding("ok", "new passwords", f"{shortest} characters to {longest} bytes.")
-
-
-def _concurrency(count: int) -> Finding:
-    if count > (processors := os.cpu_count() or 1):
-        return Finding(
-            "warning",
-            "password hashing",
-            f"{count} at a time on {processors} processors: logins can starve other "
-            f"requests. Set TOKENAUTH_PASSWORD_CONCURRENCY to {processors} at most.",
-        )
-    return Finding("ok", "password hashing", f"{count} at a time in each process.")
-
-
-def _argon2(cost: Argon2Cost) -> Finding:
-    default = Argon2Cost()
-    if cost.work < default.work:
-        return Finding(
-            "warning",
-            "password hashes",
-            f"Cheaper to guess than by default: set TOKENAUTH_ARGON2_MEMORY_COST to "
-            f"{default.memory} and TOKENAUTH_ARGON2_TIME_COST to {default.time} at "
-            "least.",
-        )
-    text = f"{cost.memory} KiB, {cost.time} passes."
-    return Finding("ok", "password hashes", text)
+def _seconds(seconds: float) -> str:
+    return f"{seconds:.15g} s."

@@ -1,112 +1,171 @@
-"""The stores of an application, reviewed by asking each of them, and their clock."""
+"""What `check` finds by doing with each store what a login does, and undoing it."""
 
 from __future__ import annotations
 
+import os
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
-from ..accounts.users import DictUserStore, UserStore
-from ..errors import ConfigurationError, StoreUnavailableError
-from ..sessions.session import new_session_id
+from ..accounts.users import DictUserStore, ManagedUserStore, UserStore
+from ..errors import (
+    ConfigurationError,
+    StoreUnavailableError,
+    TooManyAttemptsError,
+)
+from ..sessions.session import new_session
 from ..sessions.store import SessionStore
-from ..stores import ClockedStore, TableStore
+from ..stores import ClockedStore, InfoStore, TableStore
 from ..stores.memory import MemorySessionStore
-from .findings import Finding
+from ..web.state import State
+from .review_settings import Finding, expect
 
 if TYPE_CHECKING:
     from ..accounts.throttle import LoginThrottle
 
 _FINEST_DIFFERENCE: Final = 1
-"""Seconds: tokens hold whole ones."""
+"""Seconds: times in tokens are whole ones."""
+_PROBE_LIFETIME: Final = 60
+"""Seconds that the session of a probe lives at most, should it not be ended."""
+
+_PRIMARY: Final = "Name the primary server, which can be written to."
+_ADVICE: Final = {
+    "authentication": "Correct the user name and the password of its URL.",
+    "disk_full": "Its disk is full.",
+    "no_database": "There is no such file or database: correct its URL, or create the "
+    "database and run 'flask tokenauth init-db'.",
+    "no_permission": "Give its account the rights to read and write all tables or keys "
+    "that begin with 'tokenauth'.",
+    "no_primary": _PRIMARY,
+    "no_table": "Run 'flask tokenauth init-db'.",
+    "out_of_memory": "Give it more memory.",
+    "read_only": _PRIMARY,
+    "refused": "Nothing listens there: start it, or correct the address in its URL.",
+    "tls": "Its certificate or the TLS options of its URL are wrong.",
+    "too_many_connections": "Let it accept more connections, or let each process keep "
+    "fewer.",
+    "unknown_host": "Correct the host in its URL.",
+}
+"""What to do, by `StoreUnavailableError.reason`."""
 
 
-def review_stores(
-    users: UserStore,
-    sessions: SessionStore,
-    throttle: LoginThrottle,
-    *,
-    now: Callable[[], float],
-    leeway: float,
-) -> list[Finding]:
-    """Return what can be said of an application's stores, after asking each of them.
-
-    Args:
-        users: Where users are kept.
-        sessions: Where sessions are kept.
-        throttle: Where attempts are counted.
-        now: The application's clock, in seconds since the epoch.
-        leeway: Seconds that hosts' clocks may differ.
-    """
-    findings = [_users(users), _sessions(sessions), _attempts(throttle)]
+def review_stores(here: State) -> Iterator[Finding]:
+    """Yield what is found about an application's stores."""
+    users, sessions = here.stores
+    now = here.clock
+    findings = [
+        _store(
+            *("users", "TOKENAUTH_USERS_URL", partial(_probe_users, users)),
+            in_memory=isinstance(users, DictUserStore),
+        ),
+        _store(
+            *("sessions", "TOKENAUTH_SESSION_URL"),
+            partial(_probe_sessions, sessions, now),
+            in_memory=isinstance(sessions, MemorySessionStore),
+        ),
+        _store(
+            *("attempts", "TOKENAUTH_LIMITS_URL"),
+            partial(_probe_attempts, here.throttle),
+            in_memory=here.throttle.in_memory,
+        ),
+    ]
+    yield from findings
     if all(finding.level != "error" for finding in findings[:2]):
-        findings.append(_clock((sessions, users), now, leeway))
-    return findings
-
-
-def _users(users: UserStore) -> Finding:
-    return _store(
-        "users",
-        "TOKENAUTH_USERS_URL",
-        users,
-        lambda: users.find(secrets.token_hex(16)),
-        in_memory=isinstance(users, DictUserStore),
-    )
-
-
-def _sessions(sessions: SessionStore) -> Finding:
-    return _store(
-        "sessions",
-        "TOKENAUTH_SESSION_URL",
-        sessions,
-        lambda: sessions.get(new_session_id()),
-        in_memory=isinstance(sessions, MemorySessionStore),
-    )
-
-
-def _attempts(throttle: LoginThrottle) -> Finding:
-    return _store(
-        "attempts",
-        "TOKENAUTH_LIMITS_URL",
-        throttle,
-        throttle.check,
-        in_memory=throttle.in_memory,
-    )
+        if isinstance(sessions, InfoStore):
+            yield from _redis(sessions.read_info())
+        yield _clock((sessions, users), now, here.settings.clock_leeway)
 
 
 def _store(
-    area: str,
-    setting: str,
-    store: object,
-    ask: Callable[[], object],
-    *,
-    in_memory: bool,
+    area: str, setting: str, probe: Callable[[], object], *, in_memory: bool
 ) -> Finding:
     try:
-        if isinstance(store, TableStore):
-            store.check_tables()
-        ask()
+        probe()
     except ConfigurationError as error:
         return Finding("error", area, str(error))
     except StoreUnavailableError as error:
-        reason = f" ({error.reason})" if error.reason else ""
+        advice = _ADVICE.get(error.reason or "", "Check that it runs.")
         return Finding(
             "error",
             area,
-            f"The store does not answer{reason}: see that it runs, and that {setting} "
-            "is right.",
+            f"The store of {setting} cannot do what a login needs "
+            f"({error.reason or 'failed'}). {advice}",
         )
     except Exception as error:  # noqa: BLE001 # an application's own store raises its own
-        text = f"The application's store raises {type(error).__name__}: mend it."
+        text = f"The application's store raises {type(error).__name__}: fix it."
         return Finding("error", area, text)
-    if in_memory:
-        return Finding(
-            "warning",
-            area,
-            "Known to one process, and forgotten when it ends: unless one process "
-            f"serves, set {setting} to a shared store.",
+    return _in_memory(area, setting) if in_memory else Finding("ok", area, "It works.")
+
+
+def _in_memory(area: str, setting: str) -> Finding:
+    workers = os.environ.get("WEB_CONCURRENCY", "")  # gunicorn's own default
+    has_several = workers.isdecimal() and int(workers) > 1
+    return Finding(
+        "error" if has_several else "warning",
+        area,
+        "In the memory of one process: it is lost at each restart, and "
+        + (f"WEB_CONCURRENCY is {workers}. " if has_several else "")
+        + f"several workers do not share it. Set {setting} to a shared store.",
+    )
+
+
+def _probe_users(users: UserStore) -> None:
+    nobody = f"check-{secrets.token_hex(16)}"
+    if isinstance(users, TableStore):
+        users.check_tables()
+    users.find(nobody)
+    users.get(nobody)
+    if isinstance(users, ManagedUserStore):  # an application's own may be read-only
+        users.set_password_hash(nobody, None, expected=None)
+
+
+def _probe_sessions(sessions: SessionStore, now: Callable[[], float]) -> None:
+    """Start, refresh and end a session of a user who does not exist."""
+    if isinstance(sessions, TableStore):
+        sessions.check_tables()
+    nobody = f"check-{secrets.token_hex(16)}"
+    session = new_session(nobody, now=now(), lifetime=_PROBE_LIFETIME)
+    times = {"now": session.created_at, "idle_expires_at": session.expires_at}
+    try:
+        sessions.add(session, limit=1)
+        sessions.rotate(session.id, 0, **times)
+        found = sessions.get(session.id)
+    finally:
+        sessions.end(session.id)
+    if found is None or found.generation != 1:
+        raise ConfigurationError(
+            "A session that was written could not be read again: set "
+            "TOKENAUTH_SESSION_URL to one primary server, not to replicas of it."
         )
-    return Finding("ok", area, "The store answers.")
+
+
+def _probe_attempts(throttle: LoginThrottle) -> None:
+    """Count an attempt of a user and a network that do not exist, and uncount it."""
+    name = secrets.token_hex(16)
+    network = f"2001:db8:{name[:4]}:{name[4:8]}::"  # RFC 3849: for documentation
+    with suppress(TooManyAttemptsError):  # somebody else's count is under this key
+        throttle.cancel(throttle.reserve(f"check-{name}", network))
+
+
+def _redis(info: dict[str, object]) -> Iterator[Finding]:
+    policy, has_log = info.get("maxmemory_policy"), info.get("aof_enabled")
+    answers: dict[object, str] = {0: "no", 1: "yes"}
+    yield expect(
+        policy == "noeviction",
+        "eviction",
+        f"Redis' maxmemory-policy is {policy or 'not known'}.",
+        "When its memory is full, Redis may drop sessions and what a logout needs to "
+        "find them. Set 'maxmemory-policy noeviction' on a Redis of its own.",
+    )
+    yield expect(
+        has_log == 1,
+        "persistence",
+        f"Redis' appendonly is {answers.get(has_log, 'not known')}.",
+        "After a crash sessions are lost, or those that were ended are active again. "
+        "Set 'appendonly yes'.",
+    )
 
 
 def _clock(
@@ -118,25 +177,23 @@ def _clock(
             theirs = store.read_clock()
             if theirs is not None:
                 return _difference(abs(theirs - (before + now()) / 2), leeway)
-    return Finding("ok", "clock", "No store has another than this host's.")
+    return Finding("ok", "clock", "No store has a clock of its own.")
 
 
 def _difference(seconds: float, leeway: float) -> Finding:
     most = max(leeway, _FINEST_DIFFERENCE)
-    found = f"{seconds:.1f} s from the store's; "
+    found = f"{seconds:.1f} s from the store's; {leeway:g} s are allowed."
     if seconds > most:
         return Finding(
             "error",
             "clock",
-            f"{found}TOKENAUTH_CLOCK_LEEWAY is {leeway:g} s, so hosts may refuse each "
-            "other's tokens: set the clocks by one source (NTP).",
+            f"{found} Hosts may refuse each other's tokens. Set the clocks by one "
+            "source (NTP), or raise TOKENAUTH_CLOCK_LEEWAY.",
         )
-    if seconds > most / 2:
-        return Finding(
-            "warning",
-            "clock",
-            f"{found}another host as far off to the other side would be too far for "
-            f"TOKENAUTH_CLOCK_LEEWAY ({leeway:g} s): set the clocks by one source "
-            "(NTP).",
-        )
-    return Finding("ok", "clock", f"{found}{leeway:g} s are allowed.")
+    return expect(
+        seconds <= most / 2,
+        "clock",
+        found,
+        "Another host that is wrong by as much in the other direction refuses this "
+        "one's tokens. Set the clocks by one source (NTP).",
+    )

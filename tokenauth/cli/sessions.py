@@ -1,48 +1,46 @@
-"""`flask tokenauth sessions ...`: logins and tokens that stand."""
+"""`flask tokenauth sessions ...`: all that can open an account."""
 
 from __future__ import annotations
 
 import click
 from flask.cli import AppGroup
 
-from ..sessions.session import LOGIN
+from .. import events
+from ..sessions.session import LOGIN, PERSONAL
 from ..sessions.verifier import active_sessions
-from .group import (
-    as_json,
-    authority,
-    rooms,
-    show,
-    tokenauth,
-    user_named,
-    utc,
-    warn_of_memory,
-)
+from ..stores import BulkStore
+from ..web.state import State
+from .group import as_json, show, state_with_sessions, tokenauth, user_named, utc
 
 _STEP = 1000
+_COLUMNS = ("id", "kind", "label", "client", "created", "refreshed", "ends")
 
-sessions = AppGroup("sessions", help="Logins that stand.")
+sessions = AppGroup("sessions", help="List and end the sessions of users.")
 tokenauth.add_command(sessions)
 
 
-@sessions.command("list")
+@sessions.command("list", short_help="List all that can open a user's account.")
 @click.argument("username")
 @as_json
 def list_sessions(username: str, *, is_json: bool) -> None:
-    """List a user's logins.
+    """List a user's active sessions, those of personal access tokens, too.
 
     \b
     Example:
       flask tokenauth sessions list JohnDoe
+      flask tokenauth sessions list JohnDoe --json
     """
-    user = user_named(username)
-    warn_of_memory()
-    current = rooms()
-    found = active_sessions(
-        current.sessions, user.get_id(), current.clock(), kind=LOGIN
-    )
+    here = state_with_sessions()
+    user_id = user_named(here, username).get_id()
+    found = [
+        session
+        for kind in (LOGIN, PERSONAL)
+        for session in active_sessions(here.sessions, user_id, here.clock(), kind=kind)
+    ]
     rows = [
         [
             session.id,
+            session.kind,
             session.label,
             session.client,
             utc(session.created_at),
@@ -51,54 +49,74 @@ def list_sessions(username: str, *, is_json: bool) -> None:
         ]
         for session in found
     ]
-    columns = ["id", "label", "client", "created", "refreshed", "ends"]
-    show(columns, rows, is_json=is_json)
+    show(_COLUMNS, rows, is_json=is_json)
 
 
 # An id may begin with a hyphen.
 @sessions.command(
     "revoke",
-    short_help="End a login or a token, or all of a user.",
+    short_help="End one session, or all of a user.",
     context_settings={"ignore_unknown_options": True},
 )
 @click.argument("session_id", required=False)
-@click.option("--user", "username", help="End every login and token of this user.")
-def revoke(session_id: str | None, username: str | None) -> None:
-    """End one login or personal access token at once, or all of a user.
+@click.option("--user", "username", help="End all sessions and tokens of this user.")
+@click.option("--all", "is_all", is_flag=True, help="End those of all users.")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+def revoke(
+    session_id: str | None, username: str | None, *, is_all: bool, yes: bool
+) -> None:
+    """End one session or personal access token at once, or all of a user.
 
-    Exits with 1 if there is no such session.
+    With --all everybody has to log in again, and scripts need new tokens: for the
+    time after a breach. Exits with 1 if there is no such session.
 
     \b
     Example:
       flask tokenauth sessions revoke k0vQ1lW2rGmUJbYcXz5T8w
       flask tokenauth sessions revoke --user JohnDoe
+      flask tokenauth sessions revoke --all --yes
     """
-    if (session_id is None) == (username is None):
-        raise click.UsageError("Give the id of a session, or --user.")
-    if username is not None:
-        user = user_named(username)
-        ended = authority().revoke_user(user.get_id())
-        click.echo(f"Ended {ended}.")
-    elif session_id is not None and authority().revoke_session(session_id):
+    if (session_id is not None) + (username is not None) + is_all != 1:
+        raise click.UsageError("Give the id of a session, or --user, or --all.")
+    here = state_with_sessions()
+    if is_all:
+        if not yes:
+            click.confirm("End all sessions and tokens?", abort=True, err=True)
+        click.echo(f"Ended {_end_everyone(here)}.")
+    elif username is not None:
+        user = user_named(here, username)
+        click.echo(f"Ended {here.service.revoke_user(user.get_id())}.")
+    elif session_id is not None and here.service.revoke_session(session_id):
         click.echo("Ended.")
     else:
-        raise click.ClickException("There is no such session.")
+        raise click.ClickException("There is no active session with this id.")
+
+
+def _end_everyone(here: State) -> int:
+    store = here.stores.sessions
+    if not isinstance(store, BulkStore):
+        raise click.ClickException(
+            f"A {type(store).__name__} cannot end the sessions of all users. Set "
+            "another SECRET_KEY and no fallback: that ends every token."
+        )
+    ended = store.end_everyone()
+    here.emit(events.session_revoked, reason="everyone")
+    return ended
 
 
 @sessions.command("purge")
 def purge() -> None:
-    """Drop the rows of sessions whose time is over.
+    """Delete the rows of expired sessions.
 
-    Each login drops some as well; this is for a table that has been left alone.
+    Each login deletes some as well; this is for a table that has not been used for
+    long.
 
     \b
     Example:
       flask tokenauth sessions purge
     """
-    warn_of_memory()
-    current, total = rooms(), 0
-    now = current.clock()
-    while (dropped := current.sessions.purge(now=now, limit=_STEP)) > 0:
-        total += dropped
-        click.echo(f"{total} dropped ...", err=True)
-    click.echo(f"Dropped {total}.")
+    here, total = state_with_sessions(), 0
+    while (deleted := here.sessions.purge(now=here.clock(), limit=_STEP)) > 0:
+        total += deleted
+        click.echo(f"{total} deleted ...", err=True)
+    click.echo(f"Deleted {total}.")

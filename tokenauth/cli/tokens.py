@@ -1,117 +1,114 @@
-"""`flask tokenauth new-secret`, `hash-password`, `inspect`: keys, hashes and tokens."""
+"""`flask tokenauth tokens ...`: the personal access tokens of users."""
 
 from __future__ import annotations
 
-import secrets
-import sys
-
 import click
+from flask.cli import AppGroup
 
-from ..accounts.passwords import hash_password
-from ..accounts.policy import PasswordPolicy
-from ..errors import AuthError, TokenInvalidError, TokenRevokedError
-from ..tokens.claims import Claims
+from ..sessions.session import PERSONAL
 from ..tokens.scopes import format_scopes
-from .group import (
-    as_json,
-    first_line,
-    print_json,
-    read_new_password,
-    rooms,
-    tokenauth,
-    utc,
-    warn_of_memory,
-)
+from ..web.api import schemas
+from .group import as_json, show, state_with_sessions, tokenauth, user_named, utc
+from .users import scope_option
+
+_COLUMNS = ("id", "name", "scope", "created", "used", "expires")
+
+tokens = AppGroup("tokens", help="Manage the personal access tokens of users.")
+tokenauth.add_command(tokens)
 
 
-@tokenauth.command(
-    "new-secret", short_help="Print a new secret key.", with_appcontext=False
-)
-def new_secret() -> None:
-    """Print a new secret key of 256 random bits.
-
-    \b
-    Example:
-      export FLASK_SECRET_KEY="$(flask tokenauth new-secret)"
-    """
-    # The prefix keeps Flask from reading an all-digit key as a number.
-    click.echo(f"k{secrets.token_hex(32)}")
-
-
-@tokenauth.command("hash-password", with_appcontext=False)
-def hash_password_command() -> None:
-    """Print the hash to store for a password.
-
-    The password is asked for twice, without echo; where standard input is not a
-    terminal, its first line is taken.
-
-    \b
-    Example:
-      flask tokenauth hash-password
-      flask tokenauth hash-password < password.txt
-    """
-    password = read_new_password()
-    PasswordPolicy().check(password)
-    click.echo(hash_password(password))
-
-
-@tokenauth.command("inspect", short_help="Say what TOKEN is, and if it is accepted.")
-@click.argument("token")
+@tokens.command("list")
+@click.argument("username")
 @as_json
-def inspect(token: str, *, is_json: bool) -> None:
-    """Say what TOKEN is, and whether this application accepts it.
+def list_tokens(username: str, *, is_json: bool) -> None:
+    """List a user's personal access tokens.
 
-    Keys come from the application's configuration. With '-' the token is read from
-    standard input, where no list of processes shows it. Exits with 1 if it is refused.
+    Nobody can see a token again; its id is enough to end it.
 
     \b
     Example:
-      flask --app myapp tokenauth inspect - < token.txt
-      flask --app myapp tokenauth inspect --json - < token.txt
+      flask tokenauth tokens list JohnDoe
+      flask tokenauth tokens list JohnDoe --json
     """
-    if token == "-":
-        token = first_line().strip()
-    try:
-        purpose, claims, refusal = rooms().inspector.inspect(token)
-    except TokenInvalidError as error:
-        if not is_json:
-            raise
-        print_json(_verdict(error))
-        sys.exit(1)
-    facts = _facts(purpose, claims)
-    if is_json:
-        print_json({**_verdict(refusal), **facts, "scopes": sorted(claims.scopes)})
-    else:
-        _tell(facts, refusal)
-    if refusal is not None:
-        if isinstance(refusal, TokenRevokedError):
-            warn_of_memory()
-        sys.exit(1)
+    here = state_with_sessions()
+    found = here.personal.of_user(user_named(here, username).get_id())
+    rows = [
+        [
+            session.id,
+            session.label,
+            format_scopes(session.scopes),
+            utc(session.created_at),
+            utc(session.refreshed_at),
+            utc(session.expires_at),
+        ]
+        for session in found
+    ]
+    show(_COLUMNS, rows, is_json=is_json)
 
 
-def _facts(purpose: str, claims: Claims) -> dict[str, str]:
-    return {
-        "purpose": purpose,
-        "subject": claims.subject,
-        "session": claims.session_id,
-        "issued": utc(claims.issued_at),
-        "expires": utc(claims.expires_at),
-        "authenticated": utc(claims.authenticated_at),
-        "scopes": format_scopes(claims.scopes) or "none",
-    }
+@tokens.command("create", short_help="Make a personal access token and print it.")
+@click.argument("username")
+@click.option("--name", required=True, help="What it is for; it is listed by this.")
+@scope_option
+@click.option("--days", type=click.IntRange(1, 36500), help="When it expires.")
+@click.option("--no-expiry", is_flag=True, help="It works until it is revoked.")
+def create(
+    username: str,
+    name: str,
+    scopes: tuple[str, ...],
+    days: int | None,
+    *,
+    no_expiry: bool,
+) -> None:
+    """Make a personal access token of a user, and print it: nobody can see it again.
+
+    Without --scope it may do all that the user may.
+
+    \b
+    Example:
+      flask tokenauth tokens create backup-bot --name nightly --days 90
+      flask tokenauth tokens create backup-bot --name ci --scope read --no-expiry
+    """
+    if (days is None) != no_expiry:
+        raise click.UsageError("Give --days, or --no-expiry.")
+    schemas.check_label(name)
+    here = state_with_sessions()
+    _, token = here.personal.create_for(
+        user_named(here, username),
+        name=name,
+        scopes=scopes or None,
+        expires_in=None if days is None else days * 86400,
+    )
+    click.echo(token)
 
 
-def _tell(facts: dict[str, str], refusal: AuthError | None) -> None:
-    for name, value in facts.items():
-        click.echo(f"{name:<14} {value}")
-    if refusal is None:
-        click.echo("accepted")
-    else:
-        click.echo(f"{'refused':<14} {refusal.error_code}: {refusal.description}")
+# An id may begin with a hyphen.
+@tokens.command(
+    "revoke",
+    short_help="End one token, or all of a user.",
+    context_settings={"ignore_unknown_options": True},
+)
+@click.argument("token_id", required=False)
+@click.option("--user", "username", help="End all personal access tokens of this user.")
+def revoke(token_id: str | None, username: str | None) -> None:
+    """End one personal access token at once, or all of a user.
 
+    The user's sessions stay. Exits with 1 if there is no such token.
 
-def _verdict(refusal: AuthError | None) -> dict[str, object]:
-    if refusal is None:
-        return {"accepted": True, "refusal": None}
-    reason = {"code": refusal.error_code, "detail": refusal.description}
-    return {"accepted": False, "refusal": reason}
+    \b
+    Example:
+      flask tokenauth tokens revoke k0vQ1lW2rGmUJbYcXz5T8w
+      flask tokenauth tokens revoke --user JohnDoe
+    """
+    if (token_id is None) == (username is None):
+        raise click.UsageError("Give the id of a token, or --user.")
+    here = state_with_sessions()
+    if username is not None:
+        user_id = user_named(here, username).get_id()
+        click.echo(f"Ended {here.service.revoke_user(user_id, kind=PERSONAL)}.")
+        return
+    session = here.stores.sessions.get(str(token_id))
+    if session is None or session.kind != PERSONAL:
+        raise click.ClickException("There is no personal access token with this id.")
+    here.service.revoke_session(session.id, user_id=session.user_id)
+    click.echo("Ended.")

@@ -1,4 +1,4 @@
-"""`flask tokenauth users ...`: people who may log in."""
+"""`flask tokenauth users ...`: the users that a store of this package keeps."""
 
 from __future__ import annotations
 
@@ -8,30 +8,39 @@ from typing import Any
 import click
 from flask.cli import AppGroup
 
-from ..accounts.users import ManagedUserStore, User, UserRecord, folded_name, scopes_of
+from .. import events
+from ..accounts.users import ManagedUserStore, User, folded_name, scopes_of
 from ..errors import InvalidCredentialsError
 from ..tokens.scopes import check_names, format_scopes
+from ..web.state import State
 from .group import (
     as_json,
-    authority,
+    checked_state,
+    name_of,
     print_json,
-    read_new_password,
-    rooms,
     show,
+    state_with_sessions,
     tokenauth,
     user_named,
-    warn_of_memory,
 )
+from .passwords import read_new_password
 
 _COLUMNS = ("id", "username", "active", "scope")
+_TAKEN = "Another user has this username, or another spelling of it."
 
-users = AppGroup("users", help="People who may log in.")
+users = AppGroup("users", help="Manage the users that may log in.")
 tokenauth.add_command(users)
 
 
 def _names_of_scopes(
     _: click.Context, __: click.Parameter, names: tuple[str, ...]
 ) -> tuple[str, ...]:
+    for name in names:
+        if "," in name:
+            raise click.BadParameter(
+                f"{name!r} has a comma. Repeat the option for each scope: "
+                "--scope read --scope write."
+            )
     try:
         check_names(names)
     except ValueError as error:
@@ -39,18 +48,18 @@ def _names_of_scopes(
     return names
 
 
-_scopes = click.option(
+scope_option = click.option(
     "--scope",
     "scopes",
     multiple=True,
     callback=_names_of_scopes,
-    help="A scope of the user; repeat the option for more.",
+    help="A scope; repeat the option for more.",
 )
 
 
 @users.command("add", short_help="Add a user.")
 @click.argument("username")
-@_scopes
+@scope_option
 @as_json
 def add(username: str, scopes: tuple[str, ...], *, is_json: bool) -> None:
     """Add a user; the password is asked for, or read from standard input.
@@ -60,13 +69,14 @@ def add(username: str, scopes: tuple[str, ...], *, is_json: bool) -> None:
       flask tokenauth users add JohnDoe --scope reports:read
       flask tokenauth users add JohnDoe --json < password.txt
     """
-    store, account = _managed(), folded_name(username)
-    new_hash = rooms().checker.hash_set(read_new_password(), account)
+    here = checked_state()
+    store, username = _managed(here), username.strip()
+    account = folded_name(username)
+    new_hash = here.checker.hash_set(read_new_password(), account)
     user = User(username, new_hash, id=secrets.token_hex(16), scopes=scopes)
     if not store.add(user):
-        raise click.ClickException(
-            "This username, or another spelling of it, is taken."
-        )
+        raise click.ClickException(_TAKEN)
+    here.emit(events.user_added, user_id=user.id)
     if is_json:
         print_json(dict(zip(_COLUMNS, _row(user), strict=True)))
     else:
@@ -82,117 +92,152 @@ def list_users(*, is_json: bool) -> None:
     Example:
       flask tokenauth users list --json
     """
-    show(_COLUMNS, [_row(user) for user in _managed().all()], is_json=is_json)
+    everybody = _managed(checked_state()).all()
+    show(_COLUMNS, [_row(user) for user in everybody], is_json=is_json)
 
 
-@users.command("disable", short_help="Close an account; its logins and tokens end.")
+@users.command("rename", short_help="Give a user another name.")
+@click.argument("username")
+@click.argument("new_username")
+def rename(username: str, new_username: str) -> None:
+    """Give a user another name to log in with.
+
+    Id, password, scopes, sessions and tokens stay as they are.
+
+    \b
+    Example:
+      flask tokenauth users rename JohnDoe JohnSmith
+    """
+    here = checked_state()
+    store, user = _managed(here), user_named(here, username)
+    new_username = new_username.strip()
+    if not store.rename(user.get_id(), new_username):
+        raise click.ClickException(_TAKEN)
+    here.emit(events.user_renamed, user_id=user.get_id())
+    click.echo(f"Renamed {name_of(user)} to {new_username}.")
+
+
+@users.command("disable", short_help="Disable a user; sessions and tokens end.")
 @click.argument("username")
 def disable(username: str) -> None:
-    """Close an account; every login and token of it ends at once.
+    """Disable a user; every session and token of the user ends at once.
 
     \b
     Example:
       flask tokenauth users disable JohnDoe
     """
-    store, user = _managed(), user_named(username)
-    _insist(store.set_active(user.get_id(), active=False))
-    ended = authority().revoke_user(user.get_id())
-    click.echo(f"Disabled {_name_of(user)}; {ended} sessions ended.")
+    here = state_with_sessions()
+    store, user = _managed(here), user_named(here, username)
+    _check_found(store.set_active(user.get_id(), active=False))
+    here.emit(events.user_disabled, user_id=user.get_id())
+    ended = here.service.revoke_user(user.get_id())
+    click.echo(f"Disabled {name_of(user)}; {ended} sessions ended.")
 
 
-@users.command("enable", short_help="Open a closed account again.")
+@users.command("enable", short_help="Enable a disabled user.")
 @click.argument("username")
 def enable(username: str) -> None:
-    """Open a closed account again; what has ended stays ended.
+    """Enable a disabled user; sessions and tokens that have ended stay ended.
 
     \b
     Example:
       flask tokenauth users enable JohnDoe
     """
-    store, user = _managed(), user_named(username)
-    # Should the store have failed when the account was closed, they end now.
-    authority().revoke_user(user.get_id())
-    _insist(store.set_active(user.get_id(), active=True))
-    click.echo(f"Enabled {_name_of(user)}.")
+    here = state_with_sessions()
+    store, user = _managed(here), user_named(here, username)
+    # If the session store failed when the user was disabled, sessions are left.
+    here.service.revoke_user(user.get_id())
+    _check_found(store.set_active(user.get_id(), active=True))
+    here.emit(events.user_enabled, user_id=user.get_id())
+    click.echo(f"Enabled {name_of(user)}.")
 
 
-@users.command("set-password", short_help="Give a new password; logins and tokens end.")
+@users.command("set-password", short_help="Set a password; sessions and tokens end.")
 @click.argument("username")
 def set_password(username: str) -> None:
-    """Give a user a new password; every login and token of the user ends at once.
+    """Set a user's password; every session and token of the user ends at once.
+
+    The password is asked for, or read from standard input.
 
     \b
     Example:
       flask tokenauth users set-password JohnDoe
     """
-    _managed()  # refused before the password is asked for
-    user = user_named(username)
+    here = state_with_sessions()
+    _managed(here)  # refused before the password is asked for
+    user = user_named(here, username)
     password = read_new_password()
     try:
-        warn_of_memory()
-        ended = rooms().password_login.set_password(user, password)
+        ended = here.password_login.set_password(user, password)
     except InvalidCredentialsError:
         raise click.ClickException(
-            "The password was changed meanwhile: try again."
+            "Somebody else changed the password at the same time: try again."
         ) from None
-    click.echo(f"Changed the password of {_name_of(user)}; {ended} sessions ended.")
+    click.echo(f"Changed the password of {name_of(user)}; {ended} sessions ended.")
 
 
-@users.command("set-scopes", short_help="Give a user other scopes.")
+@users.command("set-scopes", short_help="Replace a user's scopes.")
 @click.argument("username")
-@_scopes
-def set_scopes(username: str, scopes: tuple[str, ...]) -> None:
-    """Give a user these scopes and no others; tokens lose the rest at once.
+@scope_option
+@click.option("--none", "is_none", is_flag=True, help="Take all scopes away.")
+def set_scopes(username: str, scopes: tuple[str, ...], *, is_none: bool) -> None:
+    """Replace a user's scopes; tokens lose a scope that is taken away at once.
 
-    Without --scope the user has none. For one that is new, the user logs in again.
+    A user who is given a new scope gets it with the next login.
 
     \b
     Example:
       flask tokenauth users set-scopes JohnDoe --scope reports:read
+      flask tokenauth users set-scopes JohnDoe --none
     """
-    store, user = _managed(), user_named(username)
-    _insist(store.set_scopes(user.get_id(), scopes))
-    click.echo(f"Scopes of {_name_of(user)}: {format_scopes(scopes) or 'none'}.")
+    if bool(scopes) == is_none:
+        raise click.UsageError(
+            "Give --scope for each scope that the user shall have, or --none. "
+            "'flask tokenauth users list' shows the present ones."
+        )
+    here = checked_state()
+    store, user = _managed(here), user_named(here, username)
+    _check_found(store.set_scopes(user.get_id(), scopes))
+    here.emit(events.user_scopes_set, user_id=user.get_id())
+    click.echo(f"Scopes of {name_of(user)}: {format_scopes(scopes) or 'none'}.")
 
 
 @users.command("remove", short_help="Remove a user for good.")
 @click.argument("username")
 @click.option("--yes", is_flag=True, help="Do not ask.")
 def remove(username: str, *, yes: bool) -> None:
-    """Remove a user; every login and token of the user ends at once.
+    """Remove a user; every session and token of the user ends at once.
 
     \b
     Example:
       flask tokenauth users remove JohnDoe --yes
     """
-    store, user = _managed(), user_named(username)
+    here = state_with_sessions()
+    store, user = _managed(here), user_named(here, username)
     if not yes:
-        click.confirm(f"Remove {_name_of(user)} for good?", abort=True, err=True)
-    desk, user_id = authority(), user.get_id()
-    ended = desk.revoke_user(user_id)
-    store.remove(user_id)
-    ended += desk.revoke_user(user_id)
-    click.echo(f"Removed {_name_of(user)}; {ended} sessions ended.")
+        click.confirm(f"Remove {name_of(user)} for good?", abort=True, err=True)
+    user_id = user.get_id()
+    ended = here.service.revoke_user(user_id)
+    if store.remove(user_id):
+        here.emit(events.user_removed, user_id=user_id)
+    ended += here.service.revoke_user(user_id)  # sessions that began in between
+    click.echo(f"Removed {name_of(user)}; {ended} sessions ended.")
 
 
-def _insist(found: bool) -> None:  # noqa: FBT001 # what the store said
+def _check_found(found: bool) -> None:  # noqa: FBT001 # what the store returned
     if not found:
-        raise click.ClickException("The user was removed meanwhile.")
-
-
-def _name_of(user: UserRecord) -> str:
-    return user.username if isinstance(user, User) else user.get_id()
+        raise click.ClickException("The user was removed in the meantime.")
 
 
 def _row(user: User) -> list[Any]:
     return [user.id, user.username, user.is_active, format_scopes(scopes_of(user))]
 
 
-def _managed() -> ManagedUserStore:
-    store = rooms().stores.users
+def _managed(here: State) -> ManagedUserStore:
+    store = here.stores.users
     if not isinstance(store, ManagedUserStore):
         raise click.ClickException(
-            f"The users of a {type(store).__name__} cannot be managed from here: set "
-            "TOKENAUTH_USERS_URL, or manage them where they are kept."
+            f"This application keeps its users itself, in a {type(store).__name__}: "
+            "manage them there. These commands need TOKENAUTH_USERS_URL."
         )
     return store

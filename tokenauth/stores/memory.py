@@ -88,6 +88,11 @@ class MemorySessionStore:
             sessions = self._of_user(user_id, kind)
             return sum(self._drop(each.id) for each in sessions if each.id != keep)
 
+    def end_everyone(self) -> int:
+        """End every session of every user; return how many."""
+        with self._lock:
+            return sum(map(self._drop, list(self._sessions)))
+
     def of_user(self, user_id: str, *, kind: str) -> list[Session]:
         """Return a user's sessions of one kind, newest first."""
         check_id(user_id)

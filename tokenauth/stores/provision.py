@@ -6,8 +6,6 @@ import inspect
 from collections.abc import Callable, Mapping
 from typing import Final, NamedTuple
 
-import click
-
 from ..accounts.users import DictUserStore, User, UserStore
 from ..errors import ConfigurationError, StoreUnavailableError
 from ..events import LOGGER
@@ -17,12 +15,6 @@ from ..sessions.store import EndingFeed, SessionStore
 from ..settings import Settings
 from . import TableStore, open_sessions, open_users
 from .memory import MemorySessionStore
-
-INIT_DB: Final = "init-db"
-"""The command that creates tables: it runs without them."""
-
-CHECK: Final = "check"
-"""The command that reviews a deployment: it looks at the tables itself."""
 
 _MANY_PROCESSES: Final = (
     "users in a dict and sessions in memory belong to one process, but several serve "
@@ -56,6 +48,16 @@ class Stores(NamedTuple):
         """Those whose tables are created before their first use."""
         return [store for store in self if isinstance(store, TableStore)]
 
+    def check_tables(self) -> None:
+        """Check the tables of each store; a database that is down is only logged.
+
+        Raises:
+            ConfigurationError: tables are missing, or of another version.
+        """
+        for name, store in self._asdict().items():
+            if isinstance(store, TableStore):
+                _check_tables_of(f"{name} ({_SETTINGS[name]})", store)
+
 
 def provide(
     settings: Settings,
@@ -70,14 +72,12 @@ def provide(
         sessions: Sessions that were given.
 
     Raises:
-        ConfigurationError: there are no users, a URL names no store, its driver is
-            missing, or its tables are missing or of another version.
+        ConfigurationError: there are no users, a URL names no store, or its driver is
+            missing.
     """
     user_store = _user_store(users, settings.users_url)
     session_store = _session_store(sessions, settings.session_url, user_store)
-    stores = Stores(user_store, session_store)
-    _check_tables(stores)
-    return stores
+    return Stores(user_store, session_store)
 
 
 def reader_of(
@@ -166,16 +166,7 @@ def _refuse_partial(store: object, promise: type) -> None:
             )
 
 
-def _check_tables(stores: Stores) -> None:
-    context = click.get_current_context(silent=True)
-    if context is not None and context.info_name in {INIT_DB, CHECK}:
-        return
-    for name, store in stores._asdict().items():
-        if isinstance(store, TableStore):
-            _check_table_of(f"{name} ({_SETTINGS[name]})", store)
-
-
-def _check_table_of(place: str, store: TableStore) -> None:
+def _check_tables_of(place: str, store: TableStore) -> None:
     try:
         store.check_tables()
     except StoreUnavailableError as error:

@@ -9,12 +9,13 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Generator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any, Final
 
 import msgspec
 import redis
 from redis.backoff import NoBackoff
+from redis.exceptions import NoPermissionError
 from redis.retry import Retry
 
 from ..accounts.unavailable import reason_of
@@ -139,6 +140,12 @@ class RedisSessionStore(Redacted):
             )
         return int(ended)
 
+    def end_everyone(self) -> int:
+        """End every session of every user; return how many."""
+        with _unavailable():
+            keys = self._redis.scan_iter(match=_SESSION + b"*", count=1000)
+            return sum(self.end(key[len(_SESSION) :].decode()) for key in keys)
+
     def of_user(self, user_id: str, *, kind: str) -> list[Session]:
         """Return a user's sessions of one kind, newest first."""
         with _unavailable():
@@ -175,6 +182,12 @@ class RedisSessionStore(Redacted):
         with _unavailable():
             seconds, microseconds = self._redis.time()
         return seconds + microseconds / 1e6
+
+    def read_info(self) -> dict[str, object]:
+        """Return what the server says of itself; empty if the account may not ask."""
+        with _unavailable(), suppress(NoPermissionError):
+            return dict(self._redis.info())
+        return {}
 
 
 @contextmanager

@@ -18,6 +18,7 @@ from .tables import ENDINGS, SESSIONS
 
 _C: Final = SESSIONS.c
 _FIELDS: Final = [_C[name] for name in Session.__struct_fields__]
+_STEP: Final = 1000
 
 _HAS_ID: Final = _C.id == bindparam("session_id")
 _OF_USER: Final = _C.user_id == bindparam("owner")
@@ -62,6 +63,9 @@ _PURGE: Final = (
     .where(_C.number.in_(select(_TO_PURGE.c.number)))
     .returning(_C.number)  # SQLite's driver does not count what a WITH deletes
 )
+
+
+_END_SOME: Final = delete(SESSIONS).where(_C.number.in_(select(_C.number).limit(_STEP)))
 
 
 class SQLSessionStore:
@@ -154,6 +158,14 @@ class SQLSessionStore:
         if keep is not None:
             conditions.append(_C.id != keep)
         return self._end(*conditions)
+
+    def end_everyone(self) -> int:
+        """End every session of every user; return how many."""
+        some = select(_C.number).limit(_STEP).scalar_subquery()
+        ended = 0
+        while step := self._end(_C.number.in_(some)):
+            ended += step
+        return ended
 
     def of_user(self, user_id: str, *, kind: str) -> list[Session]:
         """Return a user's sessions of one kind, newest first."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Any, Final
 
-from sqlalchemy import bindparam, delete, select, update
+from sqlalchemy import bindparam, delete, exists, select, update
 
 from ...accounts.users import User, check_id, fold_username, folded_name
 from ...tokens.scopes import check_names, format_scopes, parse_scopes
@@ -31,6 +31,15 @@ _SET_PASSWORD: Final = (
     update(USERS)
     .where(_HAS_ID, _C.password_hash.is_not_distinct_from(bindparam("expected")))
     .values(password_hash=bindparam("new"))
+)
+_OTHER: Final = USERS.alias()
+_RENAME: Final = (
+    update(USERS)
+    .where(
+        _HAS_ID,
+        ~exists().where(_OTHER.c.name == bindparam("folded"), _OTHER.c.id != _C.id),
+    )
+    .values(username=bindparam("new_username"), name=bindparam("folded"))
 )
 _SET_ACTIVE: Final = update(USERS).where(_HAS_ID).values(is_active=bindparam("active"))
 _SET_SCOPES: Final = update(USERS).where(_HAS_ID).values(scopes=bindparam("names"))
@@ -113,6 +122,16 @@ class SQLUserStore:
             for row in rows:
                 after = row.name
                 yield _user(row[:-1])
+
+    def rename(self, user_id: str, username: str) -> bool:
+        """Give a user another name; False when it is taken or there is no such user.
+
+        Raises:
+            InvalidRequestError: the username cannot be used.
+        """
+        return self._change(
+            _RENAME, user_id, new_username=username, folded=folded_name(username)
+        )
 
     def set_active(self, user_id: str, *, active: bool) -> bool:
         """Enable or disable a user; False when there is none with this id."""
