@@ -106,7 +106,7 @@ def test_a_password_is_read_from_standard_input(app: Flask, end: str) -> None:
     stored = result.output.removesuffix("\n")
     assert stored.startswith("$argon2id$")
     assert is_supported(stored)
-    verify_password(stored, f" {PASSWORD} ")
+    assert verify_password(stored, f" {PASSWORD} ")
     assert PASSWORD not in result.output
 
 
@@ -161,7 +161,7 @@ def test_a_password_is_asked_for_at_a_terminal() -> None:
     """Twice, without echo; the hash alone is on standard output."""
     code, output, prompts = at_a_terminal(PASSWORD, PASSWORD)
     assert code == 0
-    verify_password(output.removesuffix("\n"), PASSWORD)
+    assert verify_password(output.removesuffix("\n"), PASSWORD)
     assert "Password: " in prompts
     assert "Once more: " in prompts
     assert PASSWORD not in prompts
@@ -171,7 +171,7 @@ def test_a_slip_of_the_finger_is_asked_about_again() -> None:
     """Two answers that differ are no password."""
     code, output, prompts = at_a_terminal(PASSWORD, PASSWORD + "!", PASSWORD, PASSWORD)
     assert code == 0
-    verify_password(output.removesuffix("\n"), PASSWORD)
+    assert verify_password(output.removesuffix("\n"), PASSWORD)
     assert "do not match" in prompts
 
 

@@ -147,7 +147,7 @@ def _query_param(name: str | None) -> Finding:
 
 def _attempts(notation: str) -> Finding:
     # Imported when used: the limits library takes longer to import than all the rest.
-    from ..accounts.throttle import parse_limits
+    from ..accounts.counters import parse_limits
 
     limits = parse_limits(notation)
     # Rounded up: a window that begins in the hour may be used up in it.

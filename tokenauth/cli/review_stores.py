@@ -6,11 +6,12 @@ import secrets
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
-from ..accounts.users import DictUserStore, UserStore
+from ..accounts.users import UserStore
 from ..errors import ConfigurationError, StoreUnavailableError
 from ..sessions.session import new_session_id
 from ..sessions.store import SessionStore
 from ..stores import ClockedStore, TableStore
+from ..stores.dict_users import DictUserStore
 from ..stores.memory import MemorySessionStore
 from .findings import Finding
 

@@ -8,7 +8,8 @@ from typing import Any
 import click
 from flask.cli import AppGroup
 
-from ..accounts.users import ManagedUserStore, User, UserRecord, folded_name, scopes_of
+from ..accounts.names import folded_name
+from ..accounts.users import ManagedUserStore, User, UserRecord, scopes_of
 from ..errors import InvalidCredentialsError
 from ..tokens.scopes import check_names, format_scopes
 from .group import (
@@ -61,7 +62,7 @@ def add(username: str, scopes: tuple[str, ...], *, is_json: bool) -> None:
       flask tokenauth users add JohnDoe --json < password.txt
     """
     store, account = _managed(), folded_name(username)
-    new_hash = rooms().checker.hash_set(read_new_password(), account)
+    new_hash = rooms().checker.hash_new(read_new_password(), account)
     user = User(username, new_hash, id=secrets.token_hex(16), scopes=scopes)
     if not store.add(user):
         raise click.ClickException(

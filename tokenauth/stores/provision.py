@@ -8,7 +8,7 @@ from typing import Final, NamedTuple
 
 import click
 
-from ..accounts.users import DictUserStore, User, UserStore
+from ..accounts.users import User, UserStore
 from ..errors import ConfigurationError, StoreUnavailableError
 from ..events import LOGGER
 from ..sessions.cache import SessionCache
@@ -16,6 +16,7 @@ from ..sessions.session import new_session_id
 from ..sessions.store import EndingFeed, SessionStore
 from ..settings import Settings
 from . import TableStore, open_sessions, open_users
+from .dict_users import DictUserStore
 from .memory import MemorySessionStore
 
 INIT_DB: Final = "init-db"
