@@ -1,12 +1,20 @@
-"""Counts in memory: exact, and bounded."""
+"""Counts: in memory exact and bounded, on Redis again after it was away."""
 
 from __future__ import annotations
 
 import sys
+import time
 from typing import Any
 
+import pytest
+import redis
+
+from tests.harness.front import Front
 from tests.harness.kit import Clock, in_parallel
+from tests.harness.servers import RedisServer
+from tokenauth import StoreUnavailableError
 from tokenauth.accounts.counters import MemoryCounters
+from tokenauth.accounts.throttle import LoginThrottle
 
 
 def test_counters_end_with_their_window_and_are_swept() -> None:
@@ -62,3 +70,30 @@ def test_parallel_first_attempts_are_all_counted() -> None:
             assert counters.get("key") == 32
     finally:
         sys.setswitchinterval(interval)
+
+
+def throttle_at(url: str) -> LoginThrottle:
+    return LoginThrottle(
+        "9 per hour", url, secret=b"k" * 32, realm="app", now=time.time
+    )
+
+
+def test_a_server_that_became_a_replica_is_left() -> None:
+    """Its kept connections stay open: the next attempt is led to the new primary."""
+    with RedisServer() as old, RedisServer() as new, Front() as front:
+        front.target = old.port
+        throttle = throttle_at(f"redis://127.0.0.1:{front.port}/0")
+        throttle.reserve("alice", "192.0.2.1")
+        redis.Redis(port=old.port).replicaof("127.0.0.1", str(new.port))
+        front.target = new.port
+        with pytest.raises(StoreUnavailableError) as caught:
+            throttle.reserve("alice", "192.0.2.1")
+        assert caught.value.reason == "read_only"
+        throttle.reserve("alice", "192.0.2.1")
+
+
+def test_the_operator_is_told_why_it_cannot_be_counted() -> None:
+    """In a word of the set that all stores use."""
+    with pytest.raises(StoreUnavailableError) as caught:
+        throttle_at("redis://127.0.0.1:1/0").check()
+    assert caught.value.reason == "refused"

@@ -34,7 +34,6 @@ _REDIS_OPTIONS: Final = {
     "key_prefix": "tokenauth",  # like all keys of this package
     "socket_connect_timeout": 2,
     "socket_timeout": 2,
-    "socket_keepalive": True,
 }
 
 
@@ -182,7 +181,9 @@ def open_storage(url: str) -> Storage:
             "Redis needs its driver: pip install 'flask-login-tokenauth[redis]'."
         )
     is_redis = url.startswith(("redis", "valkey"))
-    options: dict[str, Any] = _REDIS_OPTIONS if is_redis else {}
+    options: dict[str, Any] = dict(_REDIS_OPTIONS) if is_redis else {}
+    if is_redis and "+unix" not in url:
+        options["socket_keepalive"] = True
     try:
         storage = storage_from_string(url, wrap_exceptions=True, **options)
         if isinstance(storage, Storage):
