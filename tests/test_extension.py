@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from flask import Flask
@@ -289,7 +289,7 @@ def test_a_user_whose_id_is_no_text_gets_no_token(
             return wrong
 
     account = Account("dora", password_hash("alice"))
-    users._add("dora", account)
+    cast(dict[str, User], users._users)["dora"] = account
     said = rf"get_id\(\) of Account must return text, .* not {type(wrong).__name__}\."
     with app.app_context():
         with pytest.raises(TypeError, match=said):

@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 
 from tests.harness.kit import SECRET, make_users
 from tokenauth import TokenAuth, create_app, demo
-from tokenauth.accounts.passwords import dummy_hash, is_supported
+from tokenauth.accounts.passwords import PasswordHasher, is_supported
 from tokenauth.errors import ConfigurationError
 from tokenauth.settings import KNOWN, load
 from tokenauth.tokens.keys import MIN_KEY_BYTES
@@ -266,6 +266,7 @@ REFUSED: dict[str, tuple[str, list[Any]]] = {
     "PASSWORD_BREACH_CHECK": ("a function", ["https://", 5, True]),
     "PASSWORD_CONCURRENCY": ("at least 1", COUNT),
     "PASSWORD_UPGRADE": ("true or false", FLAG),
+    "PASSWORD_VERIFIER": ("a function", ["https://", 5, True]),
     "ARGON2_MEMORY_COST": ("at least 1", COUNT),
     "ARGON2_TIME_COST": ("at least 1", COUNT),
     "ARGON2_PARALLELISM": ("at least 1", COUNT),
@@ -319,6 +320,8 @@ READ: list[tuple[str, Any, Any]] = [
     ("HEADER", "X-Api-Token", "X-Api-Token"),
     ("DOCS", None, True),
     ("DOCS", False, False),
+    ("PASSWORD_VERIFIER", None, None),
+    ("PASSWORD_VERIFIER", print, print),
     ("PASSWORD_UPGRADE", None, True),
     ("PASSWORD_UPGRADE", False, False),
     ("PASSWORD_MAX_LENGTH", 8, 8),
@@ -482,7 +485,7 @@ def test_what_is_hashed_can_be_verified(memory: int, time: int, lanes: int) -> N
         ).argon2
     except ConfigurationError:
         return
-    assert is_supported(dummy_hash(cost))
+    assert is_supported(PasswordHasher(cost).dummy)
 
 
 def start_extension(config: Mapping[str, Any]) -> None:

@@ -1,15 +1,9 @@
 """Token authentication for Flask APIs, on Flask-Login and itsdangerous."""
 
+from .accounts.names import fold_username, folded_name
 from .accounts.passwords import hash_password
 from .accounts.policy import PasswordPolicy
-from .accounts.users import (
-    DictUserStore,
-    User,
-    UserRecord,
-    UserStore,
-    fold_username,
-    folded_name,
-)
+from .accounts.users import User, UserRecord, UserStore
 from .app import create_app
 from .errors import (
     AmbiguousTokenError,
@@ -41,6 +35,7 @@ from .extension import TokenAuth
 from .sessions.issuer import PERSONAL_TOKEN_PATTERN
 from .sessions.session import Session
 from .sessions.store import EndingFeed, SessionStore
+from .stores.dict_users import DictUserStore
 from .stores.memory import MemorySessionStore
 from .tokens.claims import Claims
 from .web.guards import (

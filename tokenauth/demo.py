@@ -10,10 +10,11 @@ from flask.typing import ResponseReturnValue
 from flask_login import current_user, login_required
 
 from .accounts.passwords import hash_password
-from .accounts.users import DictUserStore, UserRecord, UserStore
+from .accounts.users import UserRecord, UserStore
 from .app import configured_app
 from .extension import TokenAuth
 from .stores import open_users
+from .stores.dict_users import DictUserStore
 
 
 def create_app(config: Mapping[str, Any] | None = None) -> Flask:

@@ -19,6 +19,7 @@ from .accounts.passwords import (
     MAX_COST,
     MAX_WORK,
     Argon2Cost,
+    Verifier,
     is_bearable,
     is_strong_enough,
 )
@@ -92,6 +93,13 @@ _Function = Annotated[
     Callable[[str], bool] | None,
     Meta(description="a function from a password to whether a breach made it known"),
 ]
+_Verifier = Annotated[
+    Verifier | None,
+    Meta(
+        description="a function of a stored hash and a password, which returns True, "
+        "False, or None where it does not know the hash"
+    ),
+]
 
 
 class Settings(
@@ -128,6 +136,7 @@ class Settings(
     password_breach_check: _Function = None
     password_concurrency: _Count = 1
     password_upgrade: _Flag = True
+    password_verifier: _Verifier = None
     argon2_memory_cost: _Count = Argon2Cost().memory
     argon2_time_cost: _Count = Argon2Cost().time
     argon2_parallelism: _Count = Argon2Cost().parallelism

@@ -24,7 +24,7 @@ from typing import Final
 from tokenauth import DictUserStore, InvalidCredentialsError
 from tokenauth.accounts.hashing_pool import HashingPool
 from tokenauth.accounts.password_check import PasswordChecker
-from tokenauth.accounts.passwords import Argon2Cost, hash_password
+from tokenauth.accounts.passwords import Argon2Cost, PasswordHasher, hash_password
 from tokenauth.accounts.policy import PasswordPolicy
 from tokenauth.accounts.throttle import LoginThrottle
 
@@ -46,10 +46,14 @@ def make(credentials: type[PasswordChecker]) -> PasswordChecker:
     """Return what proves the password of `known`, and of nobody else."""
     return credentials(
         DictUserStore({"known": hash_password("the right one", COST)}),
-        cost=COST,
+        hasher=PasswordHasher(COST),
         policy=PasswordPolicy(),
         throttle=LoginThrottle(
-            "1000000000 per day", "memory://", secret=b"k" * 32, realm="timing"
+            "1000000000 per day",
+            "memory://",
+            secret=b"k" * 32,
+            realm="timing",
+            now=time.time,
         ),
         pool=HashingPool(1),
         emit=lambda *_, **__: None,

@@ -22,7 +22,7 @@ from tests.harness.kit import (
 from tests.stores import contract
 from tests.stores.engines import make_kept_users
 from tokenauth import TokenAuth, UserStore
-from tokenauth.accounts.users import folded_name
+from tokenauth.accounts.names import folded_name
 from tokenauth.testing import CHEAP_HASHING
 
 NEW = "lantern: tidy staple"

@@ -18,8 +18,9 @@ import msgspec
 from flask import Request
 
 from tests.harness.kit import SECRET, Clock
-from tokenauth import AuthError, MemorySessionStore, Session, User
-from tokenauth.accounts.passwords import (
+from tokenauth import AuthError, DictUserStore, MemorySessionStore, Session, User
+from tokenauth.accounts.counters import parse_limits
+from tokenauth.accounts.hash_schemes import (
     MAX_COST,
     MAX_WORK,
     Argon2Cost,
@@ -27,8 +28,7 @@ from tokenauth.accounts.passwords import (
     is_supported,
     needs_upgrade,
 )
-from tokenauth.accounts.throttle import parse_limits
-from tokenauth.accounts.users import MAX_USERNAME_LENGTH, DictUserStore, fold_username
+from tokenauth.accounts.names import MAX_USERNAME_LENGTH, fold_username
 from tokenauth.errors import ConfigurationError
 from tokenauth.sessions.inspection import TokenInspector
 from tokenauth.sessions.issuer import TokenIssuer

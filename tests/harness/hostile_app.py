@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from flask import Flask
 
-from tests.harness.kit import make_app, make_users
+from tests.harness.kit import PASSWORDS, make_app, password_hash
 from tokenauth import DictUserStore, User
 
 # Argon2id that would fill 4 GiB, or run for hours; scrypt that would fill 32 GiB.
@@ -21,9 +21,12 @@ GREEDY_HASHES = {
 
 def create_app() -> Flask:
     """Return the kit's application, with users whose stored hashes are hostile."""
-    users: DictUserStore = make_users()
+    greedy = {name: User(name) for name in GREEDY_HASHES}
+    entries = {
+        name: User(name, password_hash(name), id=f"u-{name}") for name in PASSWORDS
+    }
+    users = DictUserStore(entries | greedy)
     for name, stored in GREEDY_HASHES.items():
-        users._add(name, user := User(name))
-        user.password_hash = stored  # as a damaged or tampered table would hold it
+        greedy[name].password_hash = stored  # as a damaged table would hold it
     config = {"TESTING": False, "TOKENAUTH_LOGIN_LIMITS": "1000000 per minute"}
     return make_app(users=users, config=config)

@@ -50,11 +50,14 @@ class Accounts(DictUserStore):
     """Users of one process, managed like those of a database."""
 
     def add(self, user: User) -> bool:
-        self._add(user.username, user)
+        users = cast(dict[str, User], self._users)
+        users[user.username] = user
         return True
 
     def set_active(self, user_id: str, *, active: bool) -> bool:
-        self._by_id[user_id].is_active = active
+        user = self.get(user_id)
+        assert user is not None
+        user.is_active = active
         return True
 
 

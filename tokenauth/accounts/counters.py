@@ -1,4 +1,4 @@
-"""Counts of attempts in the memory of this process, for the limits library.
+"""Counts of attempts, by the limits library: in the memory of this process or on Redis.
 
 The library's own memory loses counts when the first attempts on a key are parallel,
 never stops growing under random names, looks through all keys in a thread that it
@@ -7,19 +7,38 @@ starts at each attempt, and knows no clock but the machine's.
 
 from __future__ import annotations
 
+import math
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Generator, Iterable
+from contextlib import contextmanager, suppress
+from importlib.util import find_spec
 from itertools import islice
-from typing import Final
+from typing import Any, Final, TypeAlias
 
-from limits.storage import Storage
+from limits import RateLimitItem, parse_many
+from limits.errors import StorageError
+from limits.storage import Storage, storage_from_string
+from limits.strategies import FixedWindowRateLimiter
+
+from ..errors import ConfigurationError, StoreUnavailableError, TooManyAttemptsError
+from .unavailable import reason_of
+
+Limited: TypeAlias = tuple[RateLimitItem, str]
+"""A limit, and the key of what it limits."""
 
 CAPACITY: Final = 1 << 17
-"""Most counts that are kept: 40 MB of them."""
+"""Most counts that are kept in memory: 40 MB of them."""
+
+_LONGEST_WINDOW: Final = 366 * 86400
+_REDIS_OPTIONS: Final = {
+    "key_prefix": "tokenauth",  # like all keys of this package
+    "socket_connect_timeout": 2,
+    "socket_timeout": 2,
+}
 
 
 class MemoryCounters(Storage):
-    """Counts that end with their window, bounded in number.
+    """A storage in the memory of this process.
 
     Args:
         now: Seconds since the epoch.
@@ -41,12 +60,12 @@ class MemoryCounters(Storage):
         return len(self._counts)
 
     def incr(self, key: str, expiry: float, amount: int = 1) -> int:
-        """Add to a count, atomically, and return it; nothing counts less than 0."""
+        """Add to a count, atomically, and return it; no count is less than 0."""
         now = self._now()
         with self._lock:
             count, ends_at = self._counts.pop(key, (0, 0.0))  # to come last again
             if ends_at <= now:
-                self._make_room(now)
+                self._limit_size(now)
                 count, ends_at = 0, now + expiry
             count += amount
             if count > 0:
@@ -54,7 +73,7 @@ class MemoryCounters(Storage):
             return max(count, 0)
 
     def get(self, key: str) -> int:
-        """Return a count, 0 when its window is over."""
+        """Return a count, 0 when its window has ended."""
         with self._lock:
             count, ends_at = self._counts.get(key, (0, 0.0))
         return count if ends_at > self._now() else 0
@@ -65,28 +84,28 @@ class MemoryCounters(Storage):
             return self._counts.get(key, (0, self._now()))[1]
 
     def clear(self, key: str) -> None:
-        """Forget a count."""
+        """Remove a count."""
         with self._lock:
             self._counts.pop(key, None)
 
     def check(self) -> bool:
-        """Say that this process's memory is there."""
+        """Return True: memory always answers."""
         return True
 
     def reset(self) -> int:
-        """Forget every count and return how many there were."""
+        """Remove every count and return how many there were."""
         with self._lock:
-            forgotten = len(self._counts)
+            removed = len(self._counts)
             self._counts.clear()
-        return forgotten
+        return removed
 
     @property
     def base_exceptions(self) -> type[Exception]:
-        """Nothing that memory does fails."""
+        """What the limits library wraps: nothing else fails here."""
         return MemoryError
 
-    def _make_room(self, now: float) -> None:
-        """Drop what is over, now and then, and where that is not enough, the stalest.
+    def _limit_size(self, now: float) -> None:
+        """Drop what has ended, now and then, and if that is not enough, the oldest.
 
         A sixteenth of them at once: each look through all of them takes 10 ms.
         """
@@ -99,3 +118,120 @@ class MemoryCounters(Storage):
             for key in list(islice(self._counts, self._capacity // 16 + 1)):
                 del self._counts[key]
         self._sweep_at = 2 * len(self._counts) + 1024
+
+
+class Counters:
+    """Counts against limits in one storage.
+
+    Args:
+        storage: Keeps the counts.
+        now: Seconds since the epoch.
+    """
+
+    def __init__(self, storage: Storage, now: Callable[[], float]) -> None:
+        self._storage = storage
+        self._counter = FixedWindowRateLimiter(storage)
+        self._now = now
+
+    def test(self, limited: Iterable[Limited]) -> None:
+        """Raise `TooManyAttemptsError` if a limit is reached."""
+        for item, key in limited:
+            if not self._counter.test(item, key):
+                raise TooManyAttemptsError(self._seconds_left(item, key))
+
+    def reserve(self, limited: tuple[Limited, ...]) -> None:
+        """Count for every limit, or raise `TooManyAttemptsError` and count for none."""
+        for taken, (item, key) in enumerate(limited, start=1):
+            if not self._counter.hit(item, key):
+                seconds = self._seconds_left(item, key)
+                self.give_back(limited[:taken])
+                raise TooManyAttemptsError(seconds)
+
+    def add(self, limited: Iterable[Limited]) -> None:
+        """Count, whatever the limits are."""
+        for item, key in limited:
+            self._counter.hit(item, key)
+
+    def give_back(self, limited: Iterable[Limited]) -> None:
+        """Take back what was counted."""
+        for item, key in limited:
+            left = self._storage.incr(item.key_for(key), item.get_expiry(), -1)
+            if left < 0:  # the window has ended meanwhile: this is the next one
+                self._counter.clear(item, key)
+
+    def clear(self, limited: Iterable[Limited]) -> None:
+        """Forget what was counted."""
+        for item, key in limited:
+            self._counter.clear(item, key)
+
+    def _seconds_left(self, item: RateLimitItem, key: str) -> int:
+        seconds = self._storage.get_expiry(item.key_for(key)) - self._now()
+        # A shared storage goes by its own clock.
+        return math.ceil(min(max(seconds, 1), item.get_expiry()))
+
+
+def open_storage(url: str) -> Storage:
+    """Return the shared storage that a URL names.
+
+    Raises:
+        ConfigurationError: there is no such storage, or its driver is missing.
+    """
+    if url.startswith("redis") and find_spec("redis") is None:
+        raise ConfigurationError(
+            "Redis needs its driver: pip install 'flask-login-tokenauth[redis]'."
+        )
+    is_redis = url.startswith(("redis", "valkey"))
+    options: dict[str, Any] = dict(_REDIS_OPTIONS) if is_redis else {}
+    if is_redis and "+unix" not in url:
+        options["socket_keepalive"] = True
+    try:
+        storage = storage_from_string(url, wrap_exceptions=True, **options)
+        if isinstance(storage, Storage):
+            return storage
+        reason = "it is asynchronous"
+    except Exception as error:  # noqa: BLE001 # each driver raises its own
+        reason = type(error).__name__
+    raise ConfigurationError(
+        f"TOKENAUTH_LIMITS_URL names no store that attempts can be counted in: {reason}"
+        ". Use 'memory://' or 'redis://...'."
+    )
+
+
+@contextmanager
+def failing_closed(storage: Any) -> Generator[None]:
+    """Turn what a storage raises into `StoreUnavailableError`."""
+    try:
+        yield
+    except StorageError as error:
+        # A server that answers with an error may have changed its role since.
+        with suppress(AttributeError):  # only that of one Redis has a pool here
+            pool = storage.get_connection().connection_pool
+            pool.disconnect(inuse_connections=False)
+        raise StoreUnavailableError(reason=reason_of(error)) from None
+
+
+def parse_limits(notation: str) -> list[RateLimitItem]:
+    """Return the limits that a text describes, the shortest window first.
+
+    Args:
+        notation: For example `"30 per minute; 100 per day"`.
+
+    Raises:
+        ConfigurationError: it cannot be read, or allows nothing.
+    """
+    try:
+        limits = parse_many(notation)
+    except ValueError:
+        limits = []
+    windows = [item.get_expiry() for item in limits if item.amount > 0]
+    if not windows or len(windows) < len(limits) or max(windows) > _LONGEST_WINDOW:
+        raise ConfigurationError(
+            "TOKENAUTH_LOGIN_LIMITS must be in the notation of the limits library, for "
+            "example '30 per minute; 100 per day': at least 1, per a year at most."
+        )
+    return sorted(limits, key=lambda item: item.get_expiry())
+
+
+def times(item: RateLimitItem, factor: int) -> RateLimitItem:
+    """Return a limit that allows so many times as much."""
+    return type(item)(item.amount * factor, item.multiples)

@@ -1,144 +1,182 @@
-"""The gate before password hashing: few at a time, few waiting, owners first.
+"""Limits how many passwords are hashed at once, and how long a request waits for it.
 
 Hashing is made to be slow, so a flood of logins could take every processor and every
-thread of a server. What a semaphore alone does not bound is what waits; this does.
+thread of a server. A semaphore alone does not limit how many requests wait.
 """
 
 from __future__ import annotations
 
 import contextlib
-import heapq
-import itertools
 import os
 import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Generator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Final, TypeVar
 
 from ..errors import OverloadedError
 
 R = TypeVar("R")
 
-# Each one that waits holds a thread of the server. Who comes is let in while fewer than
-# this wait: anybody; who has none in hand; and an owner who has none in hand.
-_FEW: Final = 2
-_SOME: Final = 6
-_MOST: Final = 10
+# Seconds that a request may have to wait before its turn: from any network, and from
+# one that the account has logged in from before.
+_LONGEST_WAIT: Final = 1.5
+_LONGEST_WAIT_KNOWN: Final = 3.0
 
-# So many more of one owner's burst may wait (twenty parallel logins), once. The gate
-# has this patience again when it has been idle for a while; a flood never lets it.
+# How many may be accepted and not finished, for each one that is hashed at a time, even
+# where the process has few threads; and how many more from recognised networks, so that
+# account owners get in while strangers use up the rest.
+_FEWEST: Final = 2
+_MORE_KNOWN: Final = 4
+
+# Of these, how many may be of one account, one network, and one wider network.
+_MOST_OF_ONE: Final = (1, 2, 3)
+
+# So many more are accepted in a burst (a page that logs in twenty times at once, people
+# of one address in the morning), and so many a second are allowed again after it.
 _BURST: Final = 20
-_QUIET_SECONDS: Final = 1.0
-_PATIENT: Final = 3
+_BURST_PER_SECOND: Final = 2.0
 
-_LONGEST_WAIT: Final = 10.0
+# Seconds after which a request is answered whatever happens.
+_LAST_RESORT: Final = 10.0
 
 _NICENESS: Final = 5
 
 
 class HashingPool:
-    """Runs hash computations on kept threads of low priority.
+    """Computes password hashes in threads of low priority.
+
+    A request is accepted while it would wait for less than about a second and a half,
+    while less than half of the process's threads wait, and while few of its account
+    and its network do. Beyond that it is refused at once, except for short bursts.
 
     Args:
-        concurrency: How many run at a time in this process.
+        concurrency: How many are computed at a time in this process.
     """
 
     def __init__(self, concurrency: int) -> None:
         self._concurrency = concurrency
-        self._reset()
+        # By process: after a fork the threads of the parent do not run in the child.
+        self._queues: dict[int, _Queue] = {}
 
     def run(
-        self, work: Callable[[], R], holders: tuple[str, ...], *, is_known: bool = False
+        self, work: Callable[[], R], keys: tuple[str, ...], *, is_known: bool = False
     ) -> R:
         """Return what a computation returns, or raise what it raises.
 
         Args:
             work: The computation.
-            holders: Whom it is done for: the budgets of account and network.
-            is_known: Whether this network has logged in to this account before; then
-                it goes before strangers.
+            keys: Whom it is done for: an account, a network and a wider network, or
+                the account alone.
+            is_known: Whether the account has logged in from this network before.
 
         Raises:
-            OverloadedError: too many are waiting, or these holders have one in hand
-                while many are.
+            OverloadedError: too many are waiting, or too many with one of these keys.
         """
-        if self._pid != os.getpid():  # forked: the parent's threads are not here
-            self._reset()
-        with self._turn(holders, is_known=is_known):
-            return self._pool.submit(work).result()
-
-    def _reset(self) -> None:
-        self._pid = os.getpid()
-        self._lock = threading.Lock()
-        self._pool = ThreadPoolExecutor(
-            self._concurrency, "tokenauth-hash", initializer=_lower_priority
+        # Made at first use, not at set-up: gevent may replace threads after that.
+        # `setdefault` is atomic, so that two first logins share one queue.
+        process = os.getpid()
+        queue = self._queues.get(process) or self._queues.setdefault(
+            process, _Queue(self._concurrency)
         )
-        self._running = 0
-        self._waiting: list[tuple[int, int, threading.Event]] = []
-        self._number = itertools.count()
-        self._held: Counter[str] = Counter()
-        self._patience = _BURST
-        self._idle_since = 0.0
-
-    @contextlib.contextmanager
-    def _turn(self, holders: tuple[str, ...], *, is_known: bool) -> Generator[None]:
-        called = threading.Event()
-        with self._lock:
-            self._enter(called, holders, is_known=is_known)
         try:
-            if not called.wait(_LONGEST_WAIT):
+            future = queue.submit(work, keys, is_known=is_known)
+        except RuntimeError:  # the system gives no more threads
+            self._queues.pop(process, None)
+            raise OverloadedError from None
+        try:
+            return future.result(_LAST_RESORT)
+        except TimeoutError:
+            queue.give_up(future, keys)
+            raise OverloadedError from None
+
+
+class _Queue:
+    """The threads of one process, and who waits for them."""
+
+    def __init__(self, concurrency: int) -> None:
+        self._concurrency = concurrency
+        self._lock = threading.Lock()
+        self._executor = ThreadPoolExecutor(
+            concurrency, "tokenauth-hash", initializer=_lower_priority
+        )
+        self._accepted = 0
+        self._of_key: Counter[str] = Counter()
+        self._seconds = 0.0  # that one computation takes, on average
+        self._burst = float(_BURST)
+        self._burst_at = time.monotonic()
+
+    def submit(
+        self, work: Callable[[], R], keys: tuple[str, ...], *, is_known: bool
+    ) -> Future[R]:
+        """Queue a computation, or raise `OverloadedError`."""
+        with self._lock:
+            if not self._accepts(keys, is_known=is_known):
                 raise OverloadedError
-            yield
-        finally:
-            with self._lock:
-                self._leave(called, holders)
+            self._accepted += 1
+            self._of_key.update(keys)
+            # Inside the lock: gevent switches while a thread starts, and the executor
+            # then holds a lock that gevent does not know.
+            return self._executor.submit(self._compute, work, keys)
 
-    def _enter(
-        self, called: threading.Event, holders: tuple[str, ...], *, is_known: bool
-    ) -> None:
-        in_hand = [holder for holder in holders if self._held[holder]]
-        # Owners first, then who has none in hand, then as they came.
-        rank = 2 if in_hand else 1 - is_known
-        if self._running < self._concurrency:
-            self._start(called)
-        elif self._has_room(rank):
-            heapq.heappush(self._waiting, (rank, next(self._number), called))
-        elif len(in_hand) == len(holders) and self._patience:
-            self._patience -= 1
-            heapq.heappush(self._waiting, (_PATIENT, next(self._number), called))
-        else:
-            raise OverloadedError
-        self._held.update(holders)
+    def give_up(self, future: Future[R], keys: tuple[str, ...]) -> None:
+        """Take a computation off the queue if it has not begun."""
+        if future.cancel():
+            self._finish(keys, self._seconds)
 
-    def _start(self, called: threading.Event) -> None:
-        if not self._running and time.monotonic() - self._idle_since > _QUIET_SECONDS:
-            self._patience = _BURST
-        self._running += 1
-        called.set()
+    def _accepts(self, keys: tuple[str, ...], *, is_known: bool) -> bool:
+        if not self._accepted:
+            return True
+        most, longest = self._most(), _LONGEST_WAIT
+        if is_known:
+            most, longest = most + _MORE_KNOWN, _LONGEST_WAIT_KNOWN
+        wait = self._accepted * self._seconds / self._concurrency
+        is_one_of_few = all(
+            self._of_key[key] < most_of_one
+            for key, most_of_one in zip(keys, _MOST_OF_ONE, strict=False)
+        )
+        if is_one_of_few and self._accepted < most:
+            return wait <= longest
+        # Not longer for a burst of a known network: its places are for other owners.
+        return wait <= _LONGEST_WAIT and self._is_in_burst()
 
-    def _has_room(self, rank: int) -> bool:
-        # Those of a burst go last, and take nobody's room.
-        waiting = sum(each[0] < _PATIENT for each in self._waiting)
-        return waiting < (_MOST, _SOME, _FEW)[rank]
+    def _most(self) -> int:
+        """Return half of the process's threads, not counting ours and the main one.
 
-    def _leave(self, called: threading.Event, holders: tuple[str, ...]) -> None:
-        self._held -= Counter(holders)
-        if not called.is_set():  # gave up waiting
-            self._waiting = [each for each in self._waiting if each[2] is not called]
-            heapq.heapify(self._waiting)
-        elif self._waiting:
-            heapq.heappop(self._waiting)[2].set()  # the next one takes this place
-        else:
-            self._running -= 1
-            self._idle_since = time.monotonic()
+        A server of four threads keeps two for other requests. No setting is needed:
+        under load a server has started all the threads that it may have.
+        """
+        others = threading.active_count() - self._concurrency - 1
+        return max(_FEWEST * self._concurrency, others // 2)
+
+    def _is_in_burst(self) -> bool:
+        now = time.monotonic()
+        gained = (now - self._burst_at) * _BURST_PER_SECOND
+        self._burst, self._burst_at = min(_BURST, self._burst + gained), now
+        if self._burst < 1:
+            return False
+        self._burst -= 1
+        return True
+
+    def _compute(self, work: Callable[[], R], keys: tuple[str, ...]) -> R:
+        began = time.monotonic()
+        try:
+            return work()
+        finally:  # before the caller gets the result: its next one is not in the way
+            self._finish(keys, time.monotonic() - began)
+
+    def _finish(self, keys: tuple[str, ...], seconds: float) -> None:
+        with self._lock:
+            self._accepted -= 1
+            self._of_key -= Counter(keys)
+            self._seconds += (seconds - self._seconds) / (8 if self._seconds else 1)
 
 
 def _lower_priority() -> None:
     """Let the threads that answer requests go first."""
-    # Only on Linux is a thread's priority its own; and a thread of gevent's is none.
+    # Only on Linux does a thread have a priority of its own; gevent's are no threads.
     thread = threading.get_native_id()
     if sys.platform == "linux" and thread != os.getpid():
         with contextlib.suppress(OSError):

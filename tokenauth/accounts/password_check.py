@@ -1,11 +1,11 @@
-"""Proving a password: equal work for every failure, whoever is asked for."""
+"""Checking passwords: the same work for every failure, whichever account is tried."""
 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Generator
+from collections.abc import Generator
 from functools import partial
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Literal
 
 import msgspec
 
@@ -19,25 +19,23 @@ from ..errors import (
 )
 from ..events import LOGGER, Emit
 from ..tokens.redact import Redacted
-from . import passwords
 from .hashing_pool import HashingPool
-from .passwords import Argon2Cost
+from .names import fold_username
+from .passwords import PasswordHasher
 from .policy import PasswordPolicy
-from .users import UserRecord, UserStore, fold_username
+from .users import UserRecord, UserStore, active_user, id_of
 
 if TYPE_CHECKING:
     from .throttle import Attempt, LoginThrottle
 
-T = TypeVar("T")
-
 
 class CheckedPassword(Redacted, msgspec.Struct, frozen=True):
-    """A user whose password was proved, and how.
+    """A user whose password was right.
 
     Attributes:
-        user: Whose password it is.
-        password_hash: The hash that it was proved against.
-        attempt: The attempt that proved it.
+        user: The user.
+        password_hash: The hash that the password was checked against.
+        attempt: The attempt, as it was counted.
     """
 
     user: UserRecord
@@ -49,38 +47,40 @@ class PasswordChecker:
     """Checks usernames and passwords.
 
     Args:
-        users: Where users are kept.
-        cost: What hashing a password costs.
+        users: The store of users.
+        hasher: Makes and verifies hashes.
         policy: What a new password must satisfy.
         throttle: Counts attempts.
-        gate: Bounds how many hashes are computed at a time.
+        pool: Limits how many hashes are computed at a time.
         emit: Announces an event.
+        upgrades: Whether stored hashes that are weak are replaced at login.
     """
 
     def __init__(
         self,
         users: UserStore,
         *,
-        cost: Argon2Cost,
+        hasher: PasswordHasher,
         policy: PasswordPolicy,
         throttle: LoginThrottle,
         pool: HashingPool,
         emit: Emit,
+        upgrades: bool = True,
     ) -> None:
         self._users = users
-        self._cost = cost
+        self._hasher = hasher
         self._policy = policy
         self._throttle = throttle
         self._pool = pool
         self._emit = emit
-        self._dummy = passwords.dummy_hash(cost)
+        self._upgrades = upgrades
 
     def check(
         self, username: str, password: str, address: str | None = None
     ) -> CheckedPassword:
         """Return the user that a username and a password belong to.
 
-        One hash is computed, whoever is asked for: the amount of work tells nothing
+        One hash is computed whichever account is tried, so that the work tells nothing
         about the account.
 
         Args:
@@ -96,107 +96,118 @@ class PasswordChecker:
             StoreUnavailableError: a store cannot answer.
         """
         account = fold_username(username)
-        with self._attempt(account or username, address) as attempt:
-            user = None if account is None else self._users.find(account)
-            return self._prove(user, attempt, password)
+        user = None if account is None else self._users.find(account)
+        with self._attempt(account or username, user, address) as attempt:
+            return self._verify(user, attempt, password)
 
     def check_user(
         self, user: UserRecord, password: str, address: str | None = None
     ) -> CheckedPassword:
-        """Return the proof that a password is this user's, as `prove` does."""
-        with self._attempt(account_of(user), address) as attempt:
-            return self._prove(user, attempt, password)
+        """Check the current password of a user who changes it, as `check` does."""
+        with self._attempt(
+            account_of(user), user, address, purpose="change"
+        ) as attempt:
+            return self._verify(user, attempt, password)
 
-    def recheck(self, proof: CheckedPassword, password: str) -> CheckedPassword:
-        """Return a proof as it holds now, for what is done on the strength of it.
+    def recheck(self, checked: CheckedPassword, password: str) -> CheckedPassword:
+        """Return a checked password as it is now, for what follows from it.
 
-        A password may be changed between the check and what follows; a hash that was
-        only upgraded meanwhile still is this password's.
+        A password may be changed between the check and what follows. A hash that was
+        only upgraded meanwhile is still of this password.
 
         Raises:
-            InvalidCredentialsError: it does not hold any more.
+            InvalidCredentialsError: the password is not the user's any more.
             OverloadedError: too many passwords are being checked.
             StoreUnavailableError: a store cannot answer.
         """
-        user = self.active_user(proof.user.get_id())
-        if user.password_hash == proof.password_hash:
-            return msgspec.structs.replace(proof, user=user)
-        return self._prove(user, proof.attempt, password)
+        user = self.active_user(checked.user.get_id())
+        if user.password_hash == checked.password_hash:
+            return msgspec.structs.replace(checked, user=user)
+        return self._verify(user, checked.attempt, password)
 
     def active_user(self, user_id: str) -> UserRecord:
         """Return the user with this id as the store has it now.
 
         Raises:
-            InvalidCredentialsError: gone or disabled.
+            InvalidCredentialsError: removed or disabled.
             StoreUnavailableError: the store cannot answer.
         """
-        user = self._users.get(user_id)
-        if user is None or not user.is_active:
-            reason = "unknown_user" if user is None else "disabled"
+        user = active_user(self._users, user_id)
+        if user is None:
+            is_known = self._users.get(user_id) is not None
+            reason = "disabled" if is_known else "unknown_user"
             self._emit(events.login_failed, user_id=user_id, reason=reason)
             raise InvalidCredentialsError
         return user
 
-    def upgrade(self, proof: CheckedPassword, password: str) -> None:
-        """Store a stronger hash of a proved password where the stored one is weak.
+    def upgrade(self, checked: CheckedPassword, password: str) -> None:
+        """Replace the stored hash of a checked password if it is weak.
 
-        Whatever fails here, a store or a busy gate, fails nothing else: the next login
-        tries again.
+        Whatever fails here, a store or a pool that is busy, fails nothing else: the
+        next login tries again.
         """
-        if not passwords.needs_upgrade(proof.password_hash, self._cost):
+        stored = checked.password_hash
+        if not (self._upgrades and self._hasher.needs_upgrade(stored)):
             return
+        user_id = checked.user.get_id()
         try:
-            self._users.set_password_hash(
-                proof.user.get_id(),
-                self._hash(password, proof.attempt),
-                expected=proof.password_hash,
-            )
+            attempt = checked.attempt
+            new = self._hash(password, attempt.keys, is_known=attempt.is_known)
+            self._users.set_password_hash(user_id, new, expected=stored)
         except (OverloadedError, StoreUnavailableError):
             pass
         except Exception as error:  # noqa: BLE001 # the password was right all the same
-            # The type alone: the text of a store's own error may quote the hash.
+            # Its type alone: the text of a store's own error may quote the hash.
             LOGGER.error(  # no traceback, for the same reason
-                "a stronger password hash was not stored: %s", type(error).__name__
+                "A stronger password hash was not stored: %s", type(error).__name__
             )
 
-    def hash_new(self, password: str, proof: CheckedPassword) -> str:
-        """Return the hash to store for the new password of a user who proved the old.
-
-        Raises:
-            PasswordRefusedError: the policy refuses it; the error names the rule.
-            StoreUnavailableError: the application's breach check failed.
-            OverloadedError: too many passwords are being checked.
-        """
-        self._policy.check(password, proof.attempt.account)
-        return self._hash(password, proof.attempt)
-
-    def hash_set(self, password: str, account: str) -> str:
-        """Return the hash to store for a password that is set without the old one.
+    def hash_new(self, password: str, account: str) -> str:
+        """Return the hash to store for a new password.
 
         Args:
             password: The new password.
-            account: The folded username of whoever will use it.
+            account: The folded username of the user who will use it.
 
         Raises:
             PasswordRefusedError: the policy refuses it; the error names the rule.
             StoreUnavailableError: the application's breach check failed.
-            OverloadedError: too many passwords are being checked.
+            OverloadedError: too many passwords are being hashed.
         """
         self._policy.check(password, account)
-        work = partial(passwords.hash_password, password, self._cost)
-        return self._pool.run(work, (account,), is_known=True)
+        return self._hash(password, (f"new {account}",), is_known=True)
+
+    def record_trusted(self, user_id: str, address: str | None) -> None:
+        """Let a user in from a network in spite of others' guesses.
+
+        For a user whom the application, or a mailed link, has identified.
+
+        Raises:
+            StoreUnavailableError: attempts cannot be counted.
+        """
+        self._throttle.record_trusted(user_id, address)
 
     @contextlib.contextmanager
-    def _attempt(self, account: str, address: str | None) -> Generator[Attempt]:
-        """Count an attempt for as long as it is one: not if it succeeds or is put off.
+    def _attempt(
+        self,
+        name: str,
+        user: UserRecord | None,
+        address: str | None,
+        *,
+        purpose: Literal["login", "change"] = "login",
+    ) -> Generator[Attempt]:
+        """Count an attempt, and take it back if it succeeds or was not made.
 
-        It is counted before it is made, so parallel guesses are all counted in time
-        (CVE-2019-5421).
+        It is counted before it is made, so that parallel guesses are all counted in
+        time (CVE-2019-5421).
         """
+        user_id = None if user is None else id_of(user)
         try:
-            attempt = self._throttle.reserve(account, address)
+            attempt = self._throttle.reserve(
+                name, address, user_id=user_id, purpose=purpose
+            )
         except TooManyAttemptsError:
-            self._emit(events.attempts_limited, account=account)
+            self._emit(events.attempts_limited, account=name, user_id=user_id)
             raise
         try:
             yield attempt
@@ -207,58 +218,46 @@ class PasswordChecker:
             raise
         self._throttle.record_success(attempt)
 
-    def _prove(
+    def _verify(
         self, user: UserRecord | None, attempt: Attempt, password: str
     ) -> CheckedPassword:
-        stored = self._stored_hash(user)
-        try:
-            return self._verify(user, stored, attempt, password)
-        except InvalidCredentialsError:
-            self._emit(
-                events.login_failed,
-                account=attempt.account,
-                user_id=None if user is None else user.get_id(),
-                reason=self._reason(user, stored),
-            )
-            raise
-
-    def _stored_hash(self, user: UserRecord | None) -> str:
-        """Return the hash to compute against; the dummy where there is none to use.
-
-        The dummy is looked at like any other: that alone took measurable time.
-        """
         stored = None if user is None else user.password_hash
-        stored = stored or self._dummy
-        return stored if passwords.is_supported(stored) else self._dummy
-
-    def _verify(
-        self, user: UserRecord | None, stored: str, attempt: Attempt, password: str
-    ) -> CheckedPassword:
-        self._compute(attempt, partial(passwords.verify_password, stored, password))
-        if user is None or not user.is_active:
-            raise InvalidCredentialsError
-        return CheckedPassword(user, stored, attempt)
-
-    def _reason(self, user: UserRecord | None, stored: str) -> str:
-        """Say for the operator why a login failed; the client is never told."""
-        if user is None:
-            return "unknown_user"
-        if not user.is_active:
-            return "disabled"
-        if user.password_hash is None:
-            return "no_password"
-        return "unsupported_hash" if stored is self._dummy else "wrong_password"
-
-    def _hash(self, password: str, attempt: Attempt) -> str:
-        return self._compute(
-            attempt, partial(passwords.hash_password, password, self._cost)
+        is_right = self._pool.run(
+            partial(self._hasher.verify, stored, password),
+            attempt.keys,
+            is_known=attempt.is_known,
         )
+        if user is not None and user.is_active and stored and is_right:
+            return CheckedPassword(user, stored, attempt)
+        self._emit(
+            events.login_failed,
+            account=attempt.name,
+            user_id=None if user is None else user.get_id(),
+            reason=_reason(user, is_right=is_right),
+        )
+        raise InvalidCredentialsError
 
-    def _compute(self, attempt: Attempt, work: Callable[[], T]) -> T:
-        return self._pool.run(work, attempt.keys, is_known=attempt.is_known)
+    def _hash(self, password: str, keys: tuple[str, ...], *, is_known: bool) -> str:
+        work = partial(self._hasher.hash, password)
+        return self._pool.run(work, keys, is_known=is_known)
 
 
 def account_of(user: UserRecord) -> str:
-    """Return the folded name that attempts on a user's password are counted under."""
+    """Return a user's folded username; the id where there is none that can be folded.
+
+    For messages and for the policy of new passwords. Nothing is counted under it: an
+    application may let its users choose it.
+    """
     username: str = getattr(user, "username", None) or user.get_id()
     return fold_username(username) or username
+
+
+def _reason(user: UserRecord | None, *, is_right: bool | None) -> str:
+    """Return for the operator why a login failed; the client is never told."""
+    if user is None:
+        return "unknown_user"
+    if not user.is_active:
+        return "disabled"
+    if not user.password_hash:
+        return "no_password"
+    return "unsupported_hash" if is_right is None else "wrong_password"

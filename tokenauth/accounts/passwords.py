@@ -1,94 +1,123 @@
 """Password hashes: made with argon2id, verified in three schemes, upgraded over time.
 
-The only room that knows argon2 and Werkzeug's hashes. Passwords are hashed exactly as
-received: not normalised, not truncated.
+Passwords are hashed exactly as received: not normalised, not truncated.
 """
 
 from __future__ import annotations
 
 import base64
-import binascii
-import re
+import functools
 import secrets
-from typing import TYPE_CHECKING, Final
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, TypeAlias
 
-import msgspec
 from werkzeug.security import check_password_hash
 
-from ..errors import InvalidCredentialsError, PasswordRefusedError
+from ..errors import OverloadedError, PasswordRefusedError
+from ..events import LOGGER
+from .hash_schemes import (
+    MAX_COST,
+    MAX_WORK,
+    Argon2Cost,
+    is_bearable,
+    is_strong_enough,
+    is_supported,
+    is_werkzeug,
+    needs_upgrade,
+)
 
 if TYPE_CHECKING:
     import argon2
 
+__all__ = [
+    "MAX_COST",
+    "MAX_WORK",
+    "Argon2Cost",
+    "PasswordHasher",
+    "Verifier",
+    "hash_password",
+    "is_bearable",
+    "is_strong_enough",
+    "is_supported",
+    "verify_password",
+]
 
-class Argon2Cost(msgspec.Struct, frozen=True):
-    """What one argon2id computation costs.
+Verifier: TypeAlias = Callable[[str, str], bool | None]
+"""Of the application, for hashes of another system: takes a stored hash and a password,
+and returns whether they belong together, or None where the hash is not one of them."""
+
+
+class PasswordHasher:
+    """Makes and verifies password hashes.
 
     Args:
-        memory: KiB that it fills.
-        time: Passes over that memory.
-        parallelism: Lanes.
+        cost: What a new hash costs; defaults to OWASP's recommendation.
+        verifier: Is asked first about a stored hash.
     """
 
-    memory: int = 19456
-    time: int = 2
-    parallelism: int = 1
+    def __init__(
+        self, cost: Argon2Cost | None = None, verifier: Verifier | None = None
+    ) -> None:
+        self._cost = cost or Argon2Cost()
+        self._verifier = verifier
+        self.dummy = _dummy_hash(self._cost)
 
-    @property
-    def work(self) -> int:
-        """KiB filled in all passes together."""
-        return self.memory * self.time
+    def hash(self, password: str) -> str:
+        """Return the argon2id hash to store for a password.
 
+        Raises:
+            PasswordRefusedError: it holds a lone surrogate.
+            OverloadedError: there is not enough memory.
+        """
+        if not _is_text(password):
+            raise PasswordRefusedError("not_text", "The password has a lone surrogate.")
+        with _computing():
+            return self._argon2.hash(password)
 
-# OWASP Password Storage Cheat Sheet: settings of equal strength, weakest accepted.
-OWASP_FLOOR: Final = (
-    Argon2Cost(47104, 1),
-    Argon2Cost(19456, 2),
-    Argon2Cost(12288, 3),
-    Argon2Cost(9216, 4),
-    Argon2Cost(7168, 5),
-)
+    def verify(self, stored: object, password: str) -> bool | None:
+        """Return whether a password has a stored hash.
 
-# What a stored hash may ask for at most: a hash is data, and 4 GiB would run for
-# seconds. Far above any setting in use.
-MAX_COST: Final = Argon2Cost(memory=1 << 18, time=64, parallelism=64)
-MAX_WORK: Final = 1 << 20
-_MAX_PBKDF2_ITERATIONS: Final = 4_000_000
+        The work is the same where there is no hash, or one that cannot be read: the
+        dummy is verified, which no password has.
 
-# What passes here is computed to its end. A hash that its scheme refuses half-way would
-# take less time than others, and so tell that the account exists.
-_ARGON2 = re.compile(
-    r"\$argon2(?:id|i|d)(?:\$v=(?:16|19))?"
-    r"\$m=([1-9]\d{0,8}),t=([1-9]\d{0,8}),p=([1-9]\d{0,8})"
-    r"\$([A-Za-z0-9+/]+)\$([A-Za-z0-9+/]+)",
-    re.ASCII,
-)
-_WERKZEUG_TAIL = r"\$[!-#%-~]+\$[0-9a-f]+"
-_SCRYPT = re.compile(
-    rf"scrypt(?::([1-9]\d{{0,8}}):([1-9]\d{{0,8}}):([1-9]\d{{0,8}}))?{_WERKZEUG_TAIL}",
-    re.ASCII,
-)
-_PBKDF2 = re.compile(
-    rf"pbkdf2:(?:sha1|sha224|sha256|sha384|sha512)(?::([1-9]\d{{0,8}}))?{_WERKZEUG_TAIL}",
-    re.ASCII,
-)
+        Args:
+            stored: What a store holds.
+            password: The password as received.
 
+        Returns:
+            None when there is no hash that can be read.
 
-def is_strong_enough(cost: Argon2Cost) -> bool:
-    """Whether a cost reaches OWASP's floor in at least one of its settings."""
-    return cost.parallelism >= 1 and any(
-        cost.memory >= floor.memory and cost.time >= floor.time for floor in OWASP_FLOOR
-    )
+        Raises:
+            OverloadedError: there is not enough memory.
+        """
+        if not _is_text(password):  # no hash is: this says nothing of the account
+            return False
+        compared = stored if isinstance(stored, str) and stored else self.dummy
+        if self._verifier is not None:
+            verdict = self._verifier(compared, password)
+            if verdict is not None:
+                return verdict
+        if not is_supported(compared):
+            compared = self.dummy
+        matches = verify_password(compared, password)
+        return None if compared is self.dummy else matches
 
+    def needs_upgrade(self, stored: str) -> bool:
+        """Return whether a stored hash is weaker than a new one would be."""
+        return needs_upgrade(stored, self._cost)
 
-def is_bearable(cost: Argon2Cost) -> bool:
-    """Whether a cost is one that can be computed, and not too much to ask for."""
-    return (
-        8 * cost.parallelism <= cost.memory <= MAX_COST.memory
-        and 1 <= cost.time <= MAX_COST.time
-        and 1 <= cost.parallelism <= MAX_COST.parallelism
-        and cost.work <= MAX_WORK
-    )
+    @functools.cached_property
+    def _argon2(self) -> argon2.PasswordHasher:
+        # Imported when used: a service that only verifies tokens never needs it.
+        import argon2
+
+        return argon2.PasswordHasher(
+            time_cost=self._cost.time,
+            memory_cost=self._cost.memory,
+            parallelism=self._cost.parallelism,
+            type=argon2.Type.ID,
+        )
 
 
 def hash_password(password: str, cost: Argon2Cost | None = None) -> str:
@@ -96,39 +125,57 @@ def hash_password(password: str, cost: Argon2Cost | None = None) -> str:
 
     Args:
         password: The password, used exactly as given.
-        cost: What computing it may cost; the default is OWASP's recommendation.
+        cost: What computing it costs; defaults to OWASP's recommendation.
 
     Raises:
-        PasswordRefusedError: it holds a lone surrogate, so no client could send it.
+        PasswordRefusedError: it holds a lone surrogate, which no client could send.
+        OverloadedError: there is not enough memory.
     """
-    return _argon2(cost or Argon2Cost()).hash(_encode(password))
+    return PasswordHasher(cost).hash(password)
 
 
-def is_supported(stored: object) -> bool:
-    """Whether a stored hash is of a known scheme and asks for a bearable cost.
+def verify_password(stored: str, password: str) -> bool:
+    """Return whether a password has a hash of a supported scheme (`is_supported`).
 
-    Args:
-        stored: What a store holds; that it is text at all is the store's promise.
+    Raises:
+        OverloadedError: there is not enough memory to tell.
     """
-    return isinstance(stored, str) and (
-        _argon2_cost(stored) is not None or _is_werkzeug(stored)
-    )
+    with _computing():
+        if is_werkzeug(stored):
+            return check_password_hash(stored, password)
+        return _verify_argon2(stored, password)
 
 
-def needs_upgrade(stored: str, cost: Argon2Cost) -> bool:
-    """Whether a stored hash is weaker than what would be stored today."""
-    if not stored.startswith("$argon2id$v=19$"):
-        return True
-    stored_cost = _argon2_cost(stored)
-    return stored_cost is not None and stored_cost.work < cost.work
+def _verify_argon2(stored: str, password: str) -> bool:
+    import argon2
+
+    try:
+        return argon2.PasswordHasher().verify(stored, password)
+    except argon2.exceptions.VerifyMismatchError:
+        return False
 
 
-def dummy_hash(cost: Argon2Cost) -> str:
-    """Return a well-formed hash that no password has.
+@contextmanager
+def _computing() -> Generator[None]:
+    """Turn what stops a computation into `OverloadedError`: the password may be right.
 
-    Verifying against it costs what verifying a real one costs, so an unknown account
-    takes the same work as a known one.
+    A hash that is supported is computed to its end, unless memory is short; argon2-cffi
+    and OpenSSL have errors of their own for that.
     """
+    from argon2.exceptions import Argon2Error
+
+    try:
+        yield
+    except (MemoryError, ValueError, Argon2Error) as error:
+        LOGGER.error(  # its type alone: no word of what was hashed
+            "A password hash could not be computed (%s): is there enough memory?",
+            type(error).__name__,
+        )
+        raise OverloadedError from None
+
+
+def _dummy_hash(cost: Argon2Cost) -> str:
+    """Return a well-formed hash that no password has."""
     salt, digest = (
         base64.b64encode(secrets.token_bytes(size)).rstrip(b"=").decode()
         for size in (16, 32)
@@ -139,89 +186,10 @@ def dummy_hash(cost: Argon2Cost) -> str:
     )
 
 
-def verify_password(stored: str, password: str) -> None:
-    """Return if a password has this hash.
-
-    Args:
-        stored: A supported hash (see `is_supported`).
-        password: The password as received.
-
-    Raises:
-        InvalidCredentialsError: it has not.
-    """
-    if _is_werkzeug(stored):
-        matches = check_password_hash(stored, password)
-    else:
-        matches = _verify_argon2(stored, password)
-    if not matches:
-        raise InvalidCredentialsError
-
-
-def _verify_argon2(stored: str, password: str) -> bool:
-    from argon2.exceptions import InvalidHashError, VerificationError
-
+def _is_text(password: str) -> bool:
+    """Return whether a password can be encoded: it has no lone surrogate."""
     try:
-        return _argon2(Argon2Cost()).verify(stored, password)
-    except (VerificationError, InvalidHashError):
-        return False
-
-
-def _argon2(cost: Argon2Cost) -> argon2.PasswordHasher:
-    # Imported when used: a service that only verifies tokens never pays for it.
-    import argon2
-
-    return argon2.PasswordHasher(
-        time_cost=cost.time,
-        memory_cost=cost.memory,
-        parallelism=cost.parallelism,
-        type=argon2.Type.ID,
-    )
-
-
-def _argon2_cost(stored: str) -> Argon2Cost | None:
-    """Return what a stored argon2 hash asks for, or None when it is none we compute."""
-    match = _ARGON2.fullmatch(stored)
-    if match is None or not (_is_base64(match[4], 8) and _is_base64(match[5], 4)):
-        return None
-    cost = Argon2Cost(*(int(group) for group in match.groups()[:3]))
-    return cost if is_bearable(cost) else None
-
-
-def _is_base64(text: str, min_size: int) -> bool:
-    """Whether a text is what encoding at least so many bytes gives, unpadded."""
-    try:
-        raw = base64.b64decode(text + "==")  # what is too much is not looked at
-    except binascii.Error:
-        return False
-    return len(raw) >= min_size and base64.b64encode(raw).decode().rstrip("=") == text
-
-
-def _is_werkzeug(stored: str) -> bool:
-    if match := _PBKDF2.fullmatch(stored):
-        return int(match[1] or 1) <= _MAX_PBKDF2_ITERATIONS
-    if match := _SCRYPT.fullmatch(stored):
-        return match[1] is None or _is_scrypt(*(int(group) for group in match.groups()))
-    return False
-
-
-def _is_scrypt(n: int, r: int, p: int) -> bool:
-    """Whether these parameters are scrypt's (RFC 7914 section 6), and bearable.
-
-    Below 128 Werkzeug grants less memory than OpenSSL asks for.
-    """
-    block = 128 * r
-    return (
-        n.bit_count() == 1
-        and 128 <= n < 1 << (block // 8)
-        and block * n <= MAX_COST.memory * 1024
-        and block * n * p <= MAX_WORK * 1024
-    )
-
-
-def _encode(password: str) -> bytes:
-    """Return the UTF-8 of a password, or refuse it without quoting it."""
-    try:
-        return password.encode()
+        password.encode()
     except UnicodeEncodeError:
-        pass
-    raise PasswordRefusedError("not_text", "The password holds a lone surrogate.")
+        return False
+    return True

@@ -1,35 +1,44 @@
-"""What a new password must satisfy: long enough, and not what is guessed first.
+"""What a new password must satisfy: long enough, and not one of the first guesses.
 
-There are no composition rules (ASVS 6.2.5). The only room that knows zxcvbn.
+There are no composition rules (ASVS 6.2.5): "Password1!" satisfies any of them and is
+guessed early. zxcvbn estimates instead how many guesses come before a password: common
+passwords with their usual changes, names, dates, rows of keys, repetitions.
 """
 
 from __future__ import annotations
 
-import functools
 import unicodedata
 from collections.abc import Callable
+from typing import Final
 
 import msgspec
 
 from ..errors import PasswordRefusedError, StoreUnavailableError
 from ..events import LOGGER
-from ..tokens.redact import Redacted
 
-# Shorter ones are in many good passwords by chance; that of an application is often
-# "app".
-_MIN_USERNAME_LENGTH = 3
-_MIN_REALM_LENGTH = 5
+# Below this a password is refused. An attacker who is held to 100 attempts a day needs
+# 27 years for a million; all of the usual lists are shorter.
+_FEWEST_GUESSES: Final = 1_000_000
 
-_MIN_KEY_GUESSES = 19  # a power of ten; about 64 bits
+# Only so many characters are judged: what is hard to guess in its beginning is as a
+# whole. zxcvbn takes 1 ms for a usual password and a quarter of a second for one of
+# this size that is made to be slow; twice the size takes seconds.
+_JUDGED_LENGTH: Final = 16
+
+_FEWEST_KEY_GUESSES: Final = 10**19  # about 64 bits
+
+# Shorter names are ignored: many good passwords contain "ann" or "app" by chance.
+_SHORTEST_USERNAME: Final = 3
+_SHORTEST_REALM: Final = 5
 
 
-class PasswordPolicy(Redacted, msgspec.Struct, frozen=True):
+class PasswordPolicy(msgspec.Struct, frozen=True):
     """What a new password must satisfy.
 
     Args:
         min_length: Fewest characters (code points).
         max_length: Most bytes in UTF-8.
-        is_breached: Says whether a password is known from a breach.
+        is_breached: Returns whether a password is known from a breach.
         realm: The application's name, which is guessed first, too (ASVS 6.2.11).
     """
 
@@ -43,28 +52,19 @@ class PasswordPolicy(Redacted, msgspec.Struct, frozen=True):
 
         Args:
             password: The new password.
-            account: The folded username of whoever wants to use it.
+            account: The username of the user who wants to use it.
 
         Raises:
             PasswordRefusedError: it may not; the error names the rule.
             StoreUnavailableError: the breach check failed, so nobody can tell.
         """
         self._check_length(password)
-        if _without(account, password, _MIN_USERNAME_LENGTH) < self.min_length:
-            raise PasswordRefusedError(
-                "username",
-                f"Use at least {self.min_length} characters besides the username.",
-            )
-        realm = self.realm.casefold()
-        if _without(realm, password, _MIN_REALM_LENGTH) < self.min_length:
+        self._check_names(password, account)
+        if _is_common(password):
             raise PasswordRefusedError(
                 "common",
-                f"Use at least {self.min_length} characters besides the application's "
-                "name.",
-            )
-        if password.casefold() in _common_passwords():
-            raise PasswordRefusedError(
-                "common", "This password is one of the first that are guessed."
+                "This password is one of the first that are guessed: use more than a "
+                "common word, a name, a date or a row of keys.",
             )
         if self.is_breached is not None and self._ask(self.is_breached, password):
             raise PasswordRefusedError(
@@ -81,6 +81,21 @@ class PasswordPolicy(Redacted, msgspec.Struct, frozen=True):
                 "too_long", f"Use at most {self.max_length} bytes."
             )
 
+    def _check_names(self, password: str, account: str) -> None:
+        folded = unicodedata.normalize("NFKC", password).casefold()
+        local_part = account.partition("@")[0]  # of an e-mail address
+        for rule, name, word, shortest in (
+            ("username", "username", account, _SHORTEST_USERNAME),
+            ("username", "username", local_part, _SHORTEST_USERNAME),
+            ("common", "application's name", self.realm.casefold(), _SHORTEST_REALM),
+        ):
+            rest = folded.replace(word, "") if len(word) >= shortest else folded
+            if rest != folded and len(rest) < self.min_length:
+                raise PasswordRefusedError(
+                    rule,
+                    f"Use at least {self.min_length} characters besides the {name}.",
+                )
+
     def _ask(self, is_breached: Callable[[str], bool], password: str) -> bool:
         try:
             return is_breached(password)
@@ -92,30 +107,28 @@ class PasswordPolicy(Redacted, msgspec.Struct, frozen=True):
         raise StoreUnavailableError
 
 
-def _without(word: str, password: str, shortest: int) -> int:
-    """Return how many characters a password has besides a word that is not short."""
-    folded = unicodedata.normalize("NFKC", password).casefold()
-    if folded == word:
-        return 0
-    if len(word) >= shortest and word in folded:
-        return len(folded.replace(word, ""))
-    return len(password)
-
-
 def is_guessable_key(key: bytes) -> bool:
     """Return whether a secret key has few guesses: repeats, sequences, keyboard rows.
 
     Takes up to 30 ms. Random keys are far above the limit, in digits as well.
     """
-    from zxcvbn import zxcvbn
-
-    guesses: float = zxcvbn(key[:72].decode("latin-1"))["guesses_log10"]
-    return guesses < _MIN_KEY_GUESSES
+    return _guesses(key[:72].decode("latin-1")) < _FEWEST_KEY_GUESSES
 
 
-@functools.cache
-def _common_passwords() -> frozenset[str]:
-    # Imported when the first password is changed: 13 MB, of which few need anything.
-    from zxcvbn.frequency_lists import FREQUENCY_LISTS
+def _is_common(password: str) -> bool:
+    from zxcvbn.matching import RANKED_DICTIONARIES
 
-    return frozenset(FREQUENCY_LISTS["passwords"])
+    # Some of the common passwords are longer than what is judged.
+    is_listed = password.casefold() in RANKED_DICTIONARIES["passwords"]
+    return is_listed or _guesses(password[:_JUDGED_LENGTH]) < _FEWEST_GUESSES
+
+
+def _guesses(text: str) -> float:
+    """Return about how many guesses come before a text."""
+    # Imported when the first password is changed: it takes 13 MB. Not its `zxcvbn`,
+    # which writes to a dict that other threads may be reading.
+    from zxcvbn.matching import omnimatch
+    from zxcvbn.scoring import most_guessable_match_sequence
+
+    guesses: float = most_guessable_match_sequence(text, omnimatch(text))["guesses"]
+    return guesses

@@ -1,83 +1,85 @@
 """Limits on password attempts, counted before a hash is computed.
 
-With `counters` the only room that knows the limits library. Three budgets, all of the
-same size:
+Failures are limited, all by the same limits:
 
-- of an account, shared by all networks that have not logged in to it before;
+- of an account, from all networks that have not logged in to it before;
 - of a network, for the accounts that it has not logged in to before;
-- of a network for an account that it has logged in to: nobody else can use it up, so
+- of a network for an account that it has logged in to: nobody else can use these up, so
   a stranger's guesses never lock the owner out.
 
-Only attempts that are made count: one that is refused, or put off, or that succeeds,
-takes nothing from any budget.
+Successes are limited as well, far above what a person needs, so that nobody can keep
+the processors busy with a password that is right. Attempts that are refused, that are
+not made after all, or that succeed, do not count as failures.
+
+Where a password is changed, failures are counted apart from those at the login.
 """
 
 from __future__ import annotations
 
-import hashlib
 import hmac
-import ipaddress
-import math
-import time
-from collections.abc import Callable, Generator, Iterable
-from contextlib import contextmanager
-from importlib.util import find_spec
-from typing import Final, NamedTuple, TypeAlias
+import json
+from collections.abc import Callable
+from typing import Final, Literal, NamedTuple
 
-from limits import RateLimitItem, RateLimitItemPerDay, parse_many
-from limits.errors import StorageError
-from limits.storage import Storage, storage_from_string
-from limits.strategies import FixedWindowRateLimiter
-
-from ..errors import ConfigurationError, StoreUnavailableError, TooManyAttemptsError
 from ..tokens.redact import Redacted
-from .counters import MemoryCounters
+from .counters import (
+    Counters,
+    Limited,
+    MemoryCounters,
+    failing_closed,
+    open_storage,
+    parse_limits,
+    times,
+)
+from .networks import network_of, wider_network_of
 
-Budget: TypeAlias = tuple[RateLimitItem, str]
+# Successes may be so many times the limit with the shortest window: by default 300 a
+# minute of an account and 1200 of a network, which may be that of a whole university.
+_SUCCESSES_OF_ACCOUNT: Final = 10
+_SUCCESSES_OF_NETWORK: Final = 40
 
-# Accounts (and networks) share this many budgets: a flood of random names, which are
-# counted like others, cannot fill the storage. In memory few, in a shared one many.
-_FEW_BUDGETS: Final = 1 << 14
-_MANY_BUDGETS: Final = 1 << 18
+# Names that no user has, and networks, share this many counts: a flood of random ones
+# cannot fill the storage. In memory few, in a shared one many.
+_FEW_BUCKETS: Final = 1 << 14
+_MANY_BUCKETS: Final = 1 << 18
 
-# A network is remembered as an account's own for one to two of these after a login.
-_PERIOD_DAYS: Final = 45
-_KNOWN: Final = RateLimitItemPerDay(1, 2 * _PERIOD_DAYS)
+MAX_KNOWN_NETWORKS: Final = 100
+"""Networks that are recognised for one account; a new one takes a random place."""
 
-_TIMEOUTS: Final = {"socket_connect_timeout": 2, "socket_timeout": 2}
-_LONGEST_WINDOW: Final = 366 * 86400
+_KNOWN_SECONDS: Final = 90 * 86400
 
 
 class Attempt(NamedTuple):
-    """An attempt on a password, and the budgets that it is counted in.
+    """An attempt on a password, and where it is counted.
 
     Attributes:
-        account: The folded username, whether or not anybody has it.
+        name: The folded username, or as it was sent if nobody can have it.
+        account: Which account it is on.
         network: The client's network (see `network_of`).
-        is_known: Whether the network has logged in to the account before.
-        budgets: Where it is counted.
+        is_known: Whether the account has logged in from the network before.
+        failures: Where it counts unless it succeeds.
+        successes: Where it counts if it succeeds.
+        keys: Account, network and wider network, for `HashingPool`.
     """
 
-    account: str
+    name: str
+    account: tuple[str, str]
     network: str
     is_known: bool
-    budgets: tuple[Budget, ...]
-
-    @property
-    def keys(self) -> tuple[str, ...]:
-        """Whom it is made for: the owner, or else a network and an account."""
-        return tuple({key: None for _, key in self.budgets})
+    failures: tuple[Limited, ...]
+    successes: tuple[Limited, ...]
+    keys: tuple[str, str, str]
 
 
 class LoginThrottle(Redacted):
     """Counts attempts on passwords.
 
     Args:
-        limits: The budgets, in the notation of the limits library.
-        url: Where they are counted: `memory://` or `redis://...`.
-        secret: Keeps it secret which names and networks share a budget.
-        realm: The application; applications that count in one place do so apart.
-        now: Seconds since the epoch, for counts in memory.
+        limits: The limits, in the notation of the limits library.
+        url: Where attempts are counted: `memory://` or `redis://...`.
+        secret: Keeps secret which names and networks share a count.
+        realm: The application; applications that use one storage count apart.
+        now: Seconds since the epoch.
 
     Attributes:
         in_memory: Whether this process alone sees the counts.
@@ -93,50 +95,45 @@ class LoginThrottle(Redacted):
         *,
         secret: bytes,
         realm: str,
-        now: Callable[[], float] = time.time,
+        now: Callable[[], float],
     ) -> None:
-        self.now = now
         self._limits = parse_limits(limits)
         self._secret = secret
         self._realm = realm
         self.in_memory = url.startswith("memory:")
-        self._buckets = _FEW_BUDGETS if self.in_memory else _MANY_BUDGETS
-        self._storage = (
-            MemoryCounters(self._read_clock) if self.in_memory else _open_storage(url)
-        )
-        self._counter = FixedWindowRateLimiter(self._storage)
+        self._buckets = _FEW_BUCKETS if self.in_memory else _MANY_BUCKETS
+        self._storage = MemoryCounters(now) if self.in_memory else open_storage(url)
+        self._counters = Counters(self._storage, now)
         # In memory apart, where a flood of one would push out the other.
-        known = MemoryCounters(self._read_clock) if self.in_memory else self._storage
-        self._known = FixedWindowRateLimiter(known)
+        self._known = MemoryCounters(now) if self.in_memory else self._storage
 
-    def reserve(self, account: str, address: str | None) -> Attempt:
-        """Count an attempt before it is made; of parallel ones each counts.
+    def reserve(
+        self,
+        name: str,
+        address: str | None,
+        *,
+        user_id: str | None = None,
+        purpose: Literal["login", "change"] = "login",
+    ) -> Attempt:
+        """Count an attempt before it is made.
 
         Args:
-            account: The folded username, whether or not anybody has it.
+            name: The folded username, whether or not anybody has it.
             address: The client's network address.
+            user_id: Of the user who was found: all spellings that a store takes for one
+                name are counted together. None: nobody has the name.
+            purpose: What the password is checked for.
 
         Raises:
-            TooManyAttemptsError: a budget is used up; the error says for how long.
+            TooManyAttemptsError: a limit is reached.
             StoreUnavailableError: the storage cannot answer.
         """
-        with _failing_closed():
-            attempt = self._attempt(account, network_of(address))
-            for taken, budget in enumerate(attempt.budgets, start=1):
-                if not self._counter.hit(*budget):
-                    seconds = self._seconds_left(budget)
-                    self._give_back(attempt.budgets[:taken])
-                    raise TooManyAttemptsError(seconds)
+        account = ("name", name) if user_id is None else ("user", user_id)
+        with failing_closed(self._storage):
+            attempt = self._attempt(purpose, name, account, network_of(address))
+            self._counters.test(attempt.successes)
+            self._counters.reserve(attempt.failures)
         return attempt
-
-    def check(self) -> None:
-        """Return if the storage answers.
-
-        Raises:
-            StoreUnavailableError: the storage cannot answer.
-        """
-        with _failing_closed():
-            self._storage.get("tokenauth/check")
 
     def cancel(self, attempt: Attempt) -> None:
         """Take back an attempt that was not made after all.
@@ -144,137 +141,119 @@ class LoginThrottle(Redacted):
         Raises:
             StoreUnavailableError: the storage cannot answer.
         """
-        with _failing_closed():
-            self._give_back(attempt.budgets)
+        with failing_closed(self._storage):
+            self._counters.give_back(attempt.failures)
 
     def record_success(self, attempt: Attempt) -> None:
-        """Take back an attempt that succeeded, and note that the network may.
+        """Count an attempt as a success, and remember the network for the account.
 
-        What the network failed at this account before is forgotten; what it failed
-        elsewhere, or others here, is not: an own account would reset the count.
+        The failures of this network at this account are forgotten; those elsewhere, or
+        of others here, are not: an account of one's own would reset them.
 
         Raises:
             StoreUnavailableError: the storage cannot answer.
         """
-        with _failing_closed():
+        with failing_closed(self._storage):
             if attempt.is_known:
-                for item, key in attempt.budgets:
-                    self._counter.clear(item, key)
+                self._counters.clear(attempt.failures)
             else:
-                self._give_back(attempt.budgets)
-            pair = self._pair(attempt.account, attempt.network)
-            for period in (self._period(), self._period() + 1):
-                self._known.hit(_KNOWN, pair, str(period))
+                self._counters.give_back(attempt.failures)
+            self._counters.add(attempt.successes)
+            self._remember(attempt.account, attempt.network)
 
-    def _attempt(self, account: str, network: str) -> Attempt:
-        pair = self._pair(account, network)
-        is_known = not self._known.test(_KNOWN, pair, str(self._period()))
-        keys = [self._bucket("network", network), self._bucket("account", account)]
+    def record_trusted(self, user_id: str, address: str | None) -> None:
+        """Forget an account's failed logins and remember the network for it.
+
+        For a user whom something better than a guess has identified, as a mailed link
+        does: else strangers' guesses would keep the owner out of every new network.
+
+        Raises:
+            StoreUnavailableError: the storage cannot answer.
+        """
+        account, network = ("user", user_id), network_of(address)
+        keys = (
+            self._account_key("login", account),
+            self._pair_key("login", account, network),
+        )
+        with failing_closed(self._storage):
+            self._counters.clear((item, key) for item in self._limits for key in keys)
+            self._remember(account, network)
+
+    def check(self) -> None:
+        """Return if the storage answers.
+
+        Raises:
+            StoreUnavailableError: the storage cannot answer.
+        """
+        with failing_closed(self._storage):
+            self._storage.get("check")
+
+    def _attempt(
+        self, purpose: str, name: str, account: tuple[str, str], network: str
+    ) -> Attempt:
+        account_key = self._account_key(purpose, account)
+        network_key = self._bucket(purpose, "network", network)
+        place, mark = self._place(account, network)
+        is_known = self._known.get(place) == mark
+        failed = [network_key, account_key]
         if is_known:
-            keys = [f"{pair}/failed"]
-        budgets = tuple((item, key) for key in keys for item in self._limits)
-        return Attempt(account, network, is_known, budgets)
+            failed = [self._pair_key(purpose, account, network)]
+        shortest = self._limits[0]
+        # Apart for owners: a stranger's guess at their name is not in their way.
+        whose = "owner" if is_known else "stranger"
+        return Attempt(
+            name=name,
+            account=account,
+            network=network,
+            is_known=is_known,
+            failures=tuple((item, key) for key in failed for item in self._limits),
+            successes=(
+                (times(shortest, _SUCCESSES_OF_ACCOUNT), f"{account_key}/good"),
+                (times(shortest, _SUCCESSES_OF_NETWORK), f"{network_key}/good"),
+            ),
+            keys=(
+                f"{whose} {account_key}",
+                f"{whose} {network}",
+                f"{whose} {wider_network_of(network)} and around",
+            ),
+        )
 
-    def _give_back(self, budgets: Iterable[Budget]) -> None:
-        for item, key in budgets:
-            left = self._storage.incr(item.key_for(key), item.get_expiry(), -1)
-            if left < 0:  # the window ended meanwhile: this is the next one
-                self._counter.clear(item, key)
+    def _remember(self, account: tuple[str, str], network: str) -> None:
+        """Remember that an account has logged in from a network.
 
-    def _read_clock(self) -> float:
-        return self.now()  # `now` may be replaced
+        A count serves as the memory: one of a hundred for each account, whose value
+        tells which network it is for.
+        """
+        place, mark = self._place(account, network)
+        for _ in range(9):  # again if another login of the account came in between
+            if self._known.incr(place, _KNOWN_SECONDS, mark) == mark:
+                return
+            self._known.clear(place)
 
-    def _seconds_left(self, budget: Budget) -> int:
-        # Each storage tells the end of a window by its own clock.
-        now = self.now() if self.in_memory else time.time()
-        item, key = budget
-        return math.ceil(self._storage.get_expiry(item.key_for(key)) - now)
+    def _place(self, account: tuple[str, str], network: str) -> tuple[str, int]:
+        digest = self._digest("known", *account, network)
+        place = int.from_bytes(digest[:8]) % MAX_KNOWN_NETWORKS
+        mark = int.from_bytes(digest[8:14]) + 1
+        return self._key("known", *account, str(place)), mark
 
-    def _period(self) -> int:
-        return int(self.now() // (_PERIOD_DAYS * 86400))
+    def _account_key(self, purpose: str, account: tuple[str, str]) -> str:
+        kind, _ = account
+        # Users are as many as the store has; made-up names have no end.
+        make = self._key if kind == "user" else self._bucket
+        return make(purpose, *account)
 
-    def _pair(self, account: str, network: str) -> str:
-        digest = _digest(self._realm, account, network)
-        return f"tokenauth/{digest.hex()}"
+    def _pair_key(self, purpose: str, account: tuple[str, str], network: str) -> str:
+        return self._key(purpose, "pair", *account, network)
 
-    def _bucket(self, kind: str, name: str) -> str:
-        digest = hmac.digest(self._secret, _digest(self._realm, kind, name), "sha256")
+    def _bucket(self, purpose: str, kind: str, name: str) -> str:
+        digest = self._digest(purpose, kind, name)
         bucket = int.from_bytes(digest[:8]) % self._buckets
-        space = _digest(self._realm).hex()[:16]
-        return f"tokenauth/{space}/{kind}/{bucket}"
+        return self._key(purpose, kind, "bucket", str(bucket))
 
+    def _key(self, *parts: str) -> str:
+        return self._digest(*parts).hex()[:32]
 
-def parse_limits(notation: str) -> list[RateLimitItem]:
-    """Return the limits that a text describes, the shortest window first.
-
-    Args:
-        notation: For example `"30 per minute; 100 per day"`.
-
-    Raises:
-        ConfigurationError: it cannot be read, or allows nothing.
-    """
-    try:
-        limits = parse_many(notation)
-    except ValueError:
-        limits = []
-    windows = [item.get_expiry() for item in limits if item.amount > 0]
-    if not windows or len(windows) < len(limits) or max(windows) > _LONGEST_WINDOW:
-        raise ConfigurationError(
-            "TOKENAUTH_LOGIN_LIMITS must be in the notation of the limits library, for "
-            "example '30 per minute; 100 per day': at least 1, per a year at most."
-        )
-    return sorted(limits, key=lambda item: item.get_expiry())
-
-
-def network_of(address: str | None) -> str:
-    """Return the network that an address belongs to, for counting.
-
-    An IPv6 host owns its /64; an IPv4 address mapped into IPv6 is the IPv4 address. A
-    client without an address (a Unix socket) is of one network with all the others:
-    behind a proxy, Werkzeug's `ProxyFix` tells them apart.
-    """
-    try:
-        ip = ipaddress.ip_address((address or "").partition("%")[0])
-    except ValueError:
-        return "unknown"
-    if isinstance(ip, ipaddress.IPv6Address):
-        if ip.ipv4_mapped is not None:
-            return str(ip.ipv4_mapped)
-        return str(ipaddress.ip_network((ip, 64), strict=False))
-    return str(ip)
-
-
-def _open_storage(url: str) -> Storage:
-    if url.startswith("redis") and find_spec("redis") is None:
-        raise ConfigurationError(
-            "Redis needs its driver: pip install 'flask-login-tokenauth[redis]'."
-        )
-    options = _TIMEOUTS if url.startswith(("redis", "valkey")) else {}
-    try:
-        storage = storage_from_string(url, wrap_exceptions=True, **options)
-        if isinstance(storage, Storage):
-            return storage
-        reason = "it is asynchronous"
-    except Exception as error:  # noqa: BLE001 # each driver raises its own
-        reason = type(error).__name__
-    raise ConfigurationError(
-        f"TOKENAUTH_LIMITS_URL names no store that attempts can be counted in: {reason}"
-        ". Use 'memory://' or 'redis://...'."
-    )
-
-
-@contextmanager
-def _failing_closed() -> Generator[None]:
-    try:
-        yield
-    except StorageError:
-        raise StoreUnavailableError from None
-
-
-def _digest(*parts: str) -> bytes:
-    """Return a digest of fixed length: names are of any length, and private."""
-    digest = hashlib.blake2b(digest_size=16)
-    for part in parts:
-        raw = part.encode(errors="surrogatepass")
-        digest.update(len(raw).to_bytes(8) + raw)
-    return digest.digest()
+    def _digest(self, *parts: str) -> bytes:
+        """Return a digest of names that nobody can compute without the secret."""
+        text = json.dumps([self._realm, *parts])
+        return hmac.digest(self._secret, text.encode(), "sha256")

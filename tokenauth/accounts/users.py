@@ -1,24 +1,13 @@
-"""Users and where they are kept: the record, the store's promise, a store in a dict."""
+"""Users and the protocol of their stores."""
 
 from __future__ import annotations
 
-import threading
-import unicodedata
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from typing import Any, Protocol, runtime_checkable
 
 from flask_login import UserMixin
 
-from ..errors import ConfigurationError, InvalidRequestError
 from ..tokens.scopes import check_names, parse_scopes
-from . import passwords
-
-MAX_USERNAME_LENGTH = 128
-"""Longest username that is looked up, in code points."""
-
-# Categories of Unicode: control, format, surrogate, unassigned, line and paragraph
-# separator.
-_NOT_IN_NAMES = frozenset({"Cc", "Cf", "Cs", "Cn", "Zl", "Zp"})
 
 
 class UserRecord(Protocol):
@@ -201,102 +190,3 @@ def active_user(users: UserStore, user_id: str) -> UserRecord | None:
 def scopes_of(user: UserRecord) -> frozenset[str]:
     """Return what a user may do; a user without `scopes` may do nothing special."""
     return parse_scopes(getattr(user, "scopes", None))
-
-
-def fold_username(username: str) -> str | None:
-    """Return the one form that all spellings of a username share (NFKC, case folded).
-
-    Returns:
-        None when it cannot be anybody's name: empty, longer than
-        `MAX_USERNAME_LENGTH`, or with control, format or unassigned characters, of
-        which some do not show.
-    """
-    # The length is capped first: normalisation takes quadratic time (CVE-2023-46695).
-    if len(username) > MAX_USERNAME_LENGTH or not username:
-        return None
-    folded = unicodedata.normalize("NFKC", username).casefold()
-    folded = unicodedata.normalize("NFKC", folded)
-    if any(unicodedata.category(c) in _NOT_IN_NAMES for c in folded):
-        return None
-    return folded
-
-
-def folded_name(username: str) -> str:
-    """Return the folded form of the name of a new user.
-
-    Raises:
-        InvalidRequestError: it cannot be anybody's name.
-    """
-    folded = fold_username(username)
-    if folded is None:
-        raise InvalidRequestError(
-            f"A username has 1 to {MAX_USERNAME_LENGTH} characters, none of them a "
-            "control or format character."
-        )
-    return folded
-
-
-class DictUserStore:
-    """Users in a dict of this process.
-
-    Args:
-        users: Username -> hash from `hash_password`, or username -> `User`.
-
-    Raises:
-        ConfigurationError: a hash cannot be read by any supported scheme, a name
-            cannot be used, or two names are one when folded.
-    """
-
-    def __init__(self, users: Mapping[str, str | User]) -> None:
-        self._lock = threading.Lock()
-        self._by_id: dict[str, User] = {}
-        self._by_name: dict[str, User] = {}
-        for username, entry in users.items():
-            user = entry if isinstance(entry, User) else User(username, entry)
-            self._add(username, user)
-
-    def _add(self, username: str, user: User) -> None:
-        name = fold_username(username)
-        if name is None:
-            raise ConfigurationError(f"{username[:40]!r} cannot be used as a username.")
-        if name in self._by_name or user.id in self._by_id:
-            raise ConfigurationError(
-                f"The username {username!r} is taken: names that differ only in case "
-                "or in Unicode form are one account, and ids are unique."
-            )
-        if user.password_hash is not None and not passwords.is_supported(
-            user.password_hash
-        ):
-            raise ConfigurationError(
-                f"The password hash of {username!r} is of no supported scheme. Make "
-                "one with tokenauth.hash_password or 'flask tokenauth hash-password'; "
-                "a clear-text password does not belong here. Read are argon2 and "
-                "Werkzeug's scrypt and pbkdf2."
-            )
-        self._by_name[name] = self._by_id[user.id] = user
-
-    def get(self, user_id: str) -> User | None:
-        """Return the user with this id, or None."""
-        check_id(user_id)
-        return self._by_id.get(user_id)
-
-    def find(self, username: str) -> User | None:
-        """Return the user with this name in any spelling, or None."""
-        check_id(username)
-        folded = fold_username(username)
-        return None if folded is None else self._by_name.get(folded)
-
-    def set_password_hash(
-        self, user_id: str, new: str | None, *, expected: str | None
-    ) -> bool:
-        """Replace a hash if it still is the expected one, atomically."""
-        check_id(user_id)
-        with self._lock:
-            user = self._by_id.get(user_id)
-            if user is None or user.password_hash != expected:
-                return False
-            user.password_hash = new
-            return True
-
-    def __repr__(self) -> str:
-        return f"<DictUserStore of {len(self._by_id)} users>"

@@ -10,7 +10,8 @@ from typing import Any
 import click
 from flask.cli import AppGroup
 
-from ..accounts.users import UserRecord, fold_username
+from ..accounts.names import fold_username
+from ..accounts.users import UserRecord
 from ..errors import AuthError, ConfigurationError, StoreUnavailableError
 from ..sessions.session import NEVER
 from ..stores.memory import MemorySessionStore

@@ -177,7 +177,7 @@ def _argon2(cost: Argon2Cost) -> Finding:
 
 def _attempts_an_hour(notation: str) -> int:
     # Imported when used: the limits library takes longer to import than all the rest.
-    from ..accounts.throttle import parse_limits
+    from ..accounts.counters import parse_limits
 
     limits = parse_limits(notation)
     # Rounded up: a window that begins in the hour may be used up in it.

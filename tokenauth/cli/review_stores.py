@@ -9,7 +9,7 @@ from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
-from ..accounts.users import DictUserStore, ManagedUserStore, UserStore
+from ..accounts.users import ManagedUserStore, UserStore
 from ..errors import (
     ConfigurationError,
     StoreUnavailableError,
@@ -18,6 +18,7 @@ from ..errors import (
 from ..sessions.session import new_session
 from ..sessions.store import SessionStore
 from ..stores import ClockedStore, InfoStore, TableStore
+from ..stores.dict_users import DictUserStore
 from ..stores.memory import MemorySessionStore
 from ..web.state import State
 from .review_settings import Finding, expect

@@ -9,7 +9,8 @@ import click
 from flask.cli import AppGroup
 
 from .. import events
-from ..accounts.users import ManagedUserStore, User, folded_name, scopes_of
+from ..accounts.names import folded_name
+from ..accounts.users import ManagedUserStore, User, scopes_of
 from ..errors import InvalidCredentialsError
 from ..tokens.scopes import check_names, format_scopes
 from ..web.state import State
@@ -72,7 +73,7 @@ def add(username: str, scopes: tuple[str, ...], *, is_json: bool) -> None:
     here = checked_state()
     store, username = _managed(here), username.strip()
     account = folded_name(username)
-    new_hash = here.checker.hash_set(read_new_password(), account)
+    new_hash = here.checker.hash_new(read_new_password(), account)
     user = User(username, new_hash, id=secrets.token_hex(16), scopes=scopes)
     if not store.add(user):
         raise click.ClickException(_TAKEN)

@@ -97,7 +97,7 @@ class PasswordLogin:
         """
         user, user_id = identity.user, identity.claims.subject
         checked = self._checker.check_user(user, current, address)
-        new_hash = self._checker.hash_new(new, checked)
+        new_hash = self._checker.hash_new(new, account_of(user))
         session = active_session(self._sessions, identity.session.id, self._now())
         if session is None:
             raise TokenRevokedError
@@ -122,7 +122,7 @@ class PasswordLogin:
         Returns:
             How many sessions ended.
         """
-        new_hash = self._checker.hash_set(new, account_of(user))
+        new_hash = self._checker.hash_new(new, account_of(user))
         return self._set_hash(user, new_hash)
 
     def reset_password(self, purpose: str, token: str, new: str) -> UserRecord:
@@ -131,7 +131,7 @@ class PasswordLogin:
         The token is used up only when the new password is accepted.
         """
         user = self._once.check(purpose, token)
-        new_hash = self._checker.hash_set(new, account_of(user))
+        new_hash = self._checker.hash_new(new, account_of(user))
         user = self._once.redeem(purpose, token)
         self._set_hash(user, new_hash)
         return user

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable
 from blinker import NamedSignal
 
 from .. import events
+from ..accounts.networks import network_of
 from ..accounts.users import UserRecord, UserStore, active_user, id_of, scopes_of
 from ..errors import (
     InvalidCredentialsError,
@@ -207,9 +208,6 @@ class SessionService:
         The expiry of an older generation is not checked: also a token of long ago
         shows that it was stolen.
         """
-        # Imported when used: the limits library takes longer to import than the rest.
-        from ..accounts.throttle import network_of
-
         network = network_of(address)
         if claims.generation == session.generation:
             self._issuer.refresh.check_times(claims, now)

@@ -6,7 +6,7 @@ import inspect
 from collections.abc import Callable, Mapping
 from typing import Final, NamedTuple
 
-from ..accounts.users import DictUserStore, User, UserStore
+from ..accounts.users import User, UserStore
 from ..errors import ConfigurationError, StoreUnavailableError
 from ..events import LOGGER
 from ..sessions.cache import SessionCache
@@ -14,6 +14,7 @@ from ..sessions.session import new_session_id
 from ..sessions.store import EndingFeed, SessionStore
 from ..settings import Settings
 from . import TableStore, open_sessions, open_users
+from .dict_users import DictUserStore
 from .memory import MemorySessionStore
 
 _MANY_PROCESSES: Final = (

@@ -13,7 +13,8 @@ from typing import Final
 from flask import Flask
 from flask.testing import FlaskClient
 
-from ..accounts.users import UserRecord, UserStore, fold_username
+from ..accounts.names import fold_username
+from ..accounts.users import UserRecord, UserStore
 from ..errors import ConfigurationError
 from ..web.state import State, state_of
 

@@ -15,6 +15,7 @@ from .. import events
 from .. import settings as settings_module
 from ..accounts.hashing_pool import HashingPool
 from ..accounts.password_check import PasswordChecker
+from ..accounts.passwords import PasswordHasher
 from ..accounts.policy import PasswordPolicy
 from ..accounts.users import User, UserStore
 from ..events import Emit, Event
@@ -210,10 +211,11 @@ def _checker(
     )
     return PasswordChecker(
         users,
-        cost=settings.argon2,
+        hasher=PasswordHasher(settings.argon2, settings.password_verifier),
         policy=announcing(policy, PasswordPolicy, "breach_check", emit),
         throttle=announcing(throttle, type(throttle), "attempts", emit),
         pool=HashingPool(settings.password_concurrency),
+        upgrades=settings.password_upgrade,
         emit=emit,
     )
 

@@ -12,7 +12,7 @@ from tests.benchmarks.growth.visitor import Visitor, app_at
 from tests.benchmarks.measure import Bar, Group
 from tests.stores.engines import make_session
 from tokenauth import MemorySessionStore, UserStore
-from tokenauth.accounts.users import fold_username
+from tokenauth.accounts.names import fold_username
 
 CALLS: Final = ("request", "find", "whole_login")
 

@@ -7,7 +7,8 @@ from typing import Any, Final
 
 from sqlalchemy import bindparam, delete, exists, select, update
 
-from ...accounts.users import User, check_id, fold_username, folded_name
+from ...accounts.names import fold_username, folded_name
+from ...accounts.users import User, check_id
 from ...tokens.scopes import check_names, format_scopes, parse_scopes
 from . import tables
 from .database import Database
