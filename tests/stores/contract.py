@@ -8,6 +8,7 @@ empty store (or `users`, one that holds `make_kept_users`), and
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable
 from typing import Any, TypeVar
 
@@ -17,6 +18,7 @@ import pytest
 from tests.stores.engines import HASH, NOW, make_kept_users, make_session
 from tokenauth import (
     InvalidRequestError,
+    MemorySessionStore,
     SessionStore,
     StoreUnavailableError,
     User,
@@ -233,6 +235,13 @@ def test_a_rotation_and_an_end_leave_nothing(sessions: SessionStore) -> None:
         in_parallel(4, act)
         assert sessions.get(session.id) is None
         assert sessions.of_user("u-1", kind="login") == []
+
+
+def test_the_clock_of_a_server_is_read(sessions: Any) -> None:
+    """Of those that have one, so that `check` can compare it."""
+    if not isinstance(sessions, MemorySessionStore):
+        seconds = sessions.read_clock()
+        assert seconds is None or abs(seconds - time.time()) < 60
 
 
 def test_a_user_s_sessions_are_listed_newest_first(sessions: SessionStore) -> None:

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import sys
 import time
+from pathlib import Path
 from typing import Any
 
 import pytest
 import redis
 
+from tests.harness.front import Front, tls_context
 from tests.harness.kit import SECRET, assert_problem, bearer, log_in, make_app
 from tests.harness.servers import RedisServer
+from tests.stores.test_served import wait_until
 from tokenauth import StoreUnavailableError
 from tokenauth.errors import ConfigurationError
 from tokenauth.sessions.session import Session, new_session_id
@@ -139,18 +143,155 @@ def test_a_url_names_the_store(redis_url: str) -> None:
     """And one that names none is refused, without being quoted."""
     assert isinstance(open_sessions(redis_url), RedisSessionStore)
     assert repr(open_sessions(redis_url)) == "<RedisSessionStore>"
-    for url in ("nonsense://u:hunter2@h", "redis://u:hunter2@host:port/0"):
+    for url in (
+        "nonsense://u:hunter2@h",
+        "redis://u:hunter2@host:port/0",
+        "redis+sentinel://u:hunter2@host/service",
+    ):
         with pytest.raises(ConfigurationError) as caught:
             open_sessions(url)
+        assert str(caught.value).startswith("TOKENAUTH_SESSION_URL")
         assert "hunter2" not in str(caught.value)
 
 
 def test_a_missing_driver_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     """With the command that installs it."""
-    monkeypatch.delitem(sys.modules, "tokenauth.stores.redis", raising=False)
+    for name in [name for name in sys.modules if ".stores.redis" in name]:
+        monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, "redis", None)
     with pytest.raises(ConfigurationError, match=r"flask-login-tokenauth\[redis\]"):
         open_sessions(DEAD)
+
+
+# -- URLs ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "",
+        "?db=2",
+        "?socket_timeout=1.5&socket_connect_timeout=1.5&max_connections=3",
+        "?health_check_interval=20&client_name=shop&protocol=3",
+        "?socket_timeout=&max_connections=&db=",
+    ],
+)
+@pytest.mark.parametrize("scheme", ["redis", "unix", "redis+unix"])
+def test_every_scheme_connects(
+    scheme: str, query: str, redis_server: RedisServer, redis_url: str
+) -> None:
+    """With every option that a URL may have."""
+    place = "localhost" if scheme == "redis" else f"{redis_server.folder}/socket"
+    port = f":{redis_server.port}/0" if scheme == "redis" else ""
+    store: Any = open_sessions(f"{scheme}://{place}{port}{query}")
+    mark = store.ended_since(None).mark
+    kept = session()
+    store.add(kept, limit=9)
+    assert store.get(kept.id) == kept
+    assert store.end(kept.id)
+    assert store.ended_since(mark).session_ids == [kept.id]
+
+
+def test_tls_is_used_where_it_is_asked_for(tmp_path: Path) -> None:
+    """With options of its own; a certificate that nobody trusts is told apart."""
+    tls, certificate = tls_context(tmp_path)
+    with RedisServer() as server, Front(server.port, tls) as front:
+        url = f"rediss://127.0.0.1:{front.port}/0"
+        trusting = open_sessions(f"{url}?ssl_ca_certs={certificate}")
+        kept = session()
+        trusting.add(kept, limit=9)
+        assert trusting.get(kept.id) == kept
+        with pytest.raises(StoreUnavailableError) as caught:
+            open_sessions(url).get(kept.id)
+        assert caught.value.reason == "tls"
+
+
+@pytest.mark.parametrize(
+    ("url", "named"),
+    [
+        ("redis://:hunter2@h/0?ssl=true", "'ssl'"),
+        ("redis://:hunter2@h/0?ssl_cert_reqs=none", "'ssl_cert_reqs'"),
+        ("redis://:hunter2@h/0?decode_responses=true", "'decode_responses'"),
+        ("rediss://:hunter2@h/0?encoding=latin-1", "'encoding'"),
+        ("unix:///hunter2?socket_keepalive=1", "'socket_keepalive'"),
+        ("redis://:hunter2@h/0?hunter2%20=1", "an option"),
+        ("redis://:hunter2@h/0?socket_timeout=hunter2", "'socket_timeout'"),
+    ],
+)
+def test_an_option_that_cannot_work_stops_the_start(url: str, named: str) -> None:
+    """By its name, and by that of the setting; nothing is connected, nor quoted."""
+    with pytest.raises(ConfigurationError) as caught:
+        make_app(config={"TOKENAUTH_SESSION_URL": url})
+    said = str(caught.value)
+    assert said.startswith("TOKENAUTH_SESSION_URL: The URL of Redis has")
+    assert named in said
+    assert "hunter2" not in said
+
+
+def test_a_client_of_the_application_is_used(redis_url: str) -> None:
+    """For what a URL cannot say; one that decodes is refused."""
+    store = RedisSessionStore(redis.Redis.from_url(redis_url))
+    kept = session()
+    store.add(kept, limit=9)
+    assert store.get(kept.id) == kept
+    with pytest.raises(ConfigurationError, match="decode_responses"):
+        RedisSessionStore(redis.Redis.from_url(redis_url, decode_responses=True))
+
+
+# -- servers that come and go ----------------------------------------------------------
+
+
+def test_a_server_that_became_a_replica_is_left() -> None:
+    """Its kept connections stay open: the next request is led to the new primary."""
+    with RedisServer() as old, RedisServer() as new, Front() as front:
+        make_replica(new, of=old)
+        front.target = old.port
+        store = RedisSessionStore(f"redis://127.0.0.1:{front.port}/0")
+        kept = session()
+        store.add(kept, limit=9)
+        wait_until(lambda: redis.Redis(port=new.port).dbsize() == 2)
+        redis.Redis(port=new.port).replicaof("NO", "ONE")
+        make_replica(old, of=new)
+        front.target = new.port
+        with pytest.raises(StoreUnavailableError) as caught:
+            store.end(kept.id)
+        assert caught.value.reason == "read_only"
+        assert store.end(kept.id)
+
+
+def test_a_changed_password_is_told_and_then_well_again() -> None:
+    with RedisServer() as server:
+        kept = session()
+        RedisSessionStore(server.url).add(kept, limit=9)
+        admin = redis.Redis(port=server.port)
+        admin.config_set("requirepass", "second")
+        fresh = RedisSessionStore(server.url.replace("//", "//:first@"))
+        with pytest.raises(StoreUnavailableError) as caught:
+            fresh.get(kept.id)
+        assert caught.value.reason == "authentication"
+        admin.config_set("requirepass", "first")
+        assert fresh.get(kept.id) == kept
+        with pytest.raises(StoreUnavailableError) as caught:
+            RedisSessionStore(server.url).get(kept.id)
+        assert caught.value.reason == "authentication"
+
+
+def test_a_dead_network_is_found_by_the_kernel(redis_url: str) -> None:
+    """As on PostgreSQL: keepalives are on unless the URL turns them off."""
+    off = ("?socket_keepalive=no", "?socket_keepalive=")
+    for query, is_on in (("", True), *((query, False) for query in off)):
+        store = RedisSessionStore(f"{redis_url}{query}")
+        store.get("x")
+        connection: Any = store._redis.connection_pool.get_connection()
+        get = connection._sock.getsockopt
+        assert bool(get(socket.SOL_SOCKET, socket.SO_KEEPALIVE)) is is_on
+        assert (get(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE) == 30) is is_on
+
+
+def make_replica(server: RedisServer, *, of: RedisServer) -> None:
+    client = redis.Redis(port=server.port)
+    client.replicaof("127.0.0.1", str(of.port))
+    wait_until(lambda: client.info("replication").get("master_link_status") == "up")
 
 
 @pytest.mark.parametrize("how", ["stop", "kill9"])

@@ -250,6 +250,16 @@ def count_statements(server: PostgresServer, since: int) -> int:
     return sum("execute" in line or "statement:" in line for line in lines)
 
 
+def test_a_session_whose_texts_cannot_be_stored_is_not_acknowledged(
+    database: Database,
+) -> None:
+    """Its tokens would be dead before they are given away."""
+    store, _ = kept_at(database)
+    for strange in ("a\0b", "\ud800"):
+        with pytest.raises(ValueError, match="NUL or lone surrogates"):
+            store.add(make_session(label=strange), limit=9)
+
+
 # -- failures --------------------------------------------------------------------------
 
 

@@ -1,4 +1,4 @@
-"""The stores' promises kept on real engines; an engine is imported when it is used."""
+"""Stores on real engines; the driver of an engine is imported when it is used."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _SQL = {
     "postgresql": ("PostgreSQL", "postgres"),
     "postgres": ("PostgreSQL", "postgres"),
 }
-_REDIS = dict.fromkeys(("redis", "rediss", "unix"), ("Redis", "redis"))
+_REDIS = ("redis", "rediss", "unix")
 _DATABASES = "'sqlite:///file' or 'postgresql+psycopg://user:password@host/name'"
 
 
@@ -29,15 +29,15 @@ class TableStore(Protocol):
         """Create the tables that are missing.
 
         Raises:
-            ConfigurationError: they cannot be created, or are of another version.
+            ConfigurationError: they cannot be created, or are of another release.
             StoreUnavailableError: the database cannot be reached, or refused.
         """
 
     def check_tables(self) -> None:
-        """Return if the tables are as this release knows them.
+        """Check that the tables are those of this release.
 
         Raises:
-            ConfigurationError: they are missing, or of another version.
+            ConfigurationError: they are missing, or of another release.
             StoreUnavailableError: the database cannot be reached.
         """
 
@@ -81,50 +81,63 @@ class InfoStore(Protocol):
         ...
 
 
-def open_users(url: str) -> UserStore:
+def open_users(url: str, setting: str = "TOKENAUTH_USERS_URL") -> UserStore:
     """Return the user store that a URL names.
 
     Args:
         url: `sqlite:///...` or `postgresql+psycopg://...`.
+        setting: What the URL was given as, for messages.
 
     Raises:
-        ConfigurationError: no store is known by this URL, or its driver is missing.
+        ConfigurationError: no store is known by this URL, it cannot work, or its driver
+            is missing.
     """
     if (scheme := _scheme_of(url)) in _SQL:
-        with _naming_extra(*_SQL[scheme]):
+        with _explained(setting, *_SQL[scheme]):
             from .sql import SQLUserStore
-        return SQLUserStore(url)
+
+            return SQLUserStore(url)
     raise ConfigurationError(
-        f"TOKENAUTH_USERS_URL names no known store of users: use {_DATABASES}."
+        f"{setting} names no known store of users: use {_DATABASES}."
     )
 
 
-def open_sessions(url: str, *, beside: UserStore | None = None) -> SessionStore:
+def open_sessions(
+    url: str,
+    setting: str = "TOKENAUTH_SESSION_URL",
+    *,
+    beside: UserStore | None = None,
+) -> SessionStore:
     """Return the session store that a URL names.
 
     Args:
-        url: `memory://`, `sqlite:///...`, `postgresql+psycopg://...` or `redis://...`.
+        url: `memory://`, `sqlite:///...`, `postgresql+psycopg://...`, `redis://...`,
+            `rediss://...` or `unix://...`.
+        setting: What the URL was given as, for messages.
         beside: The users; where they are in the same database, its connections are
             shared.
 
     Raises:
-        ConfigurationError: no store is known by this URL, or its driver is missing.
+        ConfigurationError: no store is known by this URL, it cannot work, or its driver
+            is missing.
     """
     scheme = _scheme_of(url)
     if scheme == "memory":
         return MemorySessionStore()
     if scheme in _SQL:
-        with _naming_extra(*_SQL[scheme]):
+        with _explained(setting, *_SQL[scheme]):
             from .sql import SQLSessionStore, SQLUserStore
-        if isinstance(beside, SQLUserStore) and beside.database.url == url:
-            return SQLSessionStore(beside.database)
-        return SQLSessionStore(url)
+
+            if isinstance(beside, SQLUserStore) and beside.database.url == url:
+                return SQLSessionStore(beside.database)
+            return SQLSessionStore(url)
     if scheme in _REDIS:
-        with _naming_extra(*_REDIS[scheme]):
+        with _explained(setting, "Redis", "redis"):
             from .redis import RedisSessionStore
-        return RedisSessionStore(url)
+
+            return RedisSessionStore(url)
     raise ConfigurationError(
-        "TOKENAUTH_SESSION_URL names no known store of sessions: use 'memory://', "
+        f"{setting} names no known store of sessions: use 'memory://', "
         f"'redis://:password@host/0', {_DATABASES}."
     )
 
@@ -134,10 +147,13 @@ def _scheme_of(url: str) -> str:
 
 
 @contextmanager
-def _naming_extra(engine: str, extra: str) -> Generator[None]:
+def _explained(setting: str, engine: str, extra: str) -> Generator[None]:
+    """Name the setting of what is refused, and what installs a missing driver."""
     try:
         yield
     except ImportError:
         raise ConfigurationError(
             f"{engine} needs its driver: pip install 'flask-login-tokenauth[{extra}]'."
         ) from None
+    except ConfigurationError as error:
+        raise ConfigurationError(f"{setting}: {error}") from None

@@ -15,8 +15,9 @@ from sqlalchemy.sql.base import Executable
 
 from ...accounts.unavailable import reason_of
 from ...errors import ConfigurationError, StoreUnavailableError
+from ...events import LOGGER
 from ...tokens.redact import Redacted
-from .urls import file_of, for_postgresql, for_sqlite, parse
+from .urls import POSTGRESQL, file_of, for_postgresql, for_sqlite, parse
 
 POOL: Final[Mapping[str, Any]] = {
     "pool_size": 20,
@@ -25,6 +26,12 @@ POOL: Final[Mapping[str, Any]] = {
     "pool_recycle": 1800,
 }
 """Most connections of a process, seconds to wait for one, and to keep one."""
+
+_POOLER: Final = (
+    "a connection pooler before PostgreSQL refuses 'options', so that statements are "
+    "waited for without a limit: use 'ALTER ROLE ... SET statement_timeout' in the "
+    "database, and '?options=' in the URL"
+)
 
 
 class Database(Redacted):
@@ -60,7 +67,11 @@ class Database(Redacted):
         options["execution_options"] = {"preserve_rowcount": True}  # of an INSERT, too
         self._engine = create_engine(parsed, **options)
         self._failures = (SQLAlchemyError, driver.Error)
-        event.listen(self._engine, *(("connect", _set_up) if self.file else _CHECKOUT))
+        if self.file:
+            event.listen(self._engine, "connect", _set_up)
+        else:
+            event.listen(self._engine, "do_connect", _connector())
+            event.listen(self._engine, "checkout", _check_socket)
         _forget_when_forked(self._engine)
         weakref.finalize(self, self._engine.dispose)
 
@@ -200,6 +211,27 @@ def _set_up(connection: DBAPIConnection, _: object) -> None:
     cursor.close()
 
 
+def _connector() -> Callable[..., Any]:
+    """Return what connects to PostgreSQL, without our time-outs if a pooler refuses."""
+    is_refused = False
+
+    def connect(dialect: Any, _: object, cargs: Any, cparams: dict[str, Any]) -> Any:
+        nonlocal is_refused
+        if cparams.get("options") != POSTGRESQL["options"]:
+            return None  # the URL has its own: SQLAlchemy connects
+        if not is_refused:
+            try:
+                return dialect.connect(*cargs, **cparams)
+            except dialect.loaded_dbapi.OperationalError as error:
+                if "unsupported startup parameter" not in str(error):
+                    raise
+            is_refused = True
+            LOGGER.warning(_POOLER)
+        return dialect.connect(*cargs, **{**cparams, "options": ""})
+
+    return connect
+
+
 def _check_socket(connection: Any, *_: object) -> None:
     """Refuse a kept connection that the server has closed.
 
@@ -210,9 +242,6 @@ def _check_socket(connection: Any, *_: object) -> None:
         connection.pgconn.consume_input()  # and the end of the stream
     except connection.Error:
         raise DisconnectionError from None  # the pool opens another
-
-
-_CHECKOUT: Final = ("checkout", _check_socket)
 
 
 def _forget_when_forked(engine: Engine) -> None:

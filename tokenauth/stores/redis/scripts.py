@@ -1,10 +1,10 @@
-"""What Redis does in one step: the scripts of `redis`, in Lua."""
+"""What Redis does in one step, in Lua."""
 
 from __future__ import annotations
 
 from typing import Final
 
-from ..sessions.store import MOST_ENDINGS
+from ...sessions.store import MOST_ENDINGS
 
 # What is read of a hash: the session as it began, and what has changed since. Times
 # are passed and kept as text, since Lua would round them.
@@ -22,7 +22,7 @@ local function drop(key, id, endings)
   return dropped
 end
 """
-# A place in the set that is one after the last: clocks may stand still or differ.
+# The score in the set is one more than the last: clocks may stand still or differ.
 ADD: Final = f"""{_NOTE_END}
 local id, kind, limit, prefix = ARGV[1], ARGV[2], tonumber(ARGV[3]), ARGV[4]
 local ttl, longest_ttl = tonumber(ARGV[5]), tonumber(ARGV[6])

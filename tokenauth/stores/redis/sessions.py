@@ -1,38 +1,29 @@
-"""Sessions in Redis or Valkey: one command or one script for each promise.
+"""Sessions in Redis or Valkey: each method is one command or one script.
 
-A session is a hash that goes when its time is over. A sorted set holds the ids of a
-user's sessions in the order in which they began, and goes with the last of them.
+A session is a hash that expires with it. A sorted set holds the ids of a user's
+sessions in the order in which they began, and expires with the last of them.
 """
 
 from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Generator, Mapping
+from collections.abc import Generator
 from contextlib import contextmanager, suppress
 from typing import Any, Final
 
 import msgspec
 import redis
-from redis.backoff import NoBackoff
 from redis.exceptions import NoPermissionError
-from redis.retry import Retry
 
-from ..accounts.unavailable import reason_of
-from ..accounts.users import check_id
-from ..errors import ConfigurationError, StoreUnavailableError
-from ..sessions.session import Session
-from ..sessions.store import MOST_ENDINGS, Endings
-from ..tokens.redact import Redacted
-from . import redis_scripts as scripts
-
-DEFAULTS: Final[Mapping[str, Any]] = {
-    "socket_connect_timeout": 2,
-    "socket_timeout": 2,
-    "socket_keepalive": True,
-    "max_connections": 50,
-}
-"""Seconds to wait, and connections of a process at most, unless the URL says more."""
+from ...accounts.unavailable import ROLE_CHANGED, reason_of
+from ...accounts.users import check_id
+from ...errors import ConfigurationError, StoreUnavailableError
+from ...sessions.session import Session
+from ...sessions.store import MOST_ENDINGS, Endings
+from ...tokens.redact import Redacted
+from . import scripts
+from .client import open_client
 
 _SESSION: Final = b"tokenauth:session:"
 _USER: Final = b"tokenauth:user:"
@@ -46,29 +37,27 @@ class RedisSessionStore(Redacted):
     """Sessions in Redis or Valkey, shared by all processes and hosts that use it.
 
     It needs one primary, with or without replicas: a script touches keys that a cluster
-    would part. Applications whose users are not the same need different databases.
+    would part. Applications whose users are not the same need different databases. All
+    keys begin with `tokenauth:`.
 
     Args:
-        url: `redis://`, `rediss://` (TLS) or `unix://`; its query goes over `DEFAULTS`.
+        client: `redis://`, `rediss://` (TLS) or `unix://`, whose query overrides
+            `DEFAULTS`; or a client of redis-py, for whatever a URL cannot say.
 
     Raises:
-        ConfigurationError: the URL is malformed.
+        ConfigurationError: the URL is malformed, has an option that cannot be set
+            there, or the client decodes what it reads.
     """
 
-    def __init__(self, url: str) -> None:
-        try:
-            self._redis = redis.Redis.from_url(
-                url,
-                # What is sent is sent once: whether a lost command was done, nobody
-                # knows. A kept connection is looked at before it is used again.
-                retry=Retry(NoBackoff(), 0),
-                **DEFAULTS,
-            )
-        except ValueError:
+    def __init__(self, client: str | redis.Redis) -> None:
+        if isinstance(client, str):
+            client = open_client(client)
+        if client.get_encoder().decode_responses:
             raise ConfigurationError(
-                "The URL of Redis is malformed: a password in it must be "
-                "percent-encoded. Use 'redis://:password@host:6379/0'."
-            ) from None
+                "RedisSessionStore needs a client that does not decode what it reads: "
+                "leave out 'decode_responses=True'."
+            )
+        self._redis = client
         self._add = self._redis.register_script(scripts.ADD)
         self._rotate = self._redis.register_script(scripts.ROTATE)
         self._touch = self._redis.register_script(scripts.TOUCH)
@@ -80,7 +69,7 @@ class RedisSessionStore(Redacted):
         """Keep a new session; end its user's oldest of that kind beyond a limit."""
         now = session.created_at
         changing = [(name, getattr(session, name)) for name in scripts.FIELDS[1:]]
-        with _unavailable():
+        with self._unavailable():
             self._add(
                 keys=[
                     _key(_SESSION, session.id),
@@ -100,8 +89,8 @@ class RedisSessionStore(Redacted):
             )
 
     def get(self, session_id: str) -> Session | None:
-        """Return the session, or None when it has ended or never was."""
-        with _unavailable():
+        """Return the session, or None when there is none with this id."""
+        with self._unavailable():
             row = self._redis.hmget(_key(_SESSION, session_id), scripts.FIELDS)
         return _session_of(row)
 
@@ -109,7 +98,7 @@ class RedisSessionStore(Redacted):
         self, session_id: str, generation: int, *, now: float, idle_expires_at: float
     ) -> Session | None:
         """Move a session from this generation to the next, if it is at this one."""
-        with _unavailable():
+        with self._unavailable():
             found = self._rotate(
                 keys=[_key(_SESSION, session_id)],
                 args=[generation, now, idle_expires_at],
@@ -117,13 +106,13 @@ class RedisSessionStore(Redacted):
         return None if found is None else _session_of(found)
 
     def touch(self, session_id: str, *, now: float) -> None:
-        """Note that a session was used, if it still stands."""
-        with _unavailable():
+        """Set when a session was last used, if there is one with this id."""
+        with self._unavailable():
             self._touch(keys=[_key(_SESSION, session_id)], args=[now])
 
     def end(self, session_id: str) -> bool:
-        """End a session; true for one of many callers at most."""
-        with _unavailable():
+        """End a session; True for at most one of many callers."""
+        with self._unavailable():
             ended = self._end(
                 keys=[_key(_SESSION, session_id), _ENDINGS], args=[_raw(session_id)]
             )
@@ -133,7 +122,7 @@ class RedisSessionStore(Redacted):
         self, user_id: str, *, kind: str | None = None, keep: str | None = None
     ) -> int:
         """End a user's sessions, of one kind or all, but for one to keep."""
-        with _unavailable():
+        with self._unavailable():
             ended = self._end_all(
                 keys=[_key(_USER, user_id), _ENDINGS],
                 args=[kind or "", _raw(keep or ""), _SESSION],
@@ -142,18 +131,18 @@ class RedisSessionStore(Redacted):
 
     def end_everyone(self) -> int:
         """End every session of every user; return how many."""
-        with _unavailable():
+        with self._unavailable():
             keys = self._redis.scan_iter(match=_SESSION + b"*", count=1000)
             return sum(self.end(key[len(_SESSION) :].decode()) for key in keys)
 
     def of_user(self, user_id: str, *, kind: str) -> list[Session]:
         """Return a user's sessions of one kind, newest first."""
-        with _unavailable():
+        with self._unavailable():
             found = self._of_user(keys=[_key(_USER, user_id)], args=[kind, _SESSION])
         return [session for row in found if (session := _session_of(row))]
 
     def purge(self, *, now: float, limit: int) -> int:  # noqa: ARG002 # the protocol's
-        """Drop nothing: Redis itself drops what is over."""
+        """Drop nothing: Redis itself drops what has expired."""
         return 0
 
     def ended_since(self, mark: str | None) -> Endings:
@@ -161,7 +150,7 @@ class RedisSessionStore(Redacted):
 
         A mark is the id of an entry: if that is gone, so may be others.
         """
-        with _unavailable():
+        with self._unavailable():
             if mark is None:
                 return Endings([], self._newest_mark())
             found: Any = self._redis.xrange(_ENDINGS, mark, count=MOST_ENDINGS + 1)
@@ -179,24 +168,28 @@ class RedisSessionStore(Redacted):
 
     def read_clock(self) -> float:
         """Return the server's time in seconds since the epoch."""
-        with _unavailable():
+        with self._unavailable():
             seconds, microseconds = self._redis.time()
         return seconds + microseconds / 1e6
 
     def read_info(self) -> dict[str, object]:
-        """Return what the server says of itself; empty if the account may not ask."""
-        with _unavailable(), suppress(NoPermissionError):
-            return dict(self._redis.info())
+        """Return what the server says of itself, empty if the account may not ask."""
+        with self._unavailable(), suppress(NoPermissionError):
+            info: dict[str, object] = self._redis.info()
+            return info
         return {}
 
-
-@contextmanager
-def _unavailable() -> Generator[None]:
-    """Turn what the driver raises into the one error that stores raise."""
-    try:
-        yield
-    except (redis.RedisError, OSError) as error:  # its text may hold what was sent
-        raise StoreUnavailableError(reason=reason_of(error)) from None
+    @contextmanager
+    def _unavailable(self) -> Generator[None]:
+        """Turn what the driver raises into the one error that stores raise."""
+        try:
+            yield
+        except (redis.RedisError, OSError) as error:  # its text may hold what was sent
+            reason = reason_of(error)
+            if reason in ROLE_CHANGED:
+                # Kept connections lead to a server that is no primary any more.
+                self._redis.connection_pool.disconnect(inuse_connections=False)
+            raise StoreUnavailableError(reason=reason) from None
 
 
 def _key(prefix: bytes, id: str) -> bytes:

@@ -1,0 +1,92 @@
+"""PostgreSQL behind PgBouncer in transaction mode, as managed databases have it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from sqlalchemy import text
+
+from tests.harness.kit import bearer, log_in, make_app
+from tests.harness.servers import PgBouncer, PostgresServer
+from tests.stores.contract import in_parallel
+from tests.stores.engines import NOW, make_session, sessions_at
+from tokenauth import StoreUnavailableError
+from tokenauth.stores.sql import Database, SQLSessionStore
+
+REFUSED = "a connection pooler before PostgreSQL refuses 'options'"
+
+
+@pytest.fixture
+def pooled(pgbouncer: PgBouncer, postgres_url: str) -> str:
+    """The URL of the pooler, before a database with the tables of sessions."""
+    sessions_at(postgres_url)
+    return pgbouncer.url
+
+
+@pytest.fixture(scope="module")
+def lenient(postgres_server: PostgresServer) -> Iterator[PgBouncer]:
+    with PgBouncer(database=postgres_server, allows_options=True) as server:
+        yield server
+
+
+def test_a_pooler_that_refuses_start_up_options_is_connected_to(
+    pooled: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Without our time-outs, of which the operator is told once a process."""
+    store = SQLSessionStore(pooled)
+    session = make_session()
+    store.add(session, limit=9)
+    with store.database.transaction(), store.database.transaction():
+        assert caplog.text.count(REFUSED) == 1  # by the first of three connections
+    assert store.get(session.id) == session
+
+
+def test_nobody_is_told_twice(pooled: str, caplog: pytest.LogCaptureFixture) -> None:
+    """`?options=` in the URL says that it is known."""
+    assert SQLSessionStore(f"{pooled}?options=").get("x") is None
+    assert caplog.text == ""
+
+
+def test_another_refusal_is_not_taken_for_this_one(pooled: str) -> None:
+    """Options that the URL gives are meant."""
+    store = SQLSessionStore(f"{pooled}?options=-c%20work_mem%3D8MB")
+    with pytest.raises(StoreUnavailableError) as caught:
+        store.get("x")
+    assert caught.value.reason == "failed"
+
+
+def test_a_pooler_that_allows_options_is_given_them(
+    lenient: PgBouncer, postgres_url: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It ignores them, as it was told."""
+    database = Database(lenient.url)
+    assert database.rows(text("SELECT 1")) == [(1,)]
+    assert REFUSED not in caplog.text
+
+
+def test_two_workers_share_the_connections_of_a_pooler(pooled: str) -> None:
+    """A page and a login in turn, and each of them is answered."""
+    clients = [
+        make_app(config={"TOKENAUTH_SESSION_URL": pooled}, clock=None).test_client()
+        for _ in range(2)
+    ]
+    for _ in range(10):
+        for client in clients:
+            header = bearer(log_in(client)["access_token"])
+            for other in clients:
+                assert other.get("/protected", headers=header).status_code == 200
+
+
+def test_a_session_is_rotated_and_ended_once_behind_a_pooler(pooled: str) -> None:
+    """Whatever connection of the server a statement is given."""
+    store = SQLSessionStore(pooled)
+    mark = store.ended_since(None).mark
+    session = make_session()
+    store.add(session, limit=9)
+    rotated = in_parallel(
+        8, lambda _: store.rotate(session.id, 0, now=NOW, idle_expires_at=NOW + 9)
+    )
+    assert len([each for each in rotated if each]) == 1
+    assert sum(in_parallel(8, lambda _: store.end(session.id))) == 1
+    assert session.id in (store.ended_since(mark).session_ids or ())

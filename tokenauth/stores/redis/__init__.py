@@ -1,0 +1,6 @@
+"""Sessions in Redis or Valkey."""
+
+from .client import DEFAULTS
+from .sessions import RedisSessionStore
+
+__all__ = ["DEFAULTS", "RedisSessionStore"]
