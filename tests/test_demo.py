@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from flask.testing import FlaskClient
 
-from tests.harness.kit import SECRET, assert_problem, bearer
+from tests.harness.kit import REDIRECTS, SECRET, assert_problem, bearer
 from tests.harness.servers import AppServer, serve
 from tests.harness.worker import Answer, Worker
 from tokenauth import demo
@@ -51,7 +51,8 @@ def test_a_tutorial_s_user_changes_the_password(client: FlaskClient) -> None:
 def test_whoever_opens_the_demo_sees_the_page_to_try_it(client: FlaskClient) -> None:
     """Unless the pages are off: then there is nothing to lead to."""
     answer = client.get("/")
-    assert (answer.status_code, answer.location) == (302, "/auth/docs")
+    assert answer.status_code in REDIRECTS
+    assert answer.location == "/auth/docs"
     assert client.get(answer.location).mimetype == "text/html"
     bare = demo.create_app({"SECRET_KEY": SECRET, "TOKENAUTH_DOCS": False})
     assert bare.test_client().get("/").status_code == 404

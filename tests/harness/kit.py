@@ -28,6 +28,7 @@ USUAL_HASHING = {
     "TOKENAUTH_ARGON2_MEMORY_COST": USUAL.memory,
     "TOKENAUTH_ARGON2_TIME_COST": USUAL.time,
 }
+REDIRECTS = {302, 303}  # of `flask.redirect`: the first until Flask 3.2
 PASSWORDS = {"alice": "alice: correct horse", "bob": "bob: battery staple"}
 
 

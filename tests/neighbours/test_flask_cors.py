@@ -25,6 +25,15 @@ GUARDS = {
 }
 
 
+def needs_cross_origin() -> None:
+    """Skip where Flask-CORS' decorator fails on this Flask, without us, too."""
+    app = Flask("alone")
+    app.get("/orders")(cross_origin()(lambda: "orders"))
+    app.logger.disabled = True
+    if app.test_client().options("/orders", headers=PREFLIGHT).status_code != 200:
+        pytest.skip("cross_origin() fails on this Flask")
+
+
 def join_app_wide(order: str) -> Shop:
     return join(order, lambda app: CORS(app, origins=[ORIGIN]))
 
@@ -39,6 +48,8 @@ def test_cross_origin_over_a_guard_answers_the_preflight(
     order: str, guard: str
 ) -> None:
     """As with plain Flask-Login; the request itself needs the token."""
+
+    needs_cross_origin()
 
     def set_up(app: Flask) -> None:
         view = cross_origin(origins=[ORIGIN])(GUARDS[guard](lambda: "orders"))
@@ -57,6 +68,8 @@ def test_cross_origin_over_a_guard_answers_the_preflight(
 
 def test_login_required_over_cross_origin_answers_the_preflight(order: str) -> None:
     """Flask-Login lets OPTIONS pass, to whoever answers it."""
+
+    needs_cross_origin()
 
     def set_up(app: Flask) -> None:
         view = login_required(cross_origin(origins=[ORIGIN])(lambda: "orders"))

@@ -10,7 +10,7 @@ import pytest
 from flask import Flask, Request, jsonify
 from flask_login import current_user, login_required, login_user, logout_user
 
-from tests.harness.kit import SECRET, Clock, bearer, make_users
+from tests.harness.kit import REDIRECTS, SECRET, Clock, bearer, make_users
 from tests.neighbours.kit import ORDERS, Shop, credentials, join
 from tokenauth import ConfigurationError, TokenAuth, User
 
@@ -41,7 +41,7 @@ def shop(clock: Clock) -> Shop:
 
 
 def is_redirect(answer: Any) -> bool:
-    return answer.status_code in {302, 303} and "/login-page" in answer.location
+    return answer.status_code in REDIRECTS and "/login-page" in answer.location
 
 
 @pytest.mark.parametrize("accept", [None, "*/*", "text/html", "text/html,*/*;q=0.8"])

@@ -13,6 +13,7 @@ from flask import Flask
 from flask_login import current_user
 
 from tests.harness.kit import (
+    REDIRECTS,
     assert_problem,
     bearer,
     let_in_by_cookie,
@@ -111,7 +112,8 @@ def test_a_remembered_browser_is_sent_to_the_refresh_page(app: Flask) -> None:
     client = let_in_by_cookie(app)
     client.delete_cookie("session")
     answer = client.get("/fresh", headers=BROWSER)
-    assert (answer.status_code, answer.location) == (302, "/refresh?next=%2Ffresh")
+    assert answer.status_code in REDIRECTS
+    assert answer.location == "/refresh?next=%2Ffresh"
 
 
 def test_handlers_that_answer_nothing_let_nobody_in(app: Flask) -> None:

@@ -29,6 +29,7 @@ from flask_login.signals import (
 from werkzeug.exceptions import Forbidden
 
 from tests.harness.kit import (
+    REDIRECTS,
     SECRET,
     Clock,
     assert_problem,
@@ -493,7 +494,7 @@ def test_a_browser_is_sent_to_the_login_page(
     client = app.test_client()
     answer = client.get("/protected", headers={"Accept": accept})
     if is_page:
-        assert answer.status_code == 302
+        assert answer.status_code in REDIRECTS
         assert answer.location == "/log-in?next=%2Fprotected"
     else:
         assert_problem(answer, 401, "token_missing")
@@ -529,9 +530,10 @@ def test_a_blueprint_has_its_own_login_page(app: Flask) -> None:
     manager.blueprint_login_views = {"shop": "/shop-log-in", "api": None}
     client = app.test_client()
     shop = client.get("/shop/", headers=BROWSER)
-    assert (shop.status_code, shop.location) == (302, "/shop-log-in?next=%2Fshop%2F")
+    assert shop.status_code in REDIRECTS
+    assert shop.location == "/shop-log-in?next=%2Fshop%2F"
     assert_problem(client.get("/api/", headers=BROWSER), 401, "token_missing")
-    assert client.get("/protected", headers=BROWSER).status_code == 302
+    assert client.get("/protected", headers=BROWSER).status_code in REDIRECTS
 
 
 def test_an_unauthorized_handler_answers_browsers(app: Flask) -> None:
@@ -787,7 +789,8 @@ def test_a_remembered_browser_is_sent_to_the_refresh_page(
     if has_handler:
         assert page.text == "again, please"
     else:
-        assert (page.status_code, page.location) == (302, "/refresh?next=%2Ffresh")
+        assert page.status_code in REDIRECTS
+        assert page.location == "/refresh?next=%2Ffresh"
     api = client.get("/fresh", headers={"Accept": "application/json"})
     assert (api.status_code, api.json and api.json["code"]) == (
         401,

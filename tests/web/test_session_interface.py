@@ -12,7 +12,7 @@ from flask import Flask, Request, flash, g, get_flashed_messages, request, sessi
 from flask.sessions import SecureCookieSessionInterface, SessionMixin
 from flask_login import LoginManager, current_user, login_required
 
-from tests.harness.kit import bearer, let_in_by_cookie, make_app, token_of
+from tests.harness.kit import SECRET, bearer, let_in_by_cookie, make_app, token_of
 from tokenauth import User
 
 
@@ -144,6 +144,7 @@ def test_a_request_in_another_s_context_leaves_nothing_there(app: Flask) -> None
 def test_another_application_of_the_process_is_left_alone(app: Flask) -> None:
     """With plain Flask-Login the user stays on an outer context, and stays so."""
     plain = Flask("plain")
+    plain.secret_key = SECRET
     LoginManager(plain).request_loader(lambda _: User("carol"))
     plain.get("/")(lambda: current_user.username)
     with plain.app_context():
