@@ -137,6 +137,29 @@ def test_a_user_has_five_at_a_time(auth: TokenAuth, alice: User, clock: Clock) -
     assert auth.redeem(RESET, tokens[1]) is alice
 
 
+def test_a_use_that_came_second_is_refused_and_announced(clock: Clock) -> None:
+    """Both uses looked at the token before either ended it."""
+    users, store = kit_users(), MemorySessionStore()
+
+    def around(name: str, call: Callable[[], Any]) -> Any:
+        if name == "end":
+            store.end_all("u-alice")
+        return call()
+
+    app = make_app(users=users, sessions=proxied(store, around), clock=clock)
+    refused: list[Event] = []
+    alice = users.find("alice")
+    assert alice is not None
+    with (
+        app.app_context(),
+        events.token_refused.connected_to(lambda _, event: refused.append(event), app),
+    ):
+        token = TokenAuth().issue_once(RESET, alice, 60)
+        with pytest.raises(TokenRevokedError):
+            TokenAuth().redeem(RESET, token)
+    assert [event.user_id for event in refused] == ["u-alice"]
+
+
 def test_using_one_ends_the_others_of_its_purpose(auth: TokenAuth, alice: User) -> None:
     """A mailbox does not keep links that work."""
     other = auth.issue_once("verify-email", alice, 900)

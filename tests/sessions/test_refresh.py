@@ -21,6 +21,8 @@ from tests.harness.kit import (
 )
 from tests.sessions.meanwhile import Meanwhile
 from tokenauth import MemorySessionStore
+from tokenauth.sessions.grace import GraceNetworks
+from tokenauth.sessions.session import new_session
 from tokenauth.tokens.claims import RefreshClaims
 from tokenauth.tokens.signing import REFRESH, TokenSigner
 
@@ -318,3 +320,24 @@ def test_a_refresh_that_another_overtook_has_the_same_successor() -> None:
     second = refresh(scene.client, first["refresh_token"]).get_json()
     assert answers[0].get_json()["refresh_token"] == second["refresh_token"]
     assert is_alive(scene.client, second)
+
+
+def test_a_session_that_ended_during_a_refresh_is_not_refreshed() -> None:
+    """It was ended between the look at it and its rotation."""
+    scene = Meanwhile()
+    token = log_in(scene.client)["refresh_token"]
+    scene.after("sessions.get", lambda: scene.sessions.end_all("u-alice"))
+    assert_problem(refresh(scene.client, token), 400, "invalid_grant")
+
+
+def test_networks_are_forgotten_after_the_grace() -> None:
+    """What is remembered of refreshes does not grow."""
+    networks = GraceNetworks(10)
+    for second in range(100):
+        session = new_session("u-alice", now=second, lifetime=60)
+        networks.note(session, "192.0.2.1")
+        assert networks.is_other(session, "192.0.2.2")
+        assert not networks.is_other(session, "192.0.2.1")
+    assert len(networks._seen) == 11
+    unknown = new_session("u-alice", now=0, lifetime=60)
+    assert not networks.is_other(unknown, "192.0.2.2")
