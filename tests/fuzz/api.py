@@ -16,7 +16,9 @@ from tests.fuzz.readers import (
 from tests.harness.kit import PASSWORDS, make_app
 from tokenauth import DictUserStore, MemorySessionStore, User, hash_password
 from tokenauth.accounts.passwords import Argon2Cost
-from tokenauth.web.api.endpoints import ROUTES
+from tokenauth.web.api import ROUTES
+from tokenauth.web.api.bodies import media_type
+from tokenauth.web.api.schemas import TokenRequest
 
 CHEAP: Final = Argon2Cost(memory=8, time=1)
 _HASH: Final = hash_password(PASSWORDS["alice"], CHEAP)
@@ -125,7 +127,7 @@ SEEDS: Final = [
         % (
             route.method.encode(),
             route.path.replace("<session_id>", LOGIN_SESSION.id).encode(),
-            route.media_type.encode(),
+            media_type(route.bodies[0] if route.bodies else TokenRequest).encode(),
             _BODIES.get(route.path, b""),
         )
         for route in ROUTES

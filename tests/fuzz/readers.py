@@ -38,7 +38,7 @@ from tokenauth.settings import KNOWN, load
 from tokenauth.tokens.header import is_token, read_header
 from tokenauth.tokens.keys import is_guessable
 from tokenauth.tokens.signing import TokenSigner
-from tokenauth.web.api.bodies import FORM, JSON, read_body, read_form
+from tokenauth.web.api.bodies import FORM, JSON, read_body
 from tokenauth.web.api.schemas import (
     LoginRequest,
     PasswordRequest,
@@ -150,7 +150,7 @@ def body(data: bytes) -> None:
 def form(data: bytes) -> None:
     """Read a form: the token is text."""
     with suppress(AuthError):
-        assert read_form(_request(data, FORM), TokenForm).token.encode() != b""
+        assert read_body(_request(data, FORM), TokenForm).token.encode() != b""
 
 
 def _request(raw: bytes, media_type: str) -> Request:

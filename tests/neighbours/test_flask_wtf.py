@@ -7,7 +7,7 @@ from flask_wtf import CSRFProtect
 from flask_wtf.csrf import generate_csrf
 
 from tests.neighbours.kit import Shop, credentials, join
-from tokenauth.web.api.endpoints import ROUTES
+from tokenauth.web.api import ROUTES
 
 
 @pytest.fixture

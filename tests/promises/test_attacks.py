@@ -34,7 +34,7 @@ from tokenauth import (
 from tokenauth.stores import open_sessions
 from tokenauth.stores.sql import SQLSessionStore
 from tokenauth.web import state
-from tokenauth.web.api.endpoints import ROUTES
+from tokenauth.web.api import ROUTES
 
 # -- keys and signatures --------------------------------------------------------------
 

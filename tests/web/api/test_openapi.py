@@ -23,7 +23,8 @@ from tests.harness.kit import SECRET, assert_problem, make_app, make_users
 from tests.harness.servers import outside_of_coverage, serve
 from tokenauth import TokenAuth, errors
 from tokenauth.errors import ConfigurationError
-from tokenauth.web.api import endpoints
+from tokenauth.web.api import ROUTES
+from tokenauth.web.api.bodies import media_type
 
 ROOT = Path(__file__).parents[3]
 
@@ -91,10 +92,21 @@ def test_every_error_is_described(document: dict[str, Any]) -> None:
 
 def test_the_examples_fit_their_schemas(document: dict[str, Any]) -> None:
     """What a reader copies is accepted by what decodes it."""
-    for route in endpoints.ROUTES:
-        if route.body is not None:
-            msgspec.convert(route.example, route.body)
-    problem = document["components"]["schemas"]["tokenauth.ProblemDocument"]
+    examples = {
+        (name, media_type): content["example"]
+        for name, operation in operations(document).items()
+        for media_type, content in operation.get("requestBody", {"content": {}})[
+            "content"
+        ].items()
+    }
+    for route in ROUTES:
+        for body in route.bodies:
+            example = examples.pop(
+                (f"{route.method} /auth{route.path}", media_type(body))
+            )
+            msgspec.convert(example, body)
+    assert not examples
+    problem = document["components"]["schemas"]["TokenauthProblemDocument"]
     for operation in operations(document).values():
         for response in operation["responses"].values():
             for content in response.get("content", {}).values():

@@ -1,4 +1,4 @@
-"""The door that request bodies come through: JSON of a type, or one form parameter."""
+"""Reads request bodies: JSON of a type, or the form that OAuth clients send."""
 
 from __future__ import annotations
 
@@ -13,10 +13,12 @@ from msgspec import Struct
 from werkzeug.exceptions import RequestEntityTooLarge
 
 from ...errors import (
+    AuthError,
     InvalidRequestError,
     PayloadTooLargeError,
     UnsupportedMediaTypeError,
 )
+from ...tokens.redact import Redacted
 
 MAX_BODY_BYTES = 16 * 1024
 """Largest body that is read."""
@@ -30,24 +32,62 @@ FORM = "application/x-www-form-urlencoded"
 
 _BROKEN = "The body is not complete, or not in the form that its headers say."
 
+# Why a body was refused that was read before the hooks of the application.
+_REFUSED = "tokenauth.body_refused"
+
 BodyT = TypeVar("BodyT", bound=Struct)
 
 
-def read_body(request: Request, body_type: type[BodyT]) -> BodyT:
-    """Return the JSON body of a request.
+class Form(Redacted, Struct, frozen=True):
+    """Base of bodies that are sent as a form; its fields are texts.
+
+    Parameters that it does not know, and those without a value, count as not sent (RFC
+    6749 section 3.2).
+    """
+
+
+def media_type(body_type: type[Struct]) -> str:
+    """Return the media type of a type of body."""
+    return FORM if issubclass(body_type, Form) else JSON
+
+
+def keep_body(request: Request) -> None:
+    """Read a body before the hooks of the application, and let Werkzeug keep it.
+
+    A hook that reads `request.form` would leave nothing to read. What is refused is
+    refused when `read_body` is called: the token is checked first.
+    """
+    if request.method == "POST" and _media_type(request) in (JSON, FORM):
+        try:
+            _read(request)
+        except AuthError as error:
+            request.environ[_REFUSED] = error.with_traceback(None)
+
+
+def read_body(request: Request, *types: type[BodyT]) -> BodyT:
+    """Return the body of a request.
 
     Args:
-        request: The request; its body has not been read yet.
-        body_type: What it must be: strict types, unknown fields refused.
+        request: The request.
+        types: What it must be: strict types, in JSON without unknown fields. The one
+            that is sent in the request's media type is taken.
 
     Raises:
-        UnsupportedMediaTypeError: it is not `application/json` in plain UTF-8. Other
-            types could be sent across sites without a preflight (ASVS 3.5.2).
+        UnsupportedMediaTypeError: it is of no such media type in plain UTF-8. Types
+            beside JSON can be sent across sites without a preflight (ASVS 3.5.2).
         PayloadTooLargeError: it is larger than `MAX_BODY_BYTES`.
-        InvalidRequestError: it is empty, not JSON, not of this type, or names a field
+        InvalidRequestError: it is empty, malformed, not of this type, or names a field
             twice.
     """
-    raw = _read(request, JSON)
+    given = _media_type(request)
+    for body_type in types:
+        if media_type(body_type) == given:
+            decode = _from_form if given == FORM else _from_json
+            return decode(_read(request), body_type)
+    raise UnsupportedMediaTypeError(media_type(types[0]))
+
+
+def _from_json(raw: bytes, body_type: type[BodyT]) -> BodyT:
     if not raw:
         raise InvalidRequestError("The body is empty: send a JSON object.")
     try:
@@ -64,23 +104,7 @@ def read_body(request: Request, body_type: type[BodyT]) -> BodyT:
     raise InvalidRequestError(detail)
 
 
-def read_form(request: Request, body_type: type[BodyT]) -> BodyT:
-    """Return the form that a request sends, in the way of RFC 6749 section 3.2.
-
-    Parameters that `body_type` does not know, and those without a value, count as not
-    sent.
-
-    Args:
-        request: The request; its body has not been read yet.
-        body_type: What it must be; its fields are texts.
-
-    Raises:
-        UnsupportedMediaTypeError: it is not `application/x-www-form-urlencoded`.
-        PayloadTooLargeError: it is larger than `MAX_BODY_BYTES`.
-        InvalidRequestError: it is no form, names a parameter twice, has very many, or
-            lacks one.
-    """
-    raw = _read(request, FORM)
+def _from_form(raw: bytes, body_type: type[BodyT]) -> BodyT:
     try:
         pairs = parse_qsl(
             raw.decode("ascii"),
@@ -89,29 +113,30 @@ def read_form(request: Request, body_type: type[BodyT]) -> BodyT:
             max_num_fields=_MAX_PARAMETERS,
         )
         _refuse_duplicates(pairs)
-    except ValueError:
-        detail = "The body is not a valid form, or names a parameter twice."
-        raise InvalidRequestError(detail) from None
-    try:
         return msgspec.convert(dict(pairs), body_type)
     except msgspec.ValidationError as error:
-        raise InvalidRequestError(_without_values(error, body_type)) from None
+        detail = _without_values(error, body_type)
+    except ValueError:
+        detail = "The body is not a valid form, or names a parameter twice."
+    raise InvalidRequestError(detail)
 
 
-def _read(request: Request, media_type: str) -> bytes:
+def _media_type(request: Request) -> str:
+    """Return the media type of a body; empty where it is not plain UTF-8."""
     if len(request.content_type or "") > _MAX_TYPE_LENGTH:
-        raise UnsupportedMediaTypeError(media_type)
+        return ""
     charset = request.mimetype_params.get("charset", "utf-8").lower()
-    if (
-        request.mimetype != media_type
-        or charset != "utf-8"
-        or "Content-Encoding" in request.headers
-    ):
-        raise UnsupportedMediaTypeError(media_type)
+    is_plain = charset == "utf-8" and "Content-Encoding" not in request.headers
+    return request.mimetype if is_plain else ""
+
+
+def _read(request: Request) -> bytes:
+    if _REFUSED in request.environ:
+        raise request.environ[_REFUSED]
     # One byte more than allowed: Werkzeug cuts a chunked body off without a word.
     request.max_content_length = MAX_BODY_BYTES + 1
     try:
-        raw = request.get_data(cache=False)
+        raw = request.get_data()
     except RequestEntityTooLarge:
         raise PayloadTooLargeError from None
     except Exception:  # noqa: BLE001 # for a broken chunk, each server raises its own

@@ -16,7 +16,7 @@ from flask import Response, request, send_from_directory
 from ...errors import NotFoundError
 from ..responses import json_response
 from ..state import current_state
-from .endpoints import ROUTES
+from . import ROUTES
 from .openapi import describe
 
 _PACKAGE: Final = "flask_swagger_ui"

@@ -1,26 +1,35 @@
-"""The endpoints of logins: read a request, ask the authority once, answer."""
+"""The endpoints of logins and sessions."""
 
 from __future__ import annotations
 
-from flask import Response, request
+from flask import request
 
 from ...errors import (
+    AmbiguousTokenError,
     AuthError,
     FreshLoginRequiredError,
+    InvalidCredentialsError,
+    InvalidGrantError,
     InvalidRequestError,
+    InvalidScopeError,
     NotFoundError,
+    OverloadedError,
+    PasswordRefusedError,
+    TokenExpiredError,
+    TokenInvalidError,
     TokenMissingError,
     TokenRevokedError,
+    TooManyAttemptsError,
 )
+from ...sessions.issuer import TokenPair
 from ...sessions.session import LOGIN, is_session_id
 from ...sessions.verifier import Identity, active_session, active_sessions
 from ...tokens.scopes import format_scopes
 from .. import identity
 from ..guards import require_token
 from ..request import client_name, request_token, this_request, url_parameters
-from ..responses import empty, json_response
 from ..state import current_state
-from .bodies import read_body
+from .endpoint import PUBLIC, Endpoints, Guard
 from .schemas import (
     LoginRequest,
     Me,
@@ -31,31 +40,28 @@ from .schemas import (
 )
 
 
-def log_in() -> Response:
-    """Trade username and password for a token pair."""
-    body = read_body(request, LoginRequest)
-    pair = current_state().password_login.log_in(
-        body.username,
-        body.password,
-        scope=body.scope,
-        label=body.label,
-        client=client_name(this_request()),
-        address=request.remote_addr,
-    )
-    return json_response(pair)
+def current_login() -> Identity:
+    """Return the current user's login: what is left to a person, no script may do.
+
+    Raises:
+        FreshLoginRequiredError: the token is a personal access token.
+        TokenRevokedError: the session has ended, which the check of the token, if it
+            may lag, has not seen yet.
+        AuthError: as `require_token`.
+    """
+    found = require_token()
+    if found.session.kind != LOGIN:
+        raise FreshLoginRequiredError
+    state = current_state()
+    session_id = found.claims.session_id
+    if state.settings.session_check_lag and not active_session(
+        state.sessions, session_id, state.clock()
+    ):
+        raise TokenRevokedError
+    return found
 
 
-def refresh() -> Response:
-    """Trade a refresh token for the next pair."""
-    body = read_body(request, RefreshRequest)
-    pair = current_state().service.refresh(
-        body.refresh_token, address=request.remote_addr
-    )
-    return json_response(pair)
-
-
-def log_out() -> Response:
-    """End the session of the token. Calling it again has no effect."""
+def _sent_token() -> str:
     try:
         token = request_token(this_request())
     except AuthError as error:
@@ -63,99 +69,134 @@ def log_out() -> Response:
         raise
     if token is None:
         raise TokenMissingError
-    current_state().service.log_out(token)
-    return empty()
+    return token
 
 
-def me() -> Response:
-    """Say who the token stands for."""
-    found = require_token()
-    claims = found.claims
-    return json_response(
-        Me(
-            id=claims.subject,
-            username=getattr(found.user, "username", None),
-            scope=format_scopes(claims.scopes),
-            session=session_view(found.session, current_id=claims.session_id),
-        )
+_TOKEN_ERRORS = (
+    AmbiguousTokenError(),
+    TokenMissingError(),
+    TokenInvalidError(),
+    TokenExpiredError(),
+    TokenRevokedError(),
+)
+_PASSWORD_ERRORS = (
+    InvalidCredentialsError(),
+    TooManyAttemptsError(),
+    OverloadedError(),
+)
+
+SENT_TOKEN = Guard(_sent_token, _TOKEN_ERRORS)
+"""Whoever sends a token: the function gets its text, and checks it itself."""
+
+TOKEN = Guard(require_token, _TOKEN_ERRORS)
+"""Whoever has a token of any kind; the function gets its `Identity`."""
+
+USER = Guard(current_login, (*_TOKEN_ERRORS, FreshLoginRequiredError()))
+"""As `TOKEN`, but no personal access token is enough."""
+
+endpoint = Endpoints("Logins")
+
+
+@endpoint.post("/login", PUBLIC, errors=(InvalidScopeError(), *_PASSWORD_ERRORS))
+def log_in(body: LoginRequest) -> TokenPair:
+    """Exchange username and password for a pair of tokens."""
+    return current_state().password_login.log_in(
+        body.username,
+        body.password,
+        scope=body.scope,
+        label=body.label,
+        client=client_name(this_request()),
+        address=request.remote_addr,
     )
 
 
-def list_sessions() -> Response:
-    """List the user's own logins."""
-    claims = current_login().claims
-    state = current_state()
+@endpoint.post("/refresh", PUBLIC, errors=[InvalidGrantError()])
+def refresh(body: RefreshRequest) -> TokenPair:
+    """Exchange a refresh token for the next pair of tokens."""
+    return current_state().service.refresh(
+        body.refresh_token, address=request.remote_addr
+    )
+
+
+@endpoint.post("/logout", SENT_TOKEN)
+def log_out(token: str) -> None:
+    """End the session of the token. Calling it again has no effect."""
+    current_state().service.log_out(token)
+
+
+@endpoint.get("/me", TOKEN)
+def me(found: Identity) -> Me:
+    """Return the user of the token, its scopes and its session."""
+    claims = found.claims
+    return Me(
+        id=claims.subject,
+        username=getattr(found.user, "username", None),
+        scope=format_scopes(claims.scopes),
+        session=session_view(found.session, current_id=claims.session_id),
+    )
+
+
+@endpoint.get("/sessions", USER)
+def list_sessions(found: Identity) -> SessionList:
+    """List the user's own sessions, newest first."""
+    claims, state = found.claims, current_state()
     sessions = active_sessions(
         state.sessions, claims.subject, state.clock(), kind=LOGIN
     )
-    views = [session_view(each, current_id=claims.session_id) for each in sessions]
-    return json_response(SessionList(sessions=views))
+    return SessionList(
+        [session_view(each, current_id=claims.session_id) for each in sessions]
+    )
 
 
-def end_session(session_id: str) -> Response:
-    """End one of the user's own logins."""
-    return end_own(session_id, kind=LOGIN)
+@endpoint.delete("/sessions/<session_id>", USER)
+def end_session(found: Identity, session_id: str) -> None:
+    """End one of the user's own sessions."""
+    end_own(found, session_id, kind=LOGIN)
 
 
-def end_sessions() -> Response:
-    """End all of the user's own logins, or all but this one."""
-    claims = current_login().claims
+@endpoint.delete("/sessions", USER, query={"keep": ("current",)})
+def end_sessions(found: Identity) -> None:
+    """End all of the user's own sessions, or all but the current one."""
+    claims = found.claims
     keep = url_parameters(request, "keep")
     if keep not in ([], ["current"]):
         raise InvalidRequestError("The parameter 'keep' can only be 'current'.")
     current_state().service.revoke_user(
         claims.subject, kind=LOGIN, keep=claims.session_id if keep else None
     )
-    return empty()
 
 
-def change_password() -> Response:
-    """Change the user's own password; every other login ends."""
-    found = current_login()
-    body = read_body(request, PasswordRequest)
-    pair = current_state().password_login.change_password(
+@endpoint.post(
+    "/password",
+    USER,
+    errors=(
+        *_PASSWORD_ERRORS,
+        PasswordRefusedError("too_short", "The new password is too short."),
+    ),
+)
+def change_password(found: Identity, body: PasswordRequest) -> TokenPair:
+    """Change the user's own password, and end every other session."""
+    return current_state().password_login.change_password(
         found,
         body.current_password,
         body.new_password,
         address=request.remote_addr,
         end_tokens=body.end_tokens,
     )
-    return json_response(pair)
 
 
-def current_login() -> Identity:
-    """Return who is logged in: what is left to a person, no script may do.
-
-    Raises:
-        FreshLoginRequiredError: the token is a personal access token.
-        TokenRevokedError: the check of the token, which may lag, has not seen yet that
-            this login is over.
-        AuthError: as `current_identity`.
-    """
-    found = require_token()
-    if found.session.kind != LOGIN:
-        raise FreshLoginRequiredError
-    if current_state().settings.session_check_lag:
-        _check_session(found.claims.session_id)
-    return found
-
-
-def _check_session(session_id: str) -> None:
-    state = current_state()
-    if active_session(state.sessions, session_id, state.clock()) is None:
-        raise TokenRevokedError
-
-
-def end_own(session_id: str, *, kind: str) -> Response:
+def end_own(found: Identity, session_id: str, *, kind: str) -> None:
     """End what the user has of a kind; another's is answered as if it did not exist.
 
     Raises:
         NotFoundError: the user has no such session.
     """
-    user_id = current_login().claims.subject
-    state = current_state()
-    session = state.sessions.get(session_id) if is_session_id(session_id) else None
+    state, user_id = current_state(), found.claims.subject
+    session = (
+        active_session(state.sessions, session_id, state.clock())
+        if is_session_id(session_id)
+        else None
+    )
     if session is None or session.user_id != user_id or session.kind != kind:
         raise NotFoundError
     state.service.revoke_session(session_id, user_id=user_id)
-    return empty()

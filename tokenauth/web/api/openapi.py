@@ -1,19 +1,21 @@
-"""The API's description (OpenAPI 3.1), made from the types that decode bodies."""
+"""The API's description (OpenAPI 3.1), made from the declarations of the endpoints."""
 
 from __future__ import annotations
 
 import copy
+import inspect
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from importlib.metadata import version
 from typing import Any, Final
 
 import msgspec
-from flask import Response
+from msgspec import Struct
 
 from ...errors import PROBLEM, AuthError, ConfigurationError, RetryLaterError
-from .bodies import FORM, JSON
-from .schemas import ProblemDocument
+from .bodies import JSON, Form, media_type
+from .endpoint import Route
+from .schemas import Id, ProblemDocument
 
 Document = dict[str, Any]
 
@@ -25,62 +27,34 @@ _SECURITY: Final = {
     "scheme": "bearer",
     "description": "An access token from a login, or a personal access token.",
 }
-_REF: Final = "#/components/schemas/tokenauth.{name}"
 
-
-class Route(msgspec.Struct, frozen=True, kw_only=True):
-    """One endpoint: where it is, what serves it, and what the description says of it.
-
-    Attributes:
-        method: HTTP method.
-        path: Flask's rule under the prefix.
-        view: What serves it; its docstring begins with the summary.
-        tag: The group that it is shown in.
-        needs_token: Whether a token must be sent.
-        body: Type of the request's body; None: it has none.
-        media_type: Of the request's body.
-        example: Of the request's body.
-        query: Parameters of the URL, with the values that each may have.
-        status: Of success.
-        answer: Type of the body of success; None: it has none.
-        links: Which operation goes on with which part of the answer.
-        errors: What may be answered instead.
-    """
-
-    method: str
-    path: str
-    view: Callable[..., Response]
-    tag: str
-    needs_token: bool = True
-    body: type | None = None
-    media_type: str = JSON
-    example: object = None
-    query: Mapping[str, Sequence[str]] = {}
-    status: int = 200
-    answer: type | None = None
-    links: Mapping[str, Document] = {}
-    errors: tuple[AuthError, ...]
+# Without dots, which some code generators take for packages.
+_NAME: Final = "Tokenauth{name}"
+_REF: Final = f"#/components/schemas/{_NAME}"
 
 
 def describe(routes: Sequence[Route], *, url_prefix: str, title: str) -> Document:
-    """Return the description of the endpoints.
+    """Return the description of endpoints.
 
     Args:
         routes: The endpoints.
-        url_prefix: Where they are.
-        title: What the API is called.
+        url_prefix: The path under which they are.
+        title: Name of the API.
     """
     refs, schemas = _schemas(routes)
     paths: Document = {}
     for route in routes:
         path = url_prefix + re.sub(r"<(\w+)>", r"{\1}", route.path)
         operation = _operation(route, refs)
+        if route.bodies:
+            operation["requestBody"] = _request_body(route, refs, schemas)
         paths.setdefault(path, {})[route.method.lower()] = operation
+    named = {_NAME.format(name=name): schema for name, schema in schemas.items()}
     return {
         "openapi": "3.1.0",
         "info": {"title": title, "version": version("flask-login-tokenauth")},
         "paths": paths,
-        "components": {"schemas": schemas, "securitySchemes": {SCHEME: _SECURITY}},
+        "components": {"schemas": named, "securitySchemes": {SCHEME: _SECURITY}},
     }
 
 
@@ -98,10 +72,12 @@ def merge(document: Document, addition: Document) -> Document:
         ConfigurationError: the document is of another version of OpenAPI, or has
             something else under one of the names.
     """
-    if not str(document.get("openapi", "3.1")).startswith("3.1"):
+    given = document.get("swagger") or document.get("openapi", "3.1")
+    if not str(given).startswith("3.1"):
         raise ConfigurationError(
             "The document is not OpenAPI 3.1, whose schemas differ from older ones: "
-            "set OPENAPI_VERSION = '3.1.0' (APIFlask, flask-smorest)."
+            "set OPENAPI_VERSION = '3.1.0' (APIFlask, flask-smorest). Documents of "
+            "Swagger 2.0 (Flask-RESTX) cannot be extended."
         )
     components = document.setdefault("components", {})
     _add(document.setdefault("paths", {}), addition["paths"])
@@ -116,70 +92,79 @@ def _add(target: Document, addition: Document) -> None:
             raise ConfigurationError(f"The document has another {name!r} already.")
 
 
-def _schemas(routes: Iterable[Route]) -> tuple[dict[type, Document], Document]:
+def _schemas(routes: Iterable[Route]) -> tuple[dict[Any, Document], Document]:
     """Return a reference for each type, and the schemas that they refer to."""
-    types: dict[Any, None] = dict.fromkeys(
-        each for route in routes for each in (route.body, route.answer) if each
-    )
-    types[ProblemDocument] = None
+    types: dict[Any, None] = {ProblemDocument: None}
+    for route in routes:
+        types |= dict.fromkeys(route.bodies)
+        types |= {} if route.answer is None else {route.answer: None}
     refs, schemas = msgspec.json.schema_components(types, ref_template=_REF)
     for schema in schemas.values():
-        # Google's sections are for readers of the code.
-        text = schema.get("description", "").partition("\n\n    Attributes:")[0]
-        schema["description"] = text.strip()
-    for route in routes:
-        if route.body is not None and route.media_type == FORM:
-            form = schemas[route.body.__name__]
-            form["additionalProperties"] = {"type": "string"}  # once, and ignored
+        # The other paragraphs are for readers of the code.
+        text = inspect.cleandoc(schema.get("description", ""))
+        schema["description"] = text.partition("\n\n")[0]
+    for each in types:
+        if issubclass(each, Form):  # other parameters are ignored, but come once
+            schemas[each.__name__]["additionalProperties"] = {"type": "string"}
     codes = {error.error_code for route in routes for error in route.errors}
     schemas["ProblemDocument"]["properties"]["code"]["enum"] = sorted(codes)
-    named = {f"tokenauth.{name}": schema for name, schema in schemas.items()}
-    return dict(zip(types, refs, strict=True)), named
+    return dict(zip(types, refs, strict=True)), schemas
 
 
-def _operation(route: Route, refs: Mapping[type, Document]) -> Document:
-    operation: Document = {
-        "operationId": f"tokenauth_{route.view.__name__}",
-        "summary": (route.view.__doc__ or "").partition("\n")[0],
+def _operation(route: Route, refs: Mapping[Any, Document]) -> Document:
+    return {
+        "operationId": f"tokenauth_{route.name}",
+        "summary": (route.function.__doc__ or "").partition("\n")[0],
         "tags": [route.tag],
         "parameters": [*_parameters(route)],
-        "security": [{SCHEME: []}] if route.needs_token else [],
+        "security": [] if route.guard is None else [{SCHEME: []}],
         "responses": {str(route.status): _success(route, refs)}
-        | _failures(route, refs),
+        | _failures(route, refs[ProblemDocument]),
     }
-    if route.body is not None:
-        body = {"schema": refs[route.body], "example": route.example}
-        content = {route.media_type: body}
-        operation["requestBody"] = {"required": True, "content": content}
-    return operation
+
+
+def _request_body(
+    route: Route, refs: Mapping[Any, Document], schemas: Document
+) -> Document:
+    content = {
+        media_type(each): {"schema": refs[each], "example": _example(each, schemas)}
+        for each in route.bodies
+    }
+    return {"required": True, "content": content}
+
+
+def _example(body: type[Struct], schemas: Document) -> Document:
+    """Return a body with the fields that it must have."""
+    schema = schemas[body.__name__]
+    return {
+        name: schema["properties"][name]["examples"][0] for name in schema["required"]
+    }
 
 
 def _parameters(route: Route) -> Iterable[Document]:
     for name in re.findall(r"<(\w+)>", route.path):
-        schema: Document = {"type": "string", "examples": ["r2u5WnCkEYhjLq0gT8xP3A"]}
+        schema = msgspec.json.schema(Id)
         yield {"name": name, "in": "path", "required": True, "schema": schema}
     for name, values in route.query.items():
         schema = {"type": "string", "enum": [*values]}
         yield {"name": name, "in": "query", "required": False, "schema": schema}
 
 
-def _success(route: Route, refs: Mapping[type, Document]) -> Document:
+def _success(route: Route, refs: Mapping[Any, Document]) -> Document:
     if route.answer is None:
         return {"description": "Done."}
-    answer = {
+    return {
         "description": "Done.",
         "headers": {"Cache-Control": {"schema": {"const": "no-store"}}},
         "content": {JSON: {"schema": refs[route.answer]}},
     }
-    return answer | ({"links": dict(route.links)} if route.links else {})
 
 
-def _failures(route: Route, refs: Mapping[type, Document]) -> Document:
+def _failures(route: Route, schema: Document) -> Document:
     """Return the answers to the errors of a route, those of one status together."""
     by_status: dict[int, list[AuthError]] = {}
     for error in sorted(route.errors, key=lambda error: error.code or 0):
         by_status.setdefault(error.code or 0, []).append(error)
-    schema = refs[ProblemDocument]
     return {
         str(status): {
             "description": ", ".join(

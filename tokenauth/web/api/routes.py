@@ -29,8 +29,8 @@ from ..login import manager_of
 from ..request import is_our_endpoint, this_request
 from ..session_interface import settle, wrap
 from ..state import KEY, state_of
-from . import docs_page
-from .endpoints import ROUTES
+from . import ROUTES, docs_page
+from .bodies import keep_body
 
 _DOCS: Final = (
     ("/openapi.json", docs_page.openapi),
@@ -49,18 +49,16 @@ def register(app: Flask, settings: Settings) -> None:
     """
     blueprint = Blueprint(KEY, __name__, url_prefix=settings.url_prefix)
     host = _host(app, settings)
-    rules = [(route.method, route.path, route.view) for route in ROUTES]
+    rules = [(route.method, route.path, route.name, route.view()) for route in ROUTES]
     if settings.docs:
-        rules += [("GET", path, view) for path, view in _DOCS]
-    for method, path, view in rules:
+        rules += [("GET", path, view.__name__, view) for path, view in _DOCS]
+    for method, path, name, view in rules:
         # Neither merged nor trailing slashes: no address of ours answers 3xx.
         blueprint.add_url_rule(
-            path,
-            view_func=view,
-            methods=[method],
-            merge_slashes=False,
-            host=host,
+            path, name, view, methods=[method], merge_slashes=False, host=host
         )
+    # The earliest that Flask calls: before each `before_request`.
+    blueprint.url_value_preprocessor(lambda *_: keep_body(this_request()))
     for status in _STATUSES:
         blueprint.register_error_handler(status, as_problem)
     app.register_blueprint(blueprint)

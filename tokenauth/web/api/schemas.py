@@ -2,32 +2,38 @@
 
 from __future__ import annotations
 
+import unicodedata
 from datetime import UTC, datetime
 from typing import Annotated, Final, NotRequired, TypedDict
 
-import msgspec
 from msgspec import Meta, Struct
 
 from ...errors import InvalidRequestError
 from ...sessions.session import NEVER, Session
 from ...tokens.redact import Redacted
 from ...tokens.scopes import format_scopes
+from .bodies import Form
 
 DEFAULT_EXPIRES_IN: Final = 30 * 86400
 """Seconds that a personal access token lives when its maker says nothing."""
 
 _MAX_EXPIRES_IN: Final = 100 * 365 * 86400
 
-# Labels and names are shown in lists: no controls, line ends, or format characters that
-# hide or turn what follows around; but the joiners, of which some scripts and emoji
-# are made. (A mere `$` lets a line feed follow.)
-_LABEL: Final = (
-    r"^[^\x00-\x1f\x7f-\x9f\xad\u061c\u180e\u200b\u200e\u200f\u2028-\u202e"
-    r"\u2060-\u206f\ufeff\ufff9-\ufffb\ud800-\udfff]*$(?!\n)"
-)
+# Categories of what hides, ends a line, or turns the text around it; and the joiners
+# among them, of which some scripts and emoji are made. (`str.isprintable` refuses
+# emoji that are newer than Python, too.)
+_HIDDEN: Final = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
+_JOINERS: Final = "\u200c\u200d"
 
 Name = Annotated[str, Meta(examples=["Jo's laptop"])]
-NewName = Annotated[Name, Meta(min_length=1, max_length=100, pattern=_LABEL)]
+NewName = Annotated[
+    Name,
+    Meta(
+        min_length=1,
+        max_length=100,
+        description="A name for lists, without control and hidden characters.",
+    ),
+]
 Scope = Annotated[
     str,
     Meta(
@@ -36,30 +42,37 @@ Scope = Annotated[
         examples=["reports:read reports:write"],
     ),
 ]
+WantedScope = Annotated[
+    Scope, Meta(description="What the tokens may do. Defaults to all that is allowed.")
+]
 Username = Annotated[str, Meta(examples=["JohnDoe"])]
 Password = Annotated[str, Meta(examples=["correct horse battery"])]
+NewPassword = Annotated[str, Meta(examples=["staple tidy lantern"])]
 Token = Annotated[str, Meta(examples=["lwGmSm9obkRvZbZ..."])]
 Id = Annotated[str, Meta(examples=["r2u5WnCkEYhjLq0gT8xP3A"])]
 Time = Annotated[
-    datetime, Meta(tz=True, description="UTC.", examples=["2026-11-02T09:30:00Z"])
+    datetime, Meta(tz=True, description="UTC.", examples=["2026-11-02T09:30:15Z"])
 ]
-ExpiresIn = Annotated[int, Meta(ge=1, le=_MAX_EXPIRES_IN, examples=[2592000])]
+EndTime = Annotated[Time, Meta(description="UTC; null: it does not expire.")]
 Seconds = Annotated[int, Meta(description="Seconds since the epoch.")]
 
 
 def check_label(label: str | None) -> None:
-    """Return if a session may have this label.
+    """Check that a session may have this label.
 
     Raises:
-        InvalidRequestError: it is empty or too long, or holds what cannot be shown in
-            a line.
+        InvalidRequestError: it is empty or too long, or contains what cannot be shown
+            in a line.
     """
-    try:
-        msgspec.convert(label, NewName | None)
-    except msgspec.ValidationError:
+    if label is not None and not (1 <= len(label) <= 100 and _is_shown(label)):
         raise InvalidRequestError(
-            "A label has 1 to 100 characters, none of them a control or hidden one."
-        ) from None
+            "A label or name has 1 to 100 characters, none of them a control or hidden "
+            "one."
+        )
+
+
+def _is_shown(text: str) -> bool:
+    return all(c in _JOINERS or unicodedata.category(c) not in _HIDDEN for c in text)
 
 
 class ProblemDocument(TypedDict):
@@ -74,73 +87,89 @@ class ProblemDocument(TypedDict):
 
 
 class LoginRequest(Redacted, Struct, forbid_unknown_fields=True, frozen=True):
-    """Who logs in, and for what.
-
-    Without `scope`, the tokens can do all that the user may.
-    """
+    """Username and password, and what the tokens are for."""
 
     username: Username
     password: Password
     label: NewName | None = None
-    scope: Scope | None = None
+    scope: WantedScope | None = None
+
+    def __post_init__(self) -> None:
+        """Check what no JSON schema can."""
+        check_label(self.label)
 
 
 class RefreshRequest(Redacted, Struct, forbid_unknown_fields=True, frozen=True):
-    """The refresh token of the last answer; it is traded once."""
+    """The refresh token of the last answer; it can be exchanged once."""
 
     refresh_token: Token
 
 
 class PasswordRequest(Redacted, Struct, forbid_unknown_fields=True, frozen=True):
-    """The password that is, and the one that shall be.
-
-    Personal access tokens go on unless `end_tokens` is true.
-    """
+    """The current password and the new one."""
 
     current_password: Password
-    new_password: Annotated[str, Meta(examples=["staple tidy lantern"])]
-    end_tokens: bool = False
+    new_password: NewPassword
+    end_tokens: Annotated[
+        bool, Meta(description="Whether personal access tokens end, too.")
+    ] = False
 
 
 class TokenRequest(Struct, forbid_unknown_fields=True, frozen=True):
-    """The personal access token to make.
-
-    Without `scope` it can do all that the token can with which it is made. It lives
-    30 days unless `expires_in` says otherwise; with null, until it is ended.
-    """
+    """The personal access token to make."""
 
     name: NewName
-    scope: Scope | None = None
-    expires_in: ExpiresIn | None = DEFAULT_EXPIRES_IN
+    scope: WantedScope | None = None
+    expires_in: (
+        Annotated[
+            int,
+            Meta(
+                ge=1,
+                le=_MAX_EXPIRES_IN,
+                description="Seconds; null: it does not expire.",
+                examples=[2592000],
+            ),
+        ]
+        | None
+    ) = DEFAULT_EXPIRES_IN
+
+    def __post_init__(self) -> None:
+        """Check what no JSON schema can."""
+        check_label(self.name)
 
 
-class TokenForm(Redacted, Struct, frozen=True):
-    """The token that it is about; the hint is not needed (RFC 7009 section 2.1)."""
+class TokenForm(Form, frozen=True):
+    """The token in question; the hint is not needed (RFC 7009 section 2.1)."""
 
     token: Annotated[Token, Meta(min_length=1)]
     token_type_hint: str = ""
 
 
 class SessionView(Struct, frozen=True):
-    """A login as its owner sees it. `expires_at` is null when it has no end."""
+    """A session as its user sees it."""
 
     id: Id
     label: Name | None
     client: Annotated[str, Meta(examples=["curl/8.9.1"])] | None
     created_at: Time
-    refreshed_at: Time
-    expires_at: Time | None
+    refreshed_at: Annotated[
+        Time,
+        Meta(
+            description="UTC, rounded down to the minute, but not below `created_at`."
+        ),
+    ]
+    expires_at: EndTime | None
     current: bool
 
 
 class SessionList(Struct, frozen=True):
-    """The user's own logins, newest first."""
+    """The user's own sessions, newest first."""
 
     sessions: list[SessionView]
 
 
 class Me(Struct, frozen=True):
-    """Who the token stands for, what it may do, and the login that it belongs to."""
+    """The user of the token, what the token may do, and its session."""
 
     id: Annotated[str, Meta(examples=["JohnDoe"])]
     username: Username | None
@@ -149,18 +178,20 @@ class Me(Struct, frozen=True):
 
 
 class TokenView(Struct, frozen=True):
-    """A personal access token as its owner sees it.
-
-    `last_used_at` is null before the first use and up to five minutes behind after it;
-    `expires_at` is null when it has no end.
-    """
+    """A personal access token as its user sees it."""
 
     id: Id
     name: Name
     scope: Scope
     created_at: Time
-    last_used_at: Time | None
-    expires_at: Time | None
+    last_used_at: (
+        Annotated[
+            Time,
+            Meta(description="UTC, up to five minutes late; null: it was never used."),
+        ]
+        | None
+    )
+    expires_at: EndTime | None
 
 
 class TokenList(Struct, frozen=True):
@@ -189,25 +220,22 @@ class Introspection(Struct, frozen=True, omit_defaults=True):
 
 
 def session_view(session: Session, *, current_id: str) -> SessionView:
-    """Return a session as its owner sees it."""
+    """Return a session as its user sees it."""
+    # To the minute: a thief of the tokens would see when to refresh beside the owner.
+    refreshed_at = session.refreshed_at // 60 * 60
     return SessionView(
         id=session.id,
         label=session.label,
         client=session.client,
         created_at=_utc(session.created_at),
-        refreshed_at=_utc(session.refreshed_at or session.created_at),
+        refreshed_at=_utc(max(refreshed_at, session.created_at)),
         expires_at=_end(session),
         current=session.id == current_id,
     )
 
 
 def token_view(session: Session, allowed: frozenset[str]) -> TokenView:
-    """Return a personal access token as its owner sees it.
-
-    Args:
-        session: The session that keeps it alive.
-        allowed: What the owner may do now.
-    """
+    """Return a personal access token as its user, who may do `allowed`, sees it."""
     return TokenView(
         id=session.id,
         name=session.label or "",

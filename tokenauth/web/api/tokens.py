@@ -3,17 +3,26 @@
 from __future__ import annotations
 
 import msgspec
-from flask import Response, request
 
 from ...accounts.users import scopes_of
-from ...errors import TokenError
+from ...errors import (
+    FreshLoginRequiredError,
+    InsufficientScopeError,
+    InvalidScopeError,
+    TokenError,
+)
 from ...sessions.session import NEVER, PERSONAL
+from ...sessions.verifier import Identity
 from ...tokens.scopes import format_scopes
-from ..guards import fresh_login_required, require_scopes, token_required
-from ..responses import empty, json_response
+from ..guards import (
+    fresh_login_required,
+    require_scopes,
+    require_token,
+    token_required,
+)
 from ..state import current_state
-from .bodies import read_body, read_form
-from .logins import current_login, end_own
+from .endpoint import PUBLIC, Endpoints, Guard
+from .logins import TOKEN, USER, current_login, end_own
 from .schemas import (
     Introspection,
     NewToken,
@@ -26,60 +35,66 @@ from .schemas import (
 INTROSPECT = "introspect"
 """Scope that a token needs to ask about other tokens."""
 
+_RECENT_LOGIN = Guard(
+    token_required(fresh_login_required(max_age=300)(current_login)),
+    (*TOKEN.errors, FreshLoginRequiredError(300)),
+)
+# RFC 7662 section 2.1: the caller authorises itself with a bearer token of its own.
+_SERVICE = Guard(
+    token_required(require_scopes(INTROSPECT)(require_token)),
+    (*TOKEN.errors, InsufficientScopeError(frozenset({INTROSPECT}))),
+)
 
-def list_tokens() -> Response:
-    """List the user's own personal access tokens."""
-    identity = current_login()
-    allowed = scopes_of(identity.user)
-    sessions = current_state().personal.of_user(identity.claims.subject)
-    return json_response(TokenList([token_view(each, allowed) for each in sessions]))
+endpoint = Endpoints("Personal access tokens")
+service_endpoint = Endpoints("For other services")
 
 
-@token_required
-@fresh_login_required(max_age=300)
-def create_token() -> Response:
+@endpoint.get("/tokens", USER)
+def list_tokens(found: Identity) -> TokenList:
+    """List the user's own personal access tokens, newest first."""
+    allowed = scopes_of(found.user)
+    sessions = current_state().personal.of_user(found.claims.subject)
+    return TokenList([token_view(each, allowed) for each in sessions])
+
+
+@endpoint.post("/tokens", _RECENT_LOGIN, status=201, errors=[InvalidScopeError()])
+def create_token(found: Identity, body: TokenRequest) -> NewToken:
     """Make a personal access token; its text is in this answer and nowhere else."""
-    identity = current_login()
-    body = read_body(request, TokenRequest)
     session, token = current_state().personal.create(
-        identity, name=body.name, scope=body.scope, expires_in=body.expires_in
+        found, name=body.name, scope=body.scope, expires_in=body.expires_in
     )
-    view = token_view(session, scopes_of(identity.user))
-    return json_response(NewToken(token=token, **msgspec.structs.asdict(view)), 201)
+    view = token_view(session, scopes_of(found.user))
+    return NewToken(token=token, **msgspec.structs.asdict(view))
 
 
-def end_token(session_id: str) -> Response:
+@endpoint.delete("/tokens/<session_id>", USER)
+def end_token(found: Identity, session_id: str) -> None:
     """End one of the user's own personal access tokens."""
-    return end_own(session_id, kind=PERSONAL)
+    end_own(found, session_id, kind=PERSONAL)
 
 
-def revoke() -> Response:
-    """End what a token belongs to (RFC 7009); holding it is the right to."""
-    form = read_form(request, TokenForm)
-    current_state().service.revoke_token(form.token)
-    return empty(200)
+@service_endpoint.post("/revoke", PUBLIC, status=200)
+def revoke(body: TokenForm) -> None:
+    """End the session of a token (RFC 7009); holding the token is the right to."""
+    current_state().service.revoke_token(body.token)
 
 
-@token_required
-@require_scopes(INTROSPECT)
-def introspect() -> Response:
-    """Say what a token is good for now (RFC 7662)."""
-    form = read_form(request, TokenForm)
+@service_endpoint.post("/introspect", _SERVICE)
+def introspect(_: Identity, body: TokenForm) -> Introspection:
+    """Return what a token is good for now (RFC 7662)."""
     try:
-        identity = current_state().verifier.authenticate(form.token)
-        current_state().personal.note_use(identity.session)
+        found = current_state().verifier.authenticate(body.token)
+        current_state().personal.note_use(found.session)
     except TokenError:
-        return json_response(Introspection(active=False))
-    claims = identity.claims
-    return json_response(
-        Introspection(
-            active=True,
-            sub=claims.subject,
-            username=getattr(identity.user, "username", None),
-            scope=format_scopes(claims.scopes),
-            token_type="Bearer",
-            iat=claims.issued_at,
-            exp=None if identity.session.expires_at == NEVER else claims.expires_at,
-            auth_time=claims.authenticated_at or None,
-        )
+        return Introspection(active=False)
+    claims = found.claims
+    return Introspection(
+        active=True,
+        sub=claims.subject,
+        username=getattr(found.user, "username", None),
+        scope=format_scopes(claims.scopes),
+        token_type="Bearer",
+        iat=claims.issued_at,
+        exp=None if found.session.expires_at == NEVER else claims.expires_at,
+        auth_time=claims.authenticated_at or None,
     )
