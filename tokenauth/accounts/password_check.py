@@ -110,15 +110,10 @@ class PasswordChecker:
             return self._verify(user, attempt, password)
 
     def recheck(self, checked: CheckedPassword, password: str) -> CheckedPassword:
-        """Return a checked password as it is now, for what follows from it.
+        """Return a checked password as it is now; raise as `check` does.
 
-        A password may be changed between the check and what follows. A hash that was
-        only upgraded meanwhile is still of this password.
-
-        Raises:
-            InvalidCredentialsError: the password is not the user's any more.
-            OverloadedError: too many passwords are being checked.
-            StoreUnavailableError: a store cannot answer.
+        A password may be changed between the check and what follows from it. A hash
+        that was only upgraded meanwhile is still of this password.
         """
         user = self.active_user(checked.user.get_id())
         if user.password_hash == checked.password_hash:
@@ -130,7 +125,6 @@ class PasswordChecker:
 
         Raises:
             InvalidCredentialsError: removed or disabled.
-            StoreUnavailableError: the store cannot answer.
         """
         user = active_user(self._users, user_id)
         if user is None:
@@ -143,8 +137,7 @@ class PasswordChecker:
     def upgrade(self, checked: CheckedPassword, password: str) -> None:
         """Replace the stored hash of a checked password if it is weak.
 
-        Whatever fails here, a store or a pool that is busy, fails nothing else: the
-        next login tries again.
+        What fails here fails nothing else: the next login tries again.
         """
         stored = checked.password_hash
         if not (self._upgrades and self._hasher.needs_upgrade(stored)):
@@ -171,8 +164,6 @@ class PasswordChecker:
 
         Raises:
             PasswordRefusedError: the policy refuses it; the error names the rule.
-            StoreUnavailableError: the application's breach check failed.
-            OverloadedError: too many passwords are being hashed.
         """
         self._policy.check(password, account)
         return self._hash(password, (f"new {account}",), is_known=True)
@@ -181,9 +172,6 @@ class PasswordChecker:
         """Let a user in from a network in spite of others' guesses.
 
         For a user whom the application, or a mailed link, has identified.
-
-        Raises:
-            StoreUnavailableError: attempts cannot be counted.
         """
         self._throttle.record_trusted(user_id, address)
 
@@ -245,8 +233,7 @@ class PasswordChecker:
 def account_of(user: UserRecord) -> str:
     """Return a user's folded username; the id where there is none that can be folded.
 
-    For messages and for the policy of new passwords. Nothing is counted under it: an
-    application may let its users choose it.
+    Nothing is counted under it: an application may let its users choose it.
     """
     username: str = getattr(user, "username", None) or user.get_id()
     return fold_username(username) or username

@@ -1,17 +1,15 @@
 """Limits on password attempts, counted before a hash is computed.
 
-Failures are limited, all by the same limits:
+Failures are counted for
 
-- of an account, from all networks that have not logged in to it before;
-- of a network, for the accounts that it has not logged in to before;
-- of a network for an account that it has logged in to: nobody else can use these up, so
-  a stranger's guesses never lock the owner out.
+- an account, from all networks that have not logged in to it before;
+- a network, at all accounts that it has not logged in to before;
+- a network at an account that it has logged in to: nobody else can use this limit up,
+  so a stranger's guesses never lock the owner out.
 
-Successes are limited as well, far above what a person needs, so that nobody can keep
-the processors busy with a password that is right. Attempts that are refused, that are
-not made after all, or that succeed, do not count as failures.
-
-Where a password is changed, failures are counted apart from those at the login.
+Successes are limited as well, far above what a person needs: else somebody could keep
+the processors busy with a password that is right. What is refused, or not tried after
+all, is neither. Where a password is changed, attempts are counted apart.
 """
 
 from __future__ import annotations
@@ -74,6 +72,8 @@ class Attempt(NamedTuple):
 class LoginThrottle(Redacted):
     """Counts attempts on passwords.
 
+    Each method raises `StoreUnavailableError` when the storage cannot answer.
+
     Args:
         limits: The limits, in the notation of the limits library.
         url: Where attempts are counted: `memory://` or `redis://...`.
@@ -85,7 +85,7 @@ class LoginThrottle(Redacted):
         in_memory: Whether this process alone sees the counts.
 
     Raises:
-        ConfigurationError: the notation or the URL cannot be read.
+        ConfigurationError: limits or URL cannot be read.
     """
 
     def __init__(
@@ -120,13 +120,12 @@ class LoginThrottle(Redacted):
         Args:
             name: The folded username, whether or not anybody has it.
             address: The client's network address.
-            user_id: Of the user who was found: all spellings that a store takes for one
-                name are counted together. None: nobody has the name.
+            user_id: The user who was found, so that all spellings that a store takes
+                for one name are counted together.
             purpose: What the password is checked for.
 
         Raises:
             TooManyAttemptsError: a limit is reached.
-            StoreUnavailableError: the storage cannot answer.
         """
         account = ("name", name) if user_id is None else ("user", user_id)
         with failing_closed(self._storage):
@@ -136,11 +135,7 @@ class LoginThrottle(Redacted):
         return attempt
 
     def cancel(self, attempt: Attempt) -> None:
-        """Take back an attempt that was not made after all.
-
-        Raises:
-            StoreUnavailableError: the storage cannot answer.
-        """
+        """Take back an attempt that was not made after all."""
         with failing_closed(self._storage):
             self._counters.give_back(attempt.failures)
 
@@ -149,9 +144,6 @@ class LoginThrottle(Redacted):
 
         The failures of this network at this account are forgotten; those elsewhere, or
         of others here, are not: an account of one's own would reset them.
-
-        Raises:
-            StoreUnavailableError: the storage cannot answer.
         """
         with failing_closed(self._storage):
             if attempt.is_known:
@@ -166,9 +158,6 @@ class LoginThrottle(Redacted):
 
         For a user whom something better than a guess has identified, as a mailed link
         does: else strangers' guesses would keep the owner out of every new network.
-
-        Raises:
-            StoreUnavailableError: the storage cannot answer.
         """
         account, network = ("user", user_id), network_of(address)
         keys = (
@@ -180,11 +169,7 @@ class LoginThrottle(Redacted):
             self._remember(account, network)
 
     def check(self) -> None:
-        """Return if the storage answers.
-
-        Raises:
-            StoreUnavailableError: the storage cannot answer.
-        """
+        """Return if the storage answers."""
         with failing_closed(self._storage):
             self._storage.get("check")
 
@@ -199,8 +184,6 @@ class LoginThrottle(Redacted):
         if is_known:
             failed = [self._pair_key(purpose, account, network)]
         shortest = self._limits[0]
-        # Apart for owners: a stranger's guess at their name is not in their way.
-        whose = "owner" if is_known else "stranger"
         return Attempt(
             name=name,
             account=account,
@@ -211,11 +194,7 @@ class LoginThrottle(Redacted):
                 (times(shortest, _SUCCESSES_OF_ACCOUNT), f"{account_key}/good"),
                 (times(shortest, _SUCCESSES_OF_NETWORK), f"{network_key}/good"),
             ),
-            keys=(
-                f"{whose} {account_key}",
-                f"{whose} {network}",
-                f"{whose} {wider_network_of(network)} and around",
-            ),
+            keys=_pool_keys(account_key, network, is_known=is_known),
         )
 
     def _remember(self, account: tuple[str, str], network: str) -> None:
@@ -257,3 +236,13 @@ class LoginThrottle(Redacted):
         """Return a digest of names that nobody can compute without the secret."""
         text = json.dumps([self._realm, *parts])
         return hmac.digest(self._secret, text.encode(), "sha256")
+
+
+def _pool_keys(
+    account_key: str, network: str, *, is_known: bool
+) -> tuple[str, str, str]:
+    """Return what `HashingPool` counts: an account, a network and a wider network."""
+    # Apart for owners: a stranger's guess at their name is not in their way.
+    whose = "owner" if is_known else "stranger"
+    wider = f"around {wider_network_of(network)}"
+    return f"{whose} {account_key}", f"{whose} {network}", f"{whose} {wider}"
