@@ -180,4 +180,5 @@ def _lower_priority() -> None:
     thread = threading.get_native_id()
     if sys.platform == "linux" and thread != os.getpid():
         with contextlib.suppress(OSError):
-            os.setpriority(os.PRIO_PROCESS, thread, _NICENESS)
+            niceness = os.getpriority(os.PRIO_PROCESS, thread) + _NICENESS
+            os.setpriority(os.PRIO_PROCESS, thread, niceness)
