@@ -1,8 +1,9 @@
-"""The guides in tokenauth/docs/guides.md run, with the real packages."""
+"""The how-to guides in tokenauth/docs/guides run, with the real packages."""
 
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 import warnings
@@ -22,6 +23,8 @@ from flask_jwt_extended import (
     jwt_required,
 )
 from flask_login import LoginManager, current_user, login_required
+from werkzeug.security import generate_password_hash
+from werkzeug.test import TestResponse
 
 from tests.harness.guides import app_of, block, names_of
 from tests.harness.kit import (
@@ -32,6 +35,7 @@ from tests.harness.kit import (
     bearer,
     log_in,
     make_users,
+    token_of,
 )
 from tokenauth import DictUserStore
 
@@ -39,31 +43,80 @@ OLD_KEY = "old-jwt-key-" + "0123456789abcdef" * 2
 
 
 def run(name: str, monkeypatch: pytest.MonkeyPatch, **given: Any) -> FlaskClient:
-    """Run a guide's snippet; return a client of its application."""
+    """Run a page's snippet; return a client of its application."""
     monkeypatch.setenv("FLASK_SECRET_KEY", SECRET)
     return app_of(name, **given).test_client()
 
 
+def csrf_token(page: str) -> str:
+    """Return the token of a form."""
+    [token] = re.findall(r'name=csrf_token value="([^"]+)"', page)
+    return str(token)
+
+
+def cookie_login(client: FlaskClient, username: str, password: str) -> TestResponse:
+    """Log in by the page's form."""
+    form = {"username": username, "password": password}
+    form["csrf_token"] = csrf_token(client.get("/login").text)
+    return client.post("/login", data=form)
+
+
 def test_cookie_logins_work_beside_tokens(monkeypatch: pytest.MonkeyPatch) -> None:
     """The cookie's user without a token, the token's user with one."""
-    client = run(
-        "cookies",
-        monkeypatch,
-        check_form=lambda user, form: form["password"] == PASSWORDS[user.username],
-    )
+    client = run("cookies", monkeypatch)
     page = client.get("/profile", headers={"Accept": "text/html"})
     assert page.status_code in REDIRECTS
     assert page.location.startswith("/login")
     for name in ("eve", "a\0b", ""):
-        form = {"username": name, "password": PASSWORDS["alice"]}
-        assert client.post("/login", data=form).status_code == 200
-    form = {"username": "Alice", "password": PASSWORDS["alice"]}
-    assert client.post("/login", data=form).status_code in REDIRECTS
+        refused = cookie_login(client, name, PASSWORDS["alice"])
+        assert refused.status_code == 400
+        assert csrf_token(refused.text)
+    assert cookie_login(client, "Alice", PASSWORDS["alice"]).status_code in REDIRECTS
     assert client.get("/profile").json == {"user": "alice"}
     token = log_in(client, "bob")["access_token"]
     assert client.get("/profile", headers=bearer(token)).json == {"user": "bob"}
     bad = client.get("/profile", headers=bearer(token + "A"))
     assert_problem(bad, 401, "token_invalid")
+
+
+def test_a_cookie_opens_no_api_and_no_form_of_another_site(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The API asks for a token and for no CSRF token; forms ask for a CSRF token."""
+    client = run("cookies", monkeypatch)
+    page = client.get("/login").text
+    cookie_login(client, "alice", PASSWORDS["alice"])
+    assert_problem(client.post("/api/orders"), 401, "token_missing")
+    headers = bearer(log_in(client, "bob")["access_token"])
+    assert client.post("/api/orders", headers=headers).json == {"ordered_by": "bob"}
+    for path in ("/logout", "/login"):
+        assert client.post(path).status_code == 400
+    assert client.get("/profile").json == {"user": "alice"}
+    form = {"csrf_token": csrf_token(page)}
+    assert client.post("/logout", data=form).status_code == 302
+    assert client.get("/profile").status_code == 302
+
+
+def test_attempts_at_the_login_page_are_limited(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Together with those at the endpoint."""
+    monkeypatch.setenv("FLASK_TOKENAUTH_LOGIN_LIMITS", "2 per hour")
+    client = run("cookies", monkeypatch)
+    guess = {"username": "alice", "password": "a guess"}
+    assert "is wrong" in cookie_login(client, **guess).text
+    assert client.post("/auth/login", json=guess).status_code == 401
+    assert "Too many" in cookie_login(client, **guess).text
+
+
+def test_a_hash_of_werkzeug_s_opens_the_login_page_after_its_upgrade(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """As a login with a token upgrades it."""
+    stored = generate_password_hash(PASSWORDS["alice"], "pbkdf2:sha256:1000")
+    client = run("cookies", monkeypatch, users=DictUserStore({"alice": stored}))
+    log_in(client)
+    assert cookie_login(client, "alice", PASSWORDS["alice"]).status_code == 302
 
 
 def test_one_object_joins_several_applications(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -93,13 +146,19 @@ def test_a_token_needs_no_csrf_token(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_flask_admin_lets_only_users_in(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Its views ask `current_user`; who is nobody gets the challenge."""
+    """With the scope, of user and token; without a token there is the challenge."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # Flask-Admin's own imports
-        client = run("admin", monkeypatch)
+        client = run("admin", monkeypatch, users=make_users(alice=["admin"]))
     assert_problem(client.get("/admin/"), 401, "token_missing")
-    token = log_in(client)["access_token"]
-    assert client.get("/admin/", headers=bearer(token)).status_code == 200
+    app = client.application
+    narrow = token_of(app, scopes=[])
+    for token, status in (
+        (token_of(app), 200),
+        (narrow, 403),
+        (token_of(app, "bob"), 403),
+    ):
+        assert client.get("/admin/", headers=bearer(token)).status_code == status
 
 
 @pytest.mark.parametrize("name", ["apiflask", "restx"])
@@ -142,7 +201,7 @@ def create_app(config):
 
 
 def test_an_application_is_tested_with_fixtures(tmp_path: Path) -> None:
-    """By a pytest of its own, as people run it."""
+    """By a pytest of its own."""
     (tmp_path / "reports.py").write_text(REPORTS)
     (tmp_path / "conftest.py").write_text(block("python", "conftest"))
     (tmp_path / "test_reports.py").write_text(block("python", "tests"))

@@ -27,8 +27,12 @@ needs_browser = pytest.mark.skipif(
 
 
 @asynccontextmanager
-async def open_browser(server: AppServer) -> AsyncGenerator[BrowserContext]:
-    """Open the browser; a fetch from elsewhere or a page's complaint fails.
+async def open_browser(
+    server: AppServer, *others: str
+) -> AsyncGenerator[BrowserContext]:
+    """Open the browser; a page's complaint fails, and a fetch from elsewhere.
+
+    Others are the beginnings of addresses that pages may fetch from, too.
 
     With playwright's asynchronous kit, since the other is made of greenlets: with
     those, and coverage measured in many threads, Python 3.11 can spin for ever.
@@ -60,5 +64,5 @@ async def open_browser(server: AppServer) -> AsyncGenerator[BrowserContext]:
     # A status that the story expects is no fault of the page's.
     complaints = [entry.text for entry in entries if entry.type == "error"]
     assert [text for text in complaints if "Failed to load resource" not in text] == []
-    own = (f"{server.url}/", "data:", "blob:")
+    own = (f"{server.url}/", "data:", "blob:", *others)
     assert [sent.url for sent in requests if not sent.url.startswith(own)] == []

@@ -1,4 +1,4 @@
-"""The guide "Registration and a forgotten password"."""
+"""The page "Registration and a forgotten password"."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ PASSWORD, NEW = "a mule at a staple", "lantern: tidy staple"
 
 
 class Site:
-    """The guide's application, its users, and the mails that it sent."""
+    """The page's application, its users, and the mails that it sent."""
 
     def __init__(self, users: ManagedUserStore) -> None:
         self.users = users
@@ -91,6 +91,19 @@ def test_what_cannot_be_used_is_refused(site: Site) -> None:
     data = {"username": "a\0b", "password": PASSWORD}
     assert_problem(site.client.post("/register", data=data), 400, "invalid_request")
     assert len(list(site.users.all())) == 1
+
+
+def test_a_password_is_refused_by_the_settings(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The application's, not the defaults."""
+    monkeypatch.setenv("FLASK_SECRET_KEY", SECRET)
+    monkeypatch.setenv("FLASK_TOKENAUTH_PASSWORD_MIN_LENGTH", "30")
+    site = Site(users_at(f"sqlite:///{tmp_path}/users.sqlite3"))
+    data = {"username": ADDRESS, "password": PASSWORD}
+    refused = site.client.post("/register", data=data)
+    assert_problem(refused, 422, "password_refused")
+    assert list(site.users.all()) == []
 
 
 def test_a_link_changes_a_password_once(site: Site) -> None:
