@@ -18,7 +18,7 @@ from .session import new_session
 from .store import SessionStore
 from .verifier import Identity, active_sessions, announce_refusal, identify
 
-MAX_ONE_TIME_TOKENS: Final = 5
+MAX_AT_A_TIME: Final = 5
 """One-time tokens of one purpose that one user may have at a time."""
 
 ISSUE_INTERVAL: Final = 900
@@ -62,7 +62,7 @@ class OneTimeTokens:
         self._now = now
 
     def issue(self, purpose: str, user: UserRecord, max_age: float | timedelta) -> str:
-        """Return a new token; of more than `MAX_ONE_TIME_TOKENS` the oldest ends.
+        """Return a new token; of more than `MAX_AT_A_TIME` the oldest ends.
 
         Raises:
             ValueError: the purpose or the age cannot be used.
@@ -76,13 +76,13 @@ class OneTimeTokens:
         session = new_session(
             id_of(user), now=now, lifetime=lifetime, kind=kind, authenticated_at=0
         )
-        self._sessions.add(session, limit=MAX_ONE_TIME_TOKENS)
+        self._sessions.add(session, limit=MAX_AT_A_TIME)
         return self._issuer.once_token(session, user)
 
     def _refuse_more(self, user_id: str, kind: str, now: float) -> None:
         tokens = active_sessions(self._sessions, user_id, now, kind=kind)
-        ages = [now - each.created_at for each in tokens[:MAX_ONE_TIME_TOKENS]]
-        if len(ages) == MAX_ONE_TIME_TOKENS and max(ages) < ISSUE_INTERVAL:
+        ages = [now - each.created_at for each in tokens[:MAX_AT_A_TIME]]
+        if len(ages) == MAX_AT_A_TIME and max(ages) < ISSUE_INTERVAL:
             self._emit(events.attempts_limited, user_id=user_id, purpose=kind)
             raise TooManyAttemptsError(math.ceil(ISSUE_INTERVAL - max(ages)))
 

@@ -144,21 +144,13 @@ class SessionService:
     def revoke_user(
         self, user_id: str, *, kind: str | None = None, keep: str | None = None
     ) -> int:
-        """End a user's sessions, of one kind or all, but the one to keep.
-
-        Returns:
-            How many ended.
-        """
+        """End a user's sessions, of one kind or all, but one; return how many ended."""
         ended = self._sessions.end_all(user_id, kind=kind, keep=keep)
         self._emit(events.session_revoked, user_id=user_id)
         return ended
 
     def revoke_token(self, token: str) -> None:
-        """End the session of a token of any purpose; holding it is the right to.
-
-        A token that is not valid (any more) has nothing left to end (RFC 7009 section
-        2.2).
-        """
+        """End the session of any token (RFC 7009); a bad token ends nothing."""
         for signer in self._issuer.signers.values():
             with contextlib.suppress(TokenError):
                 claims = signer.verify(token, self._now())

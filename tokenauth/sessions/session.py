@@ -97,7 +97,11 @@ def new_session(
     """
     expires_at = NEVER if lifetime is None else now + lifetime
     idle = expires_at if idle_lifetime is None else now + idle_lifetime
-    times = {"created_at": now, "authenticated_at": now, "refreshed_at": now}
+    times: dict[str, Any] = {
+        "created_at": now,
+        "authenticated_at": now,
+        "refreshed_at": now,
+    }
     return Session(
         id=new_session_id(),
         user_id=user_id,
