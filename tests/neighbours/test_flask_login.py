@@ -12,7 +12,7 @@ from flask_login import current_user, login_required, login_user, logout_user
 
 from tests.harness.kit import REDIRECTS, SECRET, Clock, bearer, make_users
 from tests.neighbours.kit import ORDERS, Shop, credentials, join
-from tokenauth import ConfigurationError, TokenAuth, User
+from tokenauth import ConfigurationError, TokenAuth, User, require_scopes
 
 
 @pytest.fixture
@@ -144,6 +144,29 @@ def test_a_request_loader_of_the_application_is_asked_for_what_is_not_ours(
     with shop.app.app_context():
         shop.auth.revoke_user("u-alice")
     assert user({"X-Key": "bob's", **bearer(ended)}) is None
+
+
+@pytest.mark.parametrize("way", ["act_by", "verify"])
+def test_a_token_from_another_header_keeps_its_scopes(shop: Shop, way: str) -> None:
+    """A `request_loader` that reads it gives the user, not all that the user may."""
+
+    @shop.auth.login_manager.request_loader
+    def by_key(request: Request) -> Any:
+        token = request.headers.get("X-Key", "")
+        if way == "act_by":
+            return shop.auth.act_by(token)
+        return shop.users.get(shop.auth.verify(token).subject)
+
+    guarded = require_scopes("read")(lambda: "read")
+    shop.app.get("/read", endpoint="read")(guarded)
+    client = shop.app.test_client()
+    assert client.get("/read", headers={"X-Key": shop.token()}).text == "read"
+    narrow = shop.token(scopes=[])
+    answer = client.get("/read", headers={"X-Key": narrow})
+    assert (answer.status_code, answer.get_json()["code"]) == (
+        403,
+        "insufficient_scope",
+    )
 
 
 def test_login_user_in_a_token_request_is_for_that_request(shop: Shop) -> None:

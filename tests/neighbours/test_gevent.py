@@ -38,11 +38,6 @@ server.serve_forever()
 ORDERS = {
     "patched first": PATCH + APPLICATION,
     "patched after TokenAuth": APPLICATION + PATCH,
-    "patched after a login": (
-        APPLICATION
-        + "assert app.test_client().post('/auth/login', json={'username': 'alice', "
-        "'password': PASSWORD}).status_code == 200\n" + PATCH
-    ),
 }
 
 
