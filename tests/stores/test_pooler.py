@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from sqlalchemy import text
@@ -65,6 +66,14 @@ def test_a_pooler_that_allows_options_is_given_them(
     assert REFUSED not in caplog.text
 
 
+def test_nothing_is_prepared_behind_a_pooler(pooled: str) -> None:
+    """Two clients that share a connection of the server would share the names."""
+    for query, threshold in (("?options=", None), ("?options=&prepare_threshold=7", 7)):
+        with Database(f"{pooled}{query}").transaction() as connection:
+            driver: Any = connection.connection.dbapi_connection
+            assert driver.prepare_threshold == threshold
+
+
 def test_two_workers_share_the_connections_of_a_pooler(pooled: str) -> None:
     """A page and a login in turn, and each of them is answered."""
     clients = [
@@ -90,3 +99,15 @@ def test_a_session_is_rotated_and_ended_once_behind_a_pooler(pooled: str) -> Non
     assert len([each for each in rotated if each]) == 1
     assert sum(in_parallel(8, lambda _: store.end(session.id))) == 1
     assert session.id in (store.ended_since(mark).session_ids or ())
+
+
+def test_shared_statements_are_told_by_name(pooled: str) -> None:
+    """To who asks for them in the URL all the same."""
+    stores = [
+        SQLSessionStore(f"{pooled}?options=&prepare_threshold=0") for _ in range(2)
+    ]
+    with pytest.raises(StoreUnavailableError) as caught:
+        for _ in range(20):
+            for store in stores:
+                store.get("x")
+    assert caught.value.reason == "prepared_statement"

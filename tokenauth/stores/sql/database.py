@@ -71,6 +71,8 @@ class Database(Redacted):
             event.listen(self._engine, "connect", _set_up)
         else:
             event.listen(self._engine, "do_connect", _connector())
+            if "prepare_threshold" not in options["connect_args"]:
+                event.listen(self._engine, "connect", _prepare_nothing_if_pooled)
             event.listen(self._engine, "checkout", _check_socket)
         _forget_when_forked(self._engine)
         weakref.finalize(self, self._engine.dispose)
@@ -230,6 +232,18 @@ def _connector() -> Callable[..., Any]:
         return dialect.connect(*cargs, **{**cparams, "options": ""})
 
     return connect
+
+
+def _prepare_nothing_if_pooled(connection: Any, _: object) -> None:
+    """Keep psycopg from naming statements on connections that a pooler shares.
+
+    PgBouncer and its like tell clients a process id that is not the server's. Without
+    a pooler, prepared statements save half of the time of a keyed read.
+    """
+    cursor = connection.execute("SELECT pg_backend_pid()")
+    if cursor.fetchone()[0] != connection.info.backend_pid:
+        connection.prepare_threshold = None
+    connection.rollback()
 
 
 def _check_socket(connection: Any, *_: object) -> None:

@@ -113,12 +113,12 @@ def for_postgresql(url: URL, driver: Any) -> tuple[URL, dict[str, Any]]:
             that cannot be.
     """
     query = dict(url.query)
-    connect_args = {
-        # Behind a pooler, connections of a server are shared, and so would be the
-        # names of the statements that are prepared on them.
-        "prepare_threshold": _threshold(str(query.pop("prepare_threshold", ""))),
-        "client_encoding": "utf8",  # whatever the server's default is
-    }
+    # Whatever the default of the server and the environment is.
+    connect_args: dict[str, Any] = {"client_encoding": "utf8"}
+    if threshold := query.pop("prepare_threshold", ""):
+        if not re.fullmatch(r"\d{1,9}", str(threshold)):
+            raise _wrong("prepare_threshold")
+        connect_args["prepare_threshold"] = int(str(threshold))
     known = {each.keyword.decode() for each in driver.pq.Conninfo.get_defaults()}
     for name, value in query.items():
         if name not in known - {"client_encoding", "replication"}:
@@ -131,12 +131,6 @@ def for_postgresql(url: URL, driver: Any) -> tuple[URL, dict[str, Any]]:
 
 def _given(query: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in query.items() if value}
-
-
-def _threshold(text: str) -> int | None:
-    if not re.fullmatch(r"\d{0,9}", text):
-        raise _wrong("prepare_threshold")
-    return int(text) if text else None
 
 
 def _is_value(name: str, value: object, driver: Any) -> bool:
