@@ -103,11 +103,15 @@ def test_a_session_is_rotated_and_ended_once_behind_a_pooler(pooled: str) -> Non
 
 def test_shared_statements_are_told_by_name(pooled: str) -> None:
     """To who asks for them in the URL all the same."""
-    stores = [
-        SQLSessionStore(f"{pooled}?options=&prepare_threshold=0") for _ in range(2)
-    ]
-    with pytest.raises(StoreUnavailableError) as caught:
-        for _ in range(20):
-            for store in stores:
-                store.get("x")
-    assert caught.value.reason == "prepared_statement"
+    url = f"{pooled}?options=&prepare_threshold=0"
+    stores = [SQLSessionStore(url) for _ in range(2)]
+    reasons = {reason_of_read(store) for _ in range(20) for store in stores}
+    assert reasons - {None} == {"prepared_statement"}
+
+
+def reason_of_read(store: SQLSessionStore) -> str | None:
+    try:
+        store.get("x")
+    except StoreUnavailableError as error:
+        return error.reason
+    return None
