@@ -12,18 +12,20 @@ from contextlib import closing
 
 import pytest
 
-from tests.harness.kit import PASSWORDS
+from tests.harness.kit import PASSWORDS, password_hash
 from tests.harness.servers import outside_of_coverage
 
 PATCH = "from gevent import monkey\nmonkey.patch_all()\n"
 APPLICATION = """
 from flask import Flask
 from flask_login import login_required
-from tokenauth import TokenAuth, hash_password
+from tokenauth import TokenAuth
+from tokenauth.testing import CHEAP_HASHING
 
 app = Flask("shop")
 app.config["SECRET_KEY"] = "k3b9f0e1c7a52d8846f1b0ce9d7713fa25e0c4d8b6a9172f3"
-TokenAuth(app, {"alice": hash_password(PASSWORD)})
+app.config.update(TESTING=True, **CHEAP_HASHING)
+TokenAuth(app, {"alice": HASH})
 app.get("/")(lambda: "here")
 app.get("/protected", endpoint="protected")(login_required(lambda: "protected"))
 """
@@ -44,7 +46,7 @@ ORDERS = {
 @pytest.fixture(params=ORDERS)
 def port(request: pytest.FixtureRequest) -> Iterator[int]:
     """The port of a server of gevent's with an application."""
-    source = f"PASSWORD = {PASSWORDS['alice']!r}\n{ORDERS[request.param]}{SERVER}"
+    source = f"HASH = {password_hash('alice')!r}\n{ORDERS[request.param]}{SERVER}"
     command = [sys.executable, "-W", "ignore", "-c", source]
     with subprocess.Popen(
         command, stdout=subprocess.PIPE, text=True, env=outside_of_coverage()
