@@ -68,7 +68,6 @@ REASONS: Final = {
     ),
     "token-refused": frozenset(
         {
-            "token_missing",  # `Bearer` without a token, or a header that is neither
             "token_invalid",
             "token_expired",
             "token_revoked",

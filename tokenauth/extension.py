@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterable, Mapping
 from datetime import timedelta
 from typing import Any
@@ -11,7 +12,7 @@ from flask import Flask, current_app, has_request_context, request
 from .accounts.users import User, UserRecord, UserStore, id_of
 from .cli import tokenauth
 from .cli.running import check_tables_at_start
-from .errors import ConfigurationError
+from .errors import ConfigurationError, StoreUnavailableError
 from .sessions.session import LOGIN, Session
 from .sessions.store import SessionStore
 from .sessions.verifier import active_sessions
@@ -128,6 +129,7 @@ class TokenAuth:
         pair = current_state().service.start(
             user, scopes=scopes, label=label, client=client
         )
+        _trust_network(user)
         return TokenPair(**pair.to_dict())
 
     def check_password(self, username: str, password: str) -> UserRecord:
@@ -276,8 +278,11 @@ class TokenAuth:
         """
         state = current_state()
         if new_password is None:
-            return state.one_time.redeem(purpose, token)
-        return state.password_login.reset_password(purpose, token, new_password)
+            user = state.one_time.redeem(purpose, token)
+        else:
+            user = state.password_login.reset_password(purpose, token, new_password)
+        _trust_network(user)
+        return user
 
     def set_password(self, user: UserRecord, new_password: str) -> int:
         """Give a user another password, and end all of the user's sessions and tokens.
@@ -298,7 +303,9 @@ class TokenAuth:
             OverloadedError: too many passwords are being hashed.
             StoreUnavailableError: the change may not have happened.
         """
-        return current_state().password_login.set_password(user, new_password)
+        ended = current_state().password_login.set_password(user, new_password)
+        _trust_network(user)
+        return ended
 
     def merge_openapi(self, document: dict[str, Any]) -> dict[str, Any]:
         """Add the endpoints to an application's own description, in place.
@@ -379,6 +386,16 @@ class TokenAuth:
         state = current_state()
         state.stores.check()
         state.throttle.check()
+
+
+def _trust_network(user: UserRecord) -> None:
+    """Let the user of this request in from its network, whatever strangers guessed.
+
+    Should the counters fail, what has been done stays done.
+    """
+    if has_request_context():
+        with contextlib.suppress(StoreUnavailableError):
+            current_state().checker.record_trusted(user.get_id(), request.remote_addr)
 
 
 def _id_of(user: UserRecord | str) -> str:

@@ -13,6 +13,7 @@ from flask import Flask, request
 from flask.testing import FlaskClient
 
 from tests.harness.kit import (
+    PASSWORDS,
     Clock,
     assert_problem,
     bearer,
@@ -480,3 +481,41 @@ def test_a_reset_flow_of_an_application(
     body = {"username": "alice", "password": "a brand new password"}
     assert client.post("/auth/login", json=body).status_code == 200
     assert_problem(client.post("/reset", data=form), 401, "token_revoked")
+
+
+@pytest.mark.parametrize("way", ["login", "redeem", "reset", "set_password"])
+def test_an_owner_gets_in_whatever_strangers_guessed(
+    app: Flask, client: FlaskClient, alice: User, way: str
+) -> None:
+    """Wrong guesses use up an account's attempts; what shows the owner gives new ones.
+
+    From the network of that request, and from no other.
+    """
+    auth, new = TokenAuth(), PASSWORDS["bob"]
+    with app.app_context():
+        token = auth.issue_once(RESET, alice, 900)
+
+    @app.post("/do")
+    def do() -> str:
+        if way == "login":
+            auth.login(alice)
+        elif way == "redeem":
+            auth.redeem(RESET, token)
+        elif way == "reset":
+            auth.redeem(RESET, token, new_password=new)
+        else:
+            auth.set_password(alice, new)
+        return "done"
+
+    def log_in_from(address: str, password: str) -> int:
+        body = {"username": "alice", "password": password}
+        where = {"REMOTE_ADDR": address}
+        return client.post("/auth/login", json=body, environ_base=where).status_code
+
+    right = new if way in {"reset", "set_password"} else PASSWORDS["alice"]
+    statuses = {log_in_from(f"198.51.{n}.1", "a guess") for n in range(120)}
+    assert statuses == {401, 429}
+    assert log_in_from("192.0.2.1", PASSWORDS["alice"]) == 429
+    owner = {"REMOTE_ADDR": "192.0.2.1"}
+    assert client.post("/do", environ_base=owner).text == "done"
+    assert log_in_from("192.0.2.1", right) == 200
