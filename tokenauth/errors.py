@@ -58,10 +58,13 @@ class AuthError(HTTPException):
         error_code: Stable word for programs (str), the document's member `code`.
         challenge: The `error` of the `WWW-Authenticate` challenge (RFC 6750
             section 3). Empty: a challenge without `error`. None: no challenge.
+        oauth_error: The document's member `error`, for clients of OAuth (RFC 6749
+            section 5.2); None: the document has none.
     """
 
     error_code: ClassVar[str] = "auth_error"
     challenge: ClassVar[str | None] = None
+    oauth_error: str | None = None
 
     def __init__(self, description: str | None = None) -> None:
         super().__init__(description=description or None)
@@ -78,13 +81,14 @@ class AuthError(HTTPException):
     @property
     def data(self) -> dict[str, Any]:
         """The problem document; what Flask-RESTX and Flask-RESTful send as the body."""
-        return {
+        document = {
             "type": f"urn:tokenauth:problem:{self.error_code}",
             "title": self.title,
             "status": self.code,
             "detail": self.description,
             "code": self.error_code,
         }
+        return document | ({"error": self.oauth_error} if self.oauth_error else {})
 
     def get_body(self, environ: Any = None, scope: Any = None) -> str:  # noqa: ARG002
         """Return the problem document as JSON, with a newline for terminals."""

@@ -44,6 +44,40 @@ def create_app() -> Flask:
     return app
 
 
+# What goes on with which part of an answer: (operation, status) -> links.
+_TOKEN = "$response.body#/refresh_token"
+_PAIR = {
+    "refresh": {
+        "operationId": "tokenauth_refresh",
+        "requestBody": {"refresh_token": _TOKEN},
+    },
+    "revoke": {"operationId": "tokenauth_revoke", "requestBody": {"token": _TOKEN}},
+}
+_LINKS: dict[tuple[str, str, str], dict[str, Any]] = {
+    ("/auth/login", "post", "200"): _PAIR,
+    ("/auth/refresh", "post", "200"): _PAIR,
+    ("/auth/sessions", "get", "200"): {
+        "end": {
+            "operationId": "tokenauth_end_session",
+            "parameters": {"session_id": "$response.body#/sessions/0/id"},
+        }
+    },
+    ("/auth/tokens", "post", "201"): {
+        "end": {
+            "operationId": "tokenauth_end_token",
+            "parameters": {"session_id": "$response.body#/id"},
+        }
+    },
+}
+
+
+@schemathesis.hook
+def before_load_schema(context: HookContext, raw_schema: dict[str, Any]) -> None:
+    """Link the operations, which our description leaves to its readers."""
+    for (path, method, status), links in _LINKS.items():
+        raw_schema["paths"][path][method]["responses"][status]["links"] = links
+
+
 class Known:
     """What the steps so far have taught schemathesis."""
 

@@ -35,6 +35,25 @@ PROBLEMS: dict[str, tuple[int, str | None]] = {
     "server_error": (500, None),
 }
 
+# What clients of OAuth ask; errors of theirs name themselves by RFC 6749 section 5.2,
+# too, or by the sections that these refer to.
+OAUTH = {"/auth/refresh", "/auth/revoke", "/auth/introspect"}
+OAUTH_ERRORS = {
+    "invalid_client": {"token_missing"},
+    "invalid_token": {"token_invalid", "token_expired", "token_revoked"},
+    "insufficient_scope": {"insufficient_scope"},
+    "invalid_grant": {"invalid_grant"},
+    "invalid_scope": {"invalid_scope"},
+    "unsupported_grant_type": {"invalid_request"},
+    "invalid_request": {
+        "invalid_request",
+        "payload_too_large",
+        "unsupported_media_type",
+    },
+    "temporarily_unavailable": {"store_unavailable"},
+    "server_error": {"server_error"},
+}
+
 # RFC 9110 sections 5.6.2, 5.6.4 and 11.2.
 _TOKEN = r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+"
 _QUOTED = r'"(?:[\t \x21\x23-\x5b\x5d-\x7e]|\\[\t\x20-\x7e])*"'
@@ -92,6 +111,8 @@ def check_answer(response: Response, request: Request) -> None:
         _check_head(response)
         if request.method != "HEAD":
             document = json.loads(response.get_data())
+            if request.path in OAUTH and response.status_code not in {404, 405}:
+                assert document["code"] in OAUTH_ERRORS[document.pop("error")]
             check_problem(document, response.status_code, challenge)
 
 

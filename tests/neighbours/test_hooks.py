@@ -15,7 +15,7 @@ def read_form(app: Flask) -> None:
 
 
 def read_body(app: Flask) -> None:
-    app.before_request(lambda: request.get_data() and None)
+    app.before_request(lambda: (request.get_data(), None)[1])
 
 
 def read_json(app: Flask) -> None:

@@ -93,7 +93,7 @@ class TestAuthlib:
         client = session(served, {**old, "expires_in": -1, "expires_at": 1})
         answer = client.get(f"{served.url}/protected")
         assert answer.json() == {"user": "alice"}
-        assert client.token["access_token"] != old["access_token"]
+        assert client.token["refresh_token"] != old["refresh_token"]
 
     def test_is_told_why_a_refresh_is_refused(
         self, served: Served, session: Any

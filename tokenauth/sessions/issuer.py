@@ -74,15 +74,23 @@ class TokenIssuer:
         is_personal = isinstance(token, str) and token.startswith(PERSONAL_PREFIX)
         return (self.personal, PERSONAL) if is_personal else (self.access, LOGIN)
 
-    def pair(self, session: Session, user: UserRecord, now: float) -> TokenPair:
-        """Return the tokens of a session.
+    def pair(
+        self,
+        session: Session,
+        user: UserRecord,
+        now: float,
+        *,
+        scopes: frozenset[str] | None = None,
+    ) -> TokenPair:
+        """Return the tokens of a session; `scopes` may narrow the access token.
 
         The refresh token is made from the session's row alone, so a retry that finds
         the same row is answered with the same token.
         """
         issued_at, ends_at = int(now), int(session.ends_at)
         expires_at = min(issued_at + int(self._settings.access_lifetime), ends_at)
-        scopes = session.scopes & scopes_of(user)
+        allowed = session.scopes & scopes_of(user)
+        scopes = allowed if scopes is None else allowed & scopes
         access = _claims(
             Claims, session, issued_at=issued_at, expires_at=expires_at, scopes=scopes
         )

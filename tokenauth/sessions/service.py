@@ -103,12 +103,15 @@ class SessionService:
             raise
         return session
 
-    def refresh(self, token: str, *, address: str | None = None) -> TokenPair:
+    def refresh(
+        self, token: str, *, scope: str | None = None, address: str | None = None
+    ) -> TokenPair:
         """Exchange a refresh token for the next pair; the old one stops working.
 
         Of any number of uses of one token, one rotates it. A retry within the grace
         gets the same successor, since signing the same row gives the same token; any
-        later use is a theft and ends the session (RFC 9700 section 4.14).
+        later use is a theft and ends the session (RFC 9700 section 4.14). `scope`
+        narrows the new access token alone (RFC 6749 section 6).
         """
         now = self._now()
         claims = None
@@ -116,11 +119,12 @@ class SessionService:
             claims = self._issuer.refresh.read(token)
             session = self._sessions.get(claims.session_id)
             identity = identify(claims, LOGIN, session, self._users, now)
+            scopes = grant(scope, identity.session.scopes)
             session = self._advance(claims, identity.session, now, address)
         except TokenError as error:
             announce_refusal(self._emit, error, claims, REFRESH)
             raise InvalidGrantError from None
-        return self._issuer.pair(session, identity.user, now)
+        return self._issuer.pair(session, identity.user, now, scopes=scopes)
 
     def log_out(self, token: str) -> None:
         """End the session of an access token. Calling it again has no effect."""

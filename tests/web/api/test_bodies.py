@@ -1,31 +1,39 @@
-"""The door that bodies come through, without a server before it."""
+"""Bodies, without a server before them and beside hooks that read them first."""
 
 from __future__ import annotations
 
 import io
+from collections.abc import Callable
 from contextlib import suppress
 
 import pytest
-from flask import Request
+from flask import Flask, Request, request
 from hypothesis import given
 from hypothesis import strategies as st
 from werkzeug.test import EnvironBuilder
 
+from tests.harness.kit import PASSWORDS, bearer, make_app, make_users, token_of
 from tokenauth.errors import (
     InvalidRequestError,
     PayloadTooLargeError,
     UnsupportedMediaTypeError,
 )
-from tokenauth.web.api.bodies import FORM, MAX_BODY_BYTES, read_body
+from tokenauth.web.api.bodies import (
+    FORM,
+    JSON,
+    MAX_BODY_BYTES,
+    keep_body,
+    read_body,
+)
 from tokenauth.web.api.schemas import LoginRequest, RefreshRequest, TokenForm
 
 GOOD = b'{"refresh_token":"a.b"}'
 
 
-def request(
+def make_request(
     body: bytes | io.RawIOBase,
     *,
-    media_type: str = "application/json",
+    media_type: str = JSON,
     length: int | None = None,
 ) -> Request:
     """Make a request; without a length, its body comes in chunks."""
@@ -51,7 +59,7 @@ def test_a_body_may_have_16_kib(in_chunks: bool) -> None:
     """At the limit a body is read; one byte more, and it is refused as too large."""
     for extra in (0, 1):
         body = GOOD.ljust(MAX_BODY_BYTES + extra)
-        made = request(body, length=None if in_chunks else len(body))
+        made = make_request(body, length=None if in_chunks else len(body))
         if extra:
             with pytest.raises(PayloadTooLargeError):
                 read_body(made, RefreshRequest)
@@ -63,21 +71,21 @@ def test_a_large_body_is_refused_unread() -> None:
     """A length over the limit is enough to refuse; not one byte is read."""
     stream = BrokenChunk()
     with pytest.raises(PayloadTooLargeError):
-        read_body(request(stream, length=10 << 20), RefreshRequest)
+        read_body(make_request(stream, length=10 << 20), RefreshRequest)
 
 
 @pytest.mark.advisory("Werkzeug CVE-2023-25577, CVE-2023-46136")
 def test_a_body_of_another_type_is_refused_unread() -> None:
     """Werkzeug CVE-2023-25577, CVE-2023-46136: no form parser sees a multipart body."""
     for media_type in ("multipart/form-data; boundary=x", "text/plain", ""):
-        made = request(BrokenChunk(), media_type=media_type)
+        made = make_request(BrokenChunk(), media_type=media_type)
         with pytest.raises(UnsupportedMediaTypeError):
             read_body(made, RefreshRequest)
 
 
 @pytest.mark.parametrize(
     "made",
-    [request(BrokenChunk()), request(GOOD, length=len(GOOD) + 1)],
+    [make_request(BrokenChunk()), make_request(GOOD, length=len(GOOD) + 1)],
     ids=["broken chunk", "cut off"],
 )
 def test_a_broken_body_is_the_clients_mistake(made: Request) -> None:
@@ -92,7 +100,7 @@ def test_an_unknown_field_is_answered_with_those_that_are_known() -> None:
     """The name that the client made up is not: it may be a password."""
     body = b'{"username":"a","password":"b","canary":1}'
     with pytest.raises(InvalidRequestError) as caught:
-        read_body(request(body), LoginRequest)
+        read_body(make_request(body), LoginRequest)
     assert caught.value.description == (
         "The body has a field that this route does not know. It takes: username, "
         "password, label, scope."
@@ -103,13 +111,13 @@ def test_an_unknown_field_is_answered_with_those_that_are_known() -> None:
 def test_an_empty_body_is_called_so(in_chunks: bool) -> None:
     """It is what a client sends that forgot it."""
     with pytest.raises(InvalidRequestError, match="is empty: send a JSON object"):
-        read_body(request(b"", length=None if in_chunks else 0), RefreshRequest)
+        read_body(make_request(b"", length=None if in_chunks else 0), RefreshRequest)
 
 
 def test_a_form_that_is_cut_off_is_refused() -> None:
     """A shorter token would be another token."""
     with pytest.raises(InvalidRequestError):
-        read_body(request(b"token=abc", media_type=FORM, length=12), TokenForm)
+        read_body(make_request(b"token=abc", media_type=FORM, length=12), TokenForm)
 
 
 @pytest.mark.advisory(
@@ -119,6 +127,62 @@ def test_a_form_that_is_cut_off_is_refused() -> None:
 def test_any_bytes_are_read_or_refused(body: bytes) -> None:
     """Flask CVE-2018-1000656: nothing but an error of our own comes out."""
     with suppress(InvalidRequestError):
-        read_body(request(body), RefreshRequest)
+        read_body(make_request(body), RefreshRequest)
     with suppress(InvalidRequestError):
-        read_body(request(body, media_type=FORM), TokenForm)
+        read_body(make_request(body, media_type=FORM), TokenForm)
+
+
+# -- beside hooks of the application ---------------------------------------------------
+
+
+def _ask(app: Flask, path: str, body: bytes, media_type: str) -> tuple[int, bytes]:
+    asking = bearer(token_of(app, "bob"))
+    answer = app.test_client().post(
+        path, data=body, content_type=media_type, headers=asking
+    )
+    return answer.status_code, b"" if path == "/auth/login" else answer.data
+
+
+LOGIN_BODY = b'{"username":"alice","password":"%s"}' % PASSWORDS["alice"].encode()
+SENT = [
+    ("/auth/login", LOGIN_BODY, JSON),
+    ("/auth/login", LOGIN_BODY, FORM),
+    ("/auth/login", LOGIN_BODY[:-1] + b',"username":"bob"}', JSON),
+    ("/auth/login", LOGIN_BODY.ljust(MAX_BODY_BYTES + 1), JSON),
+    ("/auth/refresh", GOOD, JSON),
+    ("/auth/refresh", b"grant_type=refresh_token&refresh_token=a.b", FORM),
+    ("/auth/introspect", b"token=a.b", FORM),
+    ("/auth/introspect", b"token=a&token=b", FORM),
+    ("/auth/introspect", b"token=%ff", FORM),
+    ("/auth/revoke", b"token=" + b"a" * MAX_BODY_BYTES, FORM),
+    ("/auth/revoke", b"token=a.b", "multipart/form-data; boundary=x"),
+    ("/auth/logout", b"a=b", FORM),
+]
+HOOKS: dict[str, Callable[[], object]] = {
+    "form": lambda: request.form.get("x"),
+    "data": lambda: request.get_data(as_text=True),
+    "json": lambda: request.get_json(silent=True),
+    "values": lambda: request.values.get("x"),
+    "files": lambda: request.files.get("x"),
+}
+
+
+@pytest.mark.parametrize("hook", HOOKS)
+def test_a_hook_that_reads_the_body_changes_no_answer(hook: str) -> None:
+    """Request logs and method overrides read it first; every refusal stays."""
+    users = make_users(bob=["introspect"])
+    plain, hooked = make_app(users=users), make_app(users=users)
+    hooked.before_request(lambda: (HOOKS[hook](), None)[1])
+    for path, body, media_type in SENT:
+        expected = _ask(plain, path, body, media_type)
+        assert _ask(hooked, path, body, media_type) == expected, (path, body[:40])
+
+
+def test_a_body_refused_before_a_hook_is_refused_after_it() -> None:
+    """A second read of a broken body might find the rest of it."""
+    made = make_request(BrokenChunk())
+    keep_body(made)
+    made.environ["wsgi.input"] = io.BytesIO(GOOD)
+    made.__dict__.pop("stream", None)
+    with pytest.raises(InvalidRequestError):
+        read_body(made, RefreshRequest)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import re
 import subprocess
@@ -9,6 +10,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import httpx
 import msgspec
 import pytest
 from apiflask import APIFlask
@@ -19,7 +21,7 @@ from openapi_schema_validator import OAS31Validator
 from openapi_spec_validator import validate
 
 from tests.harness import fuzzed
-from tests.harness.kit import SECRET, assert_problem, make_app, make_users
+from tests.harness.kit import PASSWORDS, SECRET, assert_problem, make_app, make_users
 from tests.harness.servers import outside_of_coverage, serve
 from tokenauth import TokenAuth, errors
 from tokenauth.errors import ConfigurationError
@@ -146,6 +148,13 @@ def test_a_reader_is_told_in_words(document: dict[str, Any]) -> None:
         assert "Attributes:" not in schema["description"]
 
 
+def test_generators_can_read_the_names(document: dict[str, Any]) -> None:
+    """No dots, which some take for packages, and no patterns of Python's own."""
+    for name in document["components"]["schemas"]:
+        assert re.fullmatch(r"Tokenauth[A-Za-z]+", name)
+    assert '"pattern"' not in json.dumps(document)
+
+
 def test_the_address_is_that_of_the_application() -> None:
     """Another prefix is in the paths; where it is mounted is in the servers."""
     app = make_app(config={"TOKENAUTH_URL_PREFIX": "/api/v1/auth"})
@@ -253,6 +262,7 @@ def test_merging_changes_neither_side_s_own(app: Flask) -> None:
     ("theirs", "message"),
     [
         ({"openapi": "3.0.3"}, "OPENAPI_VERSION = '3.1.0'"),
+        ({"swagger": "2.0", "paths": {}}, "Swagger 2.0"),
         ({"paths": {"/auth/login": {}}}, "another '/auth/login'"),
         (
             {"components": {"securitySchemes": {"tokenauth": {"type": "oauth2"}}}},
@@ -264,8 +274,75 @@ def test_what_does_not_fit_is_refused(
     app: Flask, theirs: dict[str, Any], message: str
 ) -> None:
     """By name, rather than with a document that is wrong."""
+    before = json.dumps(theirs) if "swagger" in theirs else None
     with app.app_context(), pytest.raises(ConfigurationError, match=message):
         TokenAuth().merge_openapi(theirs)
+    assert before in (None, json.dumps(theirs))
+
+
+# -- code generators ----------------------------------------------------------------
+
+
+def run_module(*command: str, cwd: Path) -> None:
+    run = subprocess.run(
+        [sys.executable, "-m", *command],
+        cwd=cwd,
+        env=outside_of_coverage(),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert run.returncode == 0, run.stdout + run.stderr
+    assert "Unable to" not in run.stdout + run.stderr
+
+
+@pytest.fixture
+def generated(
+    document: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Path:
+    """A folder for generated modules, with the description in it."""
+    (tmp_path / "openapi.json").write_text(json.dumps(document))
+    monkeypatch.syspath_prepend(tmp_path)
+    return tmp_path
+
+
+def test_datamodel_code_generator_writes_the_bodies(generated: Path) -> None:
+    """One module, with a class for each schema."""
+    options = ["--input=openapi.json", "--input-file-type=openapi"]
+    options += ["--output=api_models.py", "--formatters=builtin"]
+    options += ["--output-model-type=dataclasses.dataclass"]
+    run_module("datamodel_code_generator", *options, cwd=generated)
+    models = importlib.import_module("api_models")
+    request = models.TokenauthLoginRequest("alice", PASSWORDS["alice"])
+    assert (request.username, request.scope) == ("alice", None)
+
+
+def test_openapi_python_client_writes_a_client_that_logs_in(
+    app: Flask, generated: Path
+) -> None:
+    """And that asks who it is, and is told what was wrong."""
+    options = ["--path=openapi.json", "--output-path=api_client", "--meta=none"]
+    run_module("openapi_python_client", "generate", *options, cwd=generated)
+    models = importlib.import_module("api_client.models")
+    logins = importlib.import_module("api_client.api.logins")
+    names = ("tokenauth_log_in", "tokenauth_me")
+    calls = {
+        each: importlib.import_module(f"{logins.__name__}.{each}") for each in names
+    }
+    client = importlib.import_module("api_client.client")
+    transport = {"transport": httpx.WSGITransport(app=app)}
+
+    anyone = client.Client("http://localhost", httpx_args=transport)
+    body = models.LoginRequest("alice", PASSWORDS["alice"])
+    pair = calls["tokenauth_log_in"].sync(client=anyone, body=body)
+    alice = client.AuthenticatedClient(
+        "http://localhost", pair.access_token, httpx_args=transport
+    )
+    assert calls["tokenauth_me"].sync(client=alice).username == "alice"
+    refused = calls["tokenauth_log_in"].sync(
+        client=anyone, body=models.LoginRequest("alice", "wrong")
+    )
+    assert refused.code == "invalid_credentials"
 
 
 # -- against a running server ------------------------------------------------------

@@ -96,12 +96,14 @@ def _from_json(raw: bytes, body_type: type[BodyT]) -> BodyT:
         # the second reader cannot be led into deep recursion.
         json.loads(raw, object_pairs_hook=_refuse_duplicates)
     except msgspec.ValidationError as error:
-        detail = _without_values(error, body_type)
+        refused = _refusal(error, body_type)
     except (msgspec.DecodeError, ValueError):
-        detail = "The body is not valid JSON in UTF-8, or names a field twice."
+        refused = InvalidRequestError(
+            "The body is not valid JSON in UTF-8, or names a field twice."
+        )
     else:
         return body
-    raise InvalidRequestError(detail)
+    raise refused
 
 
 def _from_form(raw: bytes, body_type: type[BodyT]) -> BodyT:
@@ -115,10 +117,12 @@ def _from_form(raw: bytes, body_type: type[BodyT]) -> BodyT:
         _refuse_duplicates(pairs)
         return msgspec.convert(dict(pairs), body_type)
     except msgspec.ValidationError as error:
-        detail = _without_values(error, body_type)
+        refused = _refusal(error, body_type)
     except ValueError:
-        detail = "The body is not a valid form, or names a parameter twice."
-    raise InvalidRequestError(detail)
+        refused = InvalidRequestError(
+            "The body is not a valid form, or names a parameter twice."
+        )
+    raise refused
 
 
 def _media_type(request: Request) -> str:
@@ -153,9 +157,18 @@ def _refuse_duplicates(pairs: Sequence[tuple[str, object]]) -> None:
         raise ValueError
 
 
-def _without_values(error: msgspec.ValidationError, body_type: type[Struct]) -> str:
-    """Return what msgspec found wrong, without the names a client made up."""
-    if "unknown field" in str(error):
+def _refusal(
+    error: msgspec.ValidationError, body_type: type[Struct]
+) -> InvalidRequestError:
+    """Return what msgspec found wrong, without what the client made up."""
+    text = str(error)
+    if "unknown field" in text:
         known = ", ".join(field.name for field in msgspec.structs.fields(body_type))
-        return f"The body has a field that this route does not know. It takes: {known}."
-    return f"{error}."
+        return InvalidRequestError(
+            f"The body has a field that this route does not know. It takes: {known}."
+        )
+    if text.endswith("`$.grant_type`"):
+        refused = InvalidRequestError("The 'grant_type' must be 'refresh_token'.")
+        refused.oauth_error = "unsupported_grant_type"
+        return refused
+    return InvalidRequestError(f"{text}.")

@@ -36,6 +36,16 @@ class Guard(Struct, frozen=True):
     errors: tuple[AuthError, ...]
 
 
+# RFC 6749 sections 5.2 and 4.1.2.1; a bad token of the caller's is named as in RFC 6750
+# (RFC 7662 section 2.3).
+_OAUTH_ERRORS = {
+    "token_missing": "invalid_client",
+    "invalid_grant": "invalid_grant",
+    "invalid_scope": "invalid_scope",
+    "store_unavailable": "temporarily_unavailable",
+    "server_error": "server_error",
+}
+
 PUBLIC = None
 """In place of a guard: no token is needed, and none is looked at."""
 
@@ -44,12 +54,14 @@ class Options(TypedDict, total=False):
     """What an endpoint may declare beside its address, guard and function.
 
     `query` has the URL's parameters with the values that each may have; `status` that
-    of success; `errors` what the function raises beside what follows from the rest.
+    of success; `errors` what the function raises beside what follows from the rest;
+    `is_oauth` whether clients of OAuth know it, and look for their `error`.
     """
 
     query: Mapping[str, Sequence[str]]
     status: int
     errors: Iterable[AuthError]
+    is_oauth: bool
 
 
 class Route(Struct, frozen=True, kw_only=True):
@@ -66,6 +78,7 @@ class Route(Struct, frozen=True, kw_only=True):
         status: Of success.
         query: Parameters of the URL, with the values that each may have.
         errors: What may be answered instead.
+        is_oauth: Whether its errors have a member `error`.
     """
 
     method: str
@@ -78,6 +91,7 @@ class Route(Struct, frozen=True, kw_only=True):
     status: int
     query: Mapping[str, Sequence[str]] = {}
     errors: tuple[AuthError, ...]
+    is_oauth: bool = False
 
     @property
     def name(self) -> str:
@@ -97,6 +111,13 @@ class Route(Struct, frozen=True, kw_only=True):
             return json_response(answer, self.status)
 
         return view
+
+    def oauth_error(self, error: AuthError) -> str | None:
+        """Return the member `error` that an error of this endpoint has."""
+        if not self.is_oauth or error.oauth_error is not None:
+            return error.oauth_error
+        by_code = _OAUTH_ERRORS.get(error.error_code, "invalid_request")
+        return error.challenge or by_code
 
 
 class Endpoints:
@@ -154,6 +175,7 @@ class Endpoints:
                     *options.get("errors", ()),
                     StoreUnavailableError(),
                 ),
+                is_oauth=options.get("is_oauth", False),
             )
             self.routes.append(route)
             return function

@@ -34,6 +34,7 @@ from .schemas import (
     LoginRequest,
     Me,
     PasswordRequest,
+    RefreshForm,
     RefreshRequest,
     SessionList,
     session_view,
@@ -110,11 +111,18 @@ def log_in(body: LoginRequest) -> TokenPair:
     )
 
 
-@endpoint.post("/refresh", PUBLIC, errors=[InvalidGrantError()])
-def refresh(body: RefreshRequest) -> TokenPair:
+@endpoint.post(
+    "/refresh",
+    PUBLIC,
+    is_oauth=True,
+    errors=(InvalidGrantError(), InvalidScopeError()),
+)
+def refresh(body: RefreshRequest | RefreshForm) -> TokenPair:
     """Exchange a refresh token for the next pair of tokens."""
     return current_state().service.refresh(
-        body.refresh_token, address=request.remote_addr
+        body.refresh_token,
+        scope=body.scope if isinstance(body, RefreshForm) else None,
+        address=request.remote_addr,
     )
 
 

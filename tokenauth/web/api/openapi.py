@@ -171,7 +171,9 @@ def _failures(route: Route, schema: Document) -> Document:
                 dict.fromkeys(error.error_code for error in errors)
             ),
             "headers": _headers(errors),
-            "content": {PROBLEM: {"schema": schema, "examples": _examples(errors)}},
+            "content": {
+                PROBLEM: {"schema": schema, "examples": _examples(route, errors)}
+            },
         }
         for status, errors in by_status.items()
     }
@@ -192,8 +194,10 @@ def _headers(errors: Iterable[AuthError]) -> Document:
     return headers
 
 
-def _examples(errors: Iterable[AuthError]) -> Document:
-    return {
-        error.error_code: {"summary": error.title, "value": error.data}
-        for error in errors
-    }
+def _examples(route: Route, errors: Iterable[AuthError]) -> Document:
+    examples = {}
+    for error in errors:
+        name = route.oauth_error(error)
+        value = error.data | ({"error": name} if name else {})
+        examples[error.error_code] = {"summary": error.title, "value": value}
+    return examples

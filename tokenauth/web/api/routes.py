@@ -12,6 +12,7 @@ from werkzeug.exceptions import (
     InternalServerError,
     MethodNotAllowed,
     NotFound,
+    RequestEntityTooLarge,
 )
 
 from ...errors import (
@@ -20,6 +21,7 @@ from ...errors import (
     InvalidRequestError,
     MethodNotAllowedError,
     NotFoundError,
+    PayloadTooLargeError,
     ServerError,
 )
 from ...events import LOGGER
@@ -37,6 +39,8 @@ _DOCS: Final = (
     ("/docs", docs_page.page),
     ("/docs/<name>", docs_page.asset),
 )
+
+_BY_ENDPOINT: Final = {f"{KEY}.{route.name}": route for route in ROUTES}
 
 _STATUSES: Final = (400, 401, 403, 404, 405, 413, 415, 422, 429, 500, 503)
 
@@ -74,7 +78,13 @@ def as_problem(error: HTTPException) -> HTTPException:
 
     An error of another kind is a view's own, and stays as it is.
     """
-    return error if isinstance(error, AuthError) else _problem_of(error) or error
+    problem = error if isinstance(error, AuthError) else _problem_of(error)
+    if problem is None:
+        return error
+    route = _BY_ENDPOINT.get(request.endpoint or "")
+    if route is not None:
+        problem.oauth_error = route.oauth_error(problem)
+    return problem
 
 
 def conflicts(app: Flask) -> list[str]:
@@ -149,6 +159,8 @@ def _problem_of(error: HTTPException) -> AuthError | None:
         return NotFoundError()
     if isinstance(error, InternalServerError):
         return ServerError()
+    if isinstance(error, RequestEntityTooLarge):  # met by a hook that reads the body
+        return PayloadTooLargeError()
     if isinstance(error, BadRequest):
         return InvalidRequestError("This server does not answer such a request.")
     return None

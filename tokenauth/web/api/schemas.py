@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import unicodedata
 from datetime import UTC, datetime
-from typing import Annotated, Final, NotRequired, TypedDict
+from typing import Annotated, Final, Literal, NotRequired, TypedDict
 
 from msgspec import Meta, Struct
 
@@ -76,13 +76,14 @@ def _is_shown(text: str) -> bool:
 
 
 class ProblemDocument(TypedDict):
-    """What went wrong, for programs (`code`, `rule`) and for people (RFC 9457)."""
+    """What went wrong, in RFC 9457's form; `error` is that of RFC 6749 section 5.2."""
 
     type: str
     title: str
     status: int
     detail: str
     code: str
+    error: NotRequired[str]
     rule: NotRequired[str]
 
 
@@ -103,6 +104,17 @@ class RefreshRequest(Redacted, Struct, forbid_unknown_fields=True, frozen=True):
     """The refresh token of the last answer; it can be exchanged once."""
 
     refresh_token: Token
+
+
+class RefreshForm(Form, frozen=True):
+    """The refresh token, as RFC 6749 section 6 has it."""
+
+    grant_type: Annotated[Literal["refresh_token"], Meta(examples=["refresh_token"])]
+    refresh_token: Token
+    scope: (
+        Annotated[Scope, Meta(description="Narrows the access token, and it alone.")]
+        | None
+    ) = None
 
 
 class PasswordRequest(Redacted, Struct, forbid_unknown_fields=True, frozen=True):

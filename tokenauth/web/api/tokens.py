@@ -73,13 +73,13 @@ def end_token(found: Identity, session_id: str) -> None:
     end_own(found, session_id, kind=PERSONAL)
 
 
-@service_endpoint.post("/revoke", PUBLIC, status=200)
+@service_endpoint.post("/revoke", PUBLIC, is_oauth=True, status=200)
 def revoke(body: TokenForm) -> None:
     """End the session of a token (RFC 7009); holding the token is the right to."""
     current_state().service.revoke_token(body.token)
 
 
-@service_endpoint.post("/introspect", _SERVICE)
+@service_endpoint.post("/introspect", _SERVICE, is_oauth=True)
 def introspect(_: Identity, body: TokenForm) -> Introspection:
     """Return what a token is good for now (RFC 7662)."""
     try:
