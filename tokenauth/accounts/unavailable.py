@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import socket
 import ssl
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Final
 
 ROLE_CHANGED: Final = frozenset(
@@ -18,50 +18,35 @@ ROLE_CHANGED: Final = frozenset(
 """Reasons for which a kept connection is not worth keeping: a new one may be led to
 another server, or be let in."""
 
-# By the beginning of what PostgreSQL (SQLSTATE) and SQLite call it; the longest counts.
+# The beginning of what PostgreSQL (SQLSTATE) and SQLite call it; the longest counts.
 _CODES: Final = {
-    "08": "connection_lost",
-    "25006": "read_only",
-    "26000": "prepared_statement",
-    "28": "authentication",
-    "3D000": "no_database",
-    "40": "conflict",
-    "42501": "no_permission",
-    "42703": "no_table",
-    "42P01": "no_table",
-    "42P05": "prepared_statement",
-    "53100": "disk_full",
-    "53200": "out_of_memory",
-    "53300": "too_many_connections",
-    "55P03": "timeout",
-    "57014": "timeout",
-    "57P01": "connection_lost",
-    "57P02": "connection_lost",
-    "57P03": "loading",
-    "SQLITE_BUSY": "timeout",
-    "SQLITE_CANTOPEN": "no_database",
-    "SQLITE_CORRUPT": "corrupt",
-    "SQLITE_FULL": "disk_full",
-    "SQLITE_IOERR": "disk",
-    "SQLITE_LOCKED": "timeout",
-    "SQLITE_NOMEM": "out_of_memory",
-    "SQLITE_NOTADB": "corrupt",
-    "SQLITE_PERM": "no_permission",
-    "SQLITE_READONLY": "read_only",
+    "authentication": "28",
+    "conflict": "40",
+    "connection_lost": "08 57P01 57P02",
+    "corrupt": "SQLITE_CORRUPT SQLITE_NOTADB",
+    "disk": "SQLITE_IOERR",
+    "disk_full": "53100 SQLITE_FULL",
+    "loading": "57P03",
+    "no_database": "3D000 SQLITE_CANTOPEN",
+    "no_permission": "42501 SQLITE_PERM",
+    "no_table": "42703 42P01",
+    "out_of_memory": "53200 SQLITE_NOMEM",
+    "prepared_statement": "26000 42P05",
+    "read_only": "25006 SQLITE_READONLY",
+    "timeout": "55P03 57014 SQLITE_BUSY SQLITE_LOCKED",
+    "too_many_connections": "53300",
 }
-_NAMES: Final = {  # of redis
-    "AuthenticationError": "authentication",
-    "AuthenticationWrongNumberOfArgsError": "authentication",
-    "BusyLoadingError": "loading",
-    "ClusterDownError": "no_primary",
-    "MasterDownError": "no_primary",
-    "MasterNotFoundError": "no_primary",
-    "MaxConnectionsError": "too_many_connections",
-    "NoPermissionError": "no_permission",
-    "OutOfMemoryError": "out_of_memory",
-    "ReadOnlyError": "read_only",
-    "SlotNotCoveredError": "no_primary",
-    "TimeoutError": "timeout",
+# The names of redis' errors.
+_NAMES: Final = {
+    "authentication": "AuthenticationError AuthenticationWrongNumberOfArgsError",
+    "loading": "BusyLoadingError",
+    "no_permission": "NoPermissionError",
+    "no_primary": "ClusterDownError MasterDownError "
+    "MasterNotFoundError SlotNotCoveredError",
+    "out_of_memory": "OutOfMemoryError",
+    "read_only": "ReadOnlyError",
+    "timeout": "TimeoutError",
+    "too_many_connections": "MaxConnectionsError",
 }
 # What has no code of its own, in the order in which it counts.
 _TEXTS: Final = (
@@ -111,8 +96,7 @@ _TYPES: Final[tuple[tuple[type[BaseException], str], ...]] = (
 )
 
 REASONS: Final = frozenset(
-    {*_CODES.values(), *_NAMES.values(), *dict(_TEXTS).values(), *dict(_TYPES).values()}
-    | {"failed"}
+    {*_CODES, *_NAMES, *dict(_TEXTS).values(), *dict(_TYPES).values(), "failed"}
 )
 """Every reason there is: the `reason` of a `StoreUnavailableError`."""
 
@@ -145,9 +129,16 @@ def _by_code(error: BaseException) -> str | None:
     for attribute in ("sqlstate", "sqlite_errorname"):
         code = getattr(error, attribute, None) or ""
         for length in range(len(code), 1, -1):
-            if reason := _CODES.get(code[:length]):
+            if reason := _find(_CODES, code[:length]):
                 return reason
     return None
+
+
+def _find(table: Mapping[str, str], word: str) -> str | None:
+    """Return the reason in whose words one is."""
+    return next(
+        (reason for reason, words in table.items() if word in words.split()), None
+    )
 
 
 def _by_type(error: BaseException) -> str | None:
@@ -157,7 +148,7 @@ def _by_type(error: BaseException) -> str | None:
     module = type(error).__module__.partition(".")[0]
     if module == "sqlalchemy" and type(error).__name__ == "TimeoutError":
         return "too_many_connections"  # all of the pool are in use
-    return _NAMES.get(type(error).__name__)
+    return _find(_NAMES, type(error).__name__)
 
 
 def _by_text(error: BaseException) -> str | None:
