@@ -46,7 +46,7 @@ def test_a_replaced_method_is_the_one_that_is_called(
     assert client.post("/auth/login", json=body).status_code == 200
 
 
-def fail(*_: object) -> NoReturn:
+def fail(*_: object, **__: object) -> NoReturn:
     raise StoreUnavailableError
 
 
