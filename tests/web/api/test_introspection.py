@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NoReturn
 
 import pytest
 from flask import Flask
@@ -29,34 +29,18 @@ INACTIVE = b'{"active":false}\n'
 FORM = "application/x-www-form-urlencoded"
 
 
-class FailingStore(MemorySessionStore):
-    """A store that can be switched off."""
-
-    is_down = False
-
-    def get(self, session_id: str) -> Any:
-        if self.is_down:
-            raise StoreUnavailableError
-        return super().get(session_id)
-
-    def end(self, session_id: str) -> bool:
-        if self.is_down:
-            raise StoreUnavailableError
-        return super().end(session_id)
-
-
 @pytest.fixture
 def users() -> DictUserStore:
     return make_users(alice=["read", "write"], bob=["introspect"])
 
 
 @pytest.fixture
-def store() -> FailingStore:
-    return FailingStore()
+def store() -> MemorySessionStore:
+    return MemorySessionStore()
 
 
 @pytest.fixture
-def app(users: DictUserStore, store: FailingStore, clock: Clock) -> Flask:
+def app(users: DictUserStore, store: MemorySessionStore, clock: Clock) -> Flask:
     return make_app(users=users, sessions=store, clock=clock)
 
 
@@ -67,6 +51,10 @@ def service(client: FlaskClient) -> dict[str, str]:
     body = {"name": "billing", "expires_in": None}
     made = client.post("/auth/tokens", json=body, headers=login)
     return bearer(made.get_json()["token"])
+
+
+def raise_unavailable(_: str) -> NoReturn:
+    raise StoreUnavailableError
 
 
 def introspect(
@@ -208,11 +196,14 @@ def test_a_cookie_user_may_not_ask(users: DictUserStore, clock: Clock) -> None:
 
 
 def test_a_store_that_is_down_is_not_an_answer(
-    client: FlaskClient, service: dict[str, str], store: FailingStore
+    client: FlaskClient,
+    service: dict[str, str],
+    store: MemorySessionStore,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """503: neither active nor inactive is known."""
     token = log_in(client)["access_token"]
-    store.is_down = True
+    monkeypatch.setattr(store, "get", raise_unavailable)
     refused = introspect(client, service, token)
     assert_problem(refused, 503, "store_unavailable")
     assert "Retry-After" in refused.headers
@@ -262,15 +253,15 @@ def test_a_form_has_no_more_parameters_than_a_client_needs(client: FlaskClient) 
 
 
 def test_a_revocation_that_may_not_have_happened_is_no_200(
-    client: FlaskClient, store: FailingStore
+    client: FlaskClient, store: MemorySessionStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """503 while the store is down; and then the token still works."""
     token = log_in(client)["access_token"]
-    store.is_down = True
-    refused = revoke(client, token)
+    with monkeypatch.context() as patch:
+        patch.setattr(store, "end", raise_unavailable)
+        refused = revoke(client, token)
     assert_problem(refused, 503, "store_unavailable")
     assert "Retry-After" in refused.headers
-    store.is_down = False
     assert client.get("/protected", headers=bearer(token)).status_code == 200
 
 

@@ -2,21 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from types import NoneType
-from typing import Any, TypedDict, TypeVar, Unpack, get_args, get_type_hints
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from types import MappingProxyType, NoneType
+from typing import Any, TypeVar, get_args, get_type_hints
 
 from flask import Response
 from msgspec import Struct
 
-from ...errors import (
-    AuthError,
-    InvalidRequestError,
-    NotFoundError,
-    PayloadTooLargeError,
-    StoreUnavailableError,
-    UnsupportedMediaTypeError,
-)
+from ... import errors
+from ...errors import AuthError
 from ..request import this_request
 from ..responses import empty, json_response
 from .bodies import media_type, read_body
@@ -36,6 +30,9 @@ class Guard(Struct, frozen=True):
     errors: tuple[AuthError, ...]
 
 
+PUBLIC = None
+"""In place of a guard: no token is needed, and none is looked at."""
+
 # RFC 6749 sections 5.2 and 4.1.2.1; a bad token of the caller's is named as in RFC 6750
 # (RFC 7662 section 2.3).
 _OAUTH_ERRORS = {
@@ -45,23 +42,6 @@ _OAUTH_ERRORS = {
     "store_unavailable": "temporarily_unavailable",
     "server_error": "server_error",
 }
-
-PUBLIC = None
-"""In place of a guard: no token is needed, and none is looked at."""
-
-
-class Options(TypedDict, total=False):
-    """What an endpoint may declare beside its address, guard and function.
-
-    `query` has the URL's parameters with the values that each may have; `status` that
-    of success; `errors` what the function raises beside what follows from the rest;
-    `is_oauth` whether clients of OAuth know it, and look for their `error`.
-    """
-
-    query: Mapping[str, Sequence[str]]
-    status: int
-    errors: Iterable[AuthError]
-    is_oauth: bool
 
 
 class Route(Struct, frozen=True, kw_only=True):
@@ -77,7 +57,7 @@ class Route(Struct, frozen=True, kw_only=True):
         answer: Type of the answer's body; None: it has none.
         status: Of success.
         query: Parameters of the URL, with the values that each may have.
-        errors: What may be answered instead.
+        errors: What the function may raise.
         is_oauth: Whether its errors have a member `error`.
     """
 
@@ -89,14 +69,27 @@ class Route(Struct, frozen=True, kw_only=True):
     bodies: tuple[type[Struct], ...]
     answer: type[Struct] | None
     status: int
-    query: Mapping[str, Sequence[str]] = {}
+    query: Mapping[str, Sequence[str]]
     errors: tuple[AuthError, ...]
-    is_oauth: bool = False
+    is_oauth: bool
 
     @property
     def name(self) -> str:
         """Name of the endpoint under that of the blueprint."""
         return self.function.__name__
+
+    def all_errors(self) -> Iterator[AuthError]:
+        """Yield what may be answered instead of success."""
+        yield from () if self.guard is None else self.guard.errors
+        if self.query or self.bodies:
+            yield errors.InvalidRequestError()
+        if self.bodies:
+            yield errors.PayloadTooLargeError()
+            yield errors.UnsupportedMediaTypeError(media_type(self.bodies[0]))
+        if "<" in self.path:
+            yield errors.NotFoundError()
+        yield from self.errors
+        yield errors.StoreUnavailableError()
 
     def view(self) -> Callable[..., Response]:
         """Return Flask's view: it checks, decodes, calls and encodes."""
@@ -121,75 +114,49 @@ class Route(Struct, frozen=True, kw_only=True):
 
 
 class Endpoints:
-    """The endpoints of one group, in the order in which they are declared.
-
-    A function's `body` is decoded as the type that it declares (a union: by media
-    type), and its answer is encoded: a Struct with status 200, None with 204. The
-    errors of guard, body, path and store follow from the declaration.
-    """
+    """The endpoints of one group, in the order in which they are declared."""
 
     def __init__(self, tag: str) -> None:
         self.tag = tag
         self.routes: list[Route] = []
 
-    def get(
-        self, path: str, guard: Guard | None, **options: Unpack[Options]
+    def route(
+        self,
+        method: str,
+        path: str,
+        guard: Guard | None,
+        *,
+        query: Mapping[str, Sequence[str]] = MappingProxyType({}),
+        status: int | None = None,
+        errors: Iterable[AuthError] = (),
+        is_oauth: bool = False,
     ) -> Callable[[FunctionT], FunctionT]:
-        """Declare an endpoint for GET."""
-        return self._declare("GET", path, guard, options)
+        """Declare the endpoint that a function answers for.
 
-    def post(
-        self, path: str, guard: Guard | None, **options: Unpack[Options]
-    ) -> Callable[[FunctionT], FunctionT]:
-        """Declare an endpoint for POST."""
-        return self._declare("POST", path, guard, options)
+        Its `body` is decoded as the type that it declares (a union: by media type). Its
+        answer is encoded: a Struct with status 200, None with 204, unless `status` says
+        otherwise. What guard, body, path and store may raise need not be in `errors`.
+        """
 
-    def delete(
-        self, path: str, guard: Guard | None, **options: Unpack[Options]
-    ) -> Callable[[FunctionT], FunctionT]:
-        """Declare an endpoint for DELETE."""
-        return self._declare("DELETE", path, guard, options)
-
-    def _declare(
-        self, method: str, path: str, guard: Guard | None, options: Options
-    ) -> Callable[[FunctionT], FunctionT]:
         def declare(function: FunctionT) -> FunctionT:
             hints = get_type_hints(function)
-            body = hints.get("body")
-            answer = None if hints["return"] is NoneType else hints["return"]
-            bodies = get_args(body) or (() if body is None else (body,))
-            query = options.get("query", {})
+            body, answer = hints.get("body", NoneType), hints["return"]
+            answer = None if answer is NoneType else answer
+            bodies = get_args(body) or (body,)
             route = Route(
                 method=method,
                 path=path,
                 tag=self.tag,
                 guard=guard,
                 function=function,
-                bodies=bodies,
+                bodies=() if body is NoneType else bodies,
                 answer=answer,
-                status=options.get("status", 204 if answer is None else 200),
+                status=status or (204 if answer is None else 200),
                 query=query,
-                errors=(
-                    *(() if guard is None else guard.errors),
-                    *_input_errors(path, query, bodies),
-                    *options.get("errors", ()),
-                    StoreUnavailableError(),
-                ),
-                is_oauth=options.get("is_oauth", False),
+                errors=tuple(errors),
+                is_oauth=is_oauth,
             )
             self.routes.append(route)
             return function
 
         return declare
-
-
-def _input_errors(
-    path: str, query: Mapping[str, object], bodies: Sequence[type[Struct]]
-) -> Iterable[AuthError]:
-    if query or bodies:
-        yield InvalidRequestError()
-    if bodies:
-        yield PayloadTooLargeError()
-        yield UnsupportedMediaTypeError(media_type(bodies[0]))
-    if "<" in path:
-        yield NotFoundError()

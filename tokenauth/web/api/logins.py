@@ -4,23 +4,7 @@ from __future__ import annotations
 
 from flask import request
 
-from ...errors import (
-    AmbiguousTokenError,
-    AuthError,
-    FreshLoginRequiredError,
-    InvalidCredentialsError,
-    InvalidGrantError,
-    InvalidRequestError,
-    InvalidScopeError,
-    NotFoundError,
-    OverloadedError,
-    PasswordRefusedError,
-    TokenExpiredError,
-    TokenInvalidError,
-    TokenMissingError,
-    TokenRevokedError,
-    TooManyAttemptsError,
-)
+from ... import errors
 from ...sessions.issuer import TokenPair
 from ...sessions.session import LOGIN, is_session_id
 from ...sessions.verifier import Identity, active_session, active_sessions
@@ -52,38 +36,38 @@ def current_login() -> Identity:
     """
     found = require_token()
     if found.session.kind != LOGIN:
-        raise FreshLoginRequiredError
+        raise errors.FreshLoginRequiredError
     state = current_state()
     session_id = found.claims.session_id
     if state.settings.session_check_lag and not active_session(
         state.sessions, session_id, state.clock()
     ):
-        raise TokenRevokedError
+        raise errors.TokenRevokedError
     return found
 
 
 def _sent_token() -> str:
     try:
         token = request_token(this_request())
-    except AuthError as error:
+    except errors.AuthError as error:
         identity.announce(error)
         raise
     if token is None:
-        raise TokenMissingError
+        raise errors.TokenMissingError
     return token
 
 
 _TOKEN_ERRORS = (
-    AmbiguousTokenError(),
-    TokenMissingError(),
-    TokenInvalidError(),
-    TokenExpiredError(),
-    TokenRevokedError(),
+    errors.AmbiguousTokenError(),
+    errors.TokenMissingError(),
+    errors.TokenInvalidError(),
+    errors.TokenExpiredError(),
+    errors.TokenRevokedError(),
 )
 _PASSWORD_ERRORS = (
-    InvalidCredentialsError(),
-    TooManyAttemptsError(),
-    OverloadedError(),
+    errors.InvalidCredentialsError(),
+    errors.TooManyAttemptsError(),
+    errors.OverloadedError(),
 )
 
 SENT_TOKEN = Guard(_sent_token, _TOKEN_ERRORS)
@@ -92,13 +76,15 @@ SENT_TOKEN = Guard(_sent_token, _TOKEN_ERRORS)
 TOKEN = Guard(require_token, _TOKEN_ERRORS)
 """Whoever has a token of any kind; the function gets its `Identity`."""
 
-USER = Guard(current_login, (*_TOKEN_ERRORS, FreshLoginRequiredError()))
+USER = Guard(current_login, (*_TOKEN_ERRORS, errors.FreshLoginRequiredError()))
 """As `TOKEN`, but no personal access token is enough."""
 
 endpoint = Endpoints("Logins")
 
 
-@endpoint.post("/login", PUBLIC, errors=(InvalidScopeError(), *_PASSWORD_ERRORS))
+@endpoint.route(
+    "POST", "/login", PUBLIC, errors=(errors.InvalidScopeError(), *_PASSWORD_ERRORS)
+)
 def log_in(body: LoginRequest) -> TokenPair:
     """Exchange username and password for a pair of tokens."""
     return current_state().password_login.log_in(
@@ -111,11 +97,12 @@ def log_in(body: LoginRequest) -> TokenPair:
     )
 
 
-@endpoint.post(
+@endpoint.route(
+    "POST",
     "/refresh",
     PUBLIC,
     is_oauth=True,
-    errors=(InvalidGrantError(), InvalidScopeError()),
+    errors=(errors.InvalidGrantError(), errors.InvalidScopeError()),
 )
 def refresh(body: RefreshRequest | RefreshForm) -> TokenPair:
     """Exchange a refresh token for the next pair of tokens."""
@@ -126,13 +113,13 @@ def refresh(body: RefreshRequest | RefreshForm) -> TokenPair:
     )
 
 
-@endpoint.post("/logout", SENT_TOKEN)
+@endpoint.route("POST", "/logout", SENT_TOKEN)
 def log_out(token: str) -> None:
     """End the session of the token. Calling it again has no effect."""
     current_state().service.log_out(token)
 
 
-@endpoint.get("/me", TOKEN)
+@endpoint.route("GET", "/me", TOKEN)
 def me(found: Identity) -> Me:
     """Return the user of the token, its scopes and its session."""
     claims = found.claims
@@ -144,7 +131,7 @@ def me(found: Identity) -> Me:
     )
 
 
-@endpoint.get("/sessions", USER)
+@endpoint.route("GET", "/sessions", USER)
 def list_sessions(found: Identity) -> SessionList:
     """List the user's own sessions, newest first."""
     claims, state = found.claims, current_state()
@@ -156,30 +143,31 @@ def list_sessions(found: Identity) -> SessionList:
     )
 
 
-@endpoint.delete("/sessions/<session_id>", USER)
+@endpoint.route("DELETE", "/sessions/<session_id>", USER)
 def end_session(found: Identity, session_id: str) -> None:
     """End one of the user's own sessions."""
     end_own(found, session_id, kind=LOGIN)
 
 
-@endpoint.delete("/sessions", USER, query={"keep": ("current",)})
+@endpoint.route("DELETE", "/sessions", USER, query={"keep": ("current",)})
 def end_sessions(found: Identity) -> None:
     """End all of the user's own sessions, or all but the current one."""
     claims = found.claims
     keep = url_parameters(request, "keep")
     if keep not in ([], ["current"]):
-        raise InvalidRequestError("The parameter 'keep' can only be 'current'.")
+        raise errors.InvalidRequestError("The parameter 'keep' can only be 'current'.")
     current_state().service.revoke_user(
         claims.subject, kind=LOGIN, keep=claims.session_id if keep else None
     )
 
 
-@endpoint.post(
+@endpoint.route(
+    "POST",
     "/password",
     USER,
     errors=(
         *_PASSWORD_ERRORS,
-        PasswordRefusedError("too_short", "The new password is too short."),
+        errors.PasswordRefusedError("too_short", "The new password is too short."),
     ),
 )
 def change_password(found: Identity, body: PasswordRequest) -> TokenPair:
@@ -206,5 +194,5 @@ def end_own(found: Identity, session_id: str, *, kind: str) -> None:
         else None
     )
     if session is None or session.user_id != user_id or session.kind != kind:
-        raise NotFoundError
+        raise errors.NotFoundError
     state.service.revoke_session(session_id, user_id=user_id)

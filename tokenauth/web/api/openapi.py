@@ -106,7 +106,7 @@ def _schemas(routes: Iterable[Route]) -> tuple[dict[Any, Document], Document]:
     for each in types:
         if issubclass(each, Form):  # other parameters are ignored, but come once
             schemas[each.__name__]["additionalProperties"] = {"type": "string"}
-    codes = {error.error_code for route in routes for error in route.errors}
+    codes = {error.error_code for route in routes for error in route.all_errors()}
     schemas["ProblemDocument"]["properties"]["code"]["enum"] = sorted(codes)
     return dict(zip(types, refs, strict=True)), schemas
 
@@ -163,7 +163,7 @@ def _success(route: Route, refs: Mapping[Any, Document]) -> Document:
 def _failures(route: Route, schema: Document) -> Document:
     """Return the answers to the errors of a route, those of one status together."""
     by_status: dict[int, list[AuthError]] = {}
-    for error in sorted(route.errors, key=lambda error: error.code or 0):
+    for error in sorted(route.all_errors(), key=lambda error: error.code or 0):
         by_status.setdefault(error.code or 0, []).append(error)
     return {
         str(status): {

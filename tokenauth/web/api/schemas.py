@@ -45,6 +45,9 @@ Scope = Annotated[
 WantedScope = Annotated[
     Scope, Meta(description="What the tokens may do. Defaults to all that is allowed.")
 ]
+NarrowScope = Annotated[
+    Scope, Meta(description="Narrows the access token, not the refresh token.")
+]
 Username = Annotated[str, Meta(examples=["JohnDoe"])]
 Password = Annotated[str, Meta(examples=["correct horse battery"])]
 NewPassword = Annotated[str, Meta(examples=["staple tidy lantern"])]
@@ -54,6 +57,21 @@ Time = Annotated[
     datetime, Meta(tz=True, description="UTC.", examples=["2026-11-02T09:30:15Z"])
 ]
 EndTime = Annotated[Time, Meta(description="UTC; null: it does not expire.")]
+RefreshTime = Annotated[
+    Time, Meta(description="UTC, rounded down to the minute, not below `created_at`.")
+]
+UseTime = Annotated[
+    Time, Meta(description="UTC, up to five minutes late; null: it was never used.")
+]
+ExpiresIn = Annotated[
+    int,
+    Meta(
+        ge=1,
+        le=_MAX_EXPIRES_IN,
+        description="Seconds; null: it does not expire.",
+        examples=[2592000],
+    ),
+]
 Seconds = Annotated[int, Meta(description="Seconds since the epoch.")]
 
 
@@ -111,10 +129,7 @@ class RefreshForm(Form, frozen=True):
 
     grant_type: Annotated[Literal["refresh_token"], Meta(examples=["refresh_token"])]
     refresh_token: Token
-    scope: (
-        Annotated[Scope, Meta(description="Narrows the access token, and it alone.")]
-        | None
-    ) = None
+    scope: NarrowScope | None = None
 
 
 class PasswordRequest(Redacted, Struct, forbid_unknown_fields=True, frozen=True):
@@ -132,18 +147,7 @@ class TokenRequest(Struct, forbid_unknown_fields=True, frozen=True):
 
     name: NewName
     scope: WantedScope | None = None
-    expires_in: (
-        Annotated[
-            int,
-            Meta(
-                ge=1,
-                le=_MAX_EXPIRES_IN,
-                description="Seconds; null: it does not expire.",
-                examples=[2592000],
-            ),
-        ]
-        | None
-    ) = DEFAULT_EXPIRES_IN
+    expires_in: ExpiresIn | None = DEFAULT_EXPIRES_IN
 
     def __post_init__(self) -> None:
         """Check what no JSON schema can."""
@@ -164,12 +168,7 @@ class SessionView(Struct, frozen=True):
     label: Name | None
     client: Annotated[str, Meta(examples=["curl/8.9.1"])] | None
     created_at: Time
-    refreshed_at: Annotated[
-        Time,
-        Meta(
-            description="UTC, rounded down to the minute, but not below `created_at`."
-        ),
-    ]
+    refreshed_at: RefreshTime
     expires_at: EndTime | None
     current: bool
 
@@ -196,13 +195,7 @@ class TokenView(Struct, frozen=True):
     name: Name
     scope: Scope
     created_at: Time
-    last_used_at: (
-        Annotated[
-            Time,
-            Meta(description="UTC, up to five minutes late; null: it was never used."),
-        ]
-        | None
-    )
+    last_used_at: UseTime | None
     expires_at: EndTime | None
 
 

@@ -4,13 +4,8 @@ from __future__ import annotations
 
 import msgspec
 
+from ... import errors
 from ...accounts.users import scopes_of
-from ...errors import (
-    FreshLoginRequiredError,
-    InsufficientScopeError,
-    InvalidScopeError,
-    TokenError,
-)
 from ...sessions.session import NEVER, PERSONAL
 from ...sessions.verifier import Identity
 from ...tokens.scopes import format_scopes
@@ -37,19 +32,19 @@ INTROSPECT = "introspect"
 
 _RECENT_LOGIN = Guard(
     token_required(fresh_login_required(max_age=300)(current_login)),
-    (*TOKEN.errors, FreshLoginRequiredError(300)),
+    (*TOKEN.errors, errors.FreshLoginRequiredError(300)),
 )
 # RFC 7662 section 2.1: the caller authorises itself with a bearer token of its own.
 _SERVICE = Guard(
     token_required(require_scopes(INTROSPECT)(require_token)),
-    (*TOKEN.errors, InsufficientScopeError(frozenset({INTROSPECT}))),
+    (*TOKEN.errors, errors.InsufficientScopeError(frozenset({INTROSPECT}))),
 )
 
 endpoint = Endpoints("Personal access tokens")
 service_endpoint = Endpoints("For other services")
 
 
-@endpoint.get("/tokens", USER)
+@endpoint.route("GET", "/tokens", USER)
 def list_tokens(found: Identity) -> TokenList:
     """List the user's own personal access tokens, newest first."""
     allowed = scopes_of(found.user)
@@ -57,7 +52,9 @@ def list_tokens(found: Identity) -> TokenList:
     return TokenList([token_view(each, allowed) for each in sessions])
 
 
-@endpoint.post("/tokens", _RECENT_LOGIN, status=201, errors=[InvalidScopeError()])
+@endpoint.route(
+    "POST", "/tokens", _RECENT_LOGIN, status=201, errors=[errors.InvalidScopeError()]
+)
 def create_token(found: Identity, body: TokenRequest) -> NewToken:
     """Make a personal access token; its text is in this answer and nowhere else."""
     session, token = current_state().personal.create(
@@ -67,25 +64,25 @@ def create_token(found: Identity, body: TokenRequest) -> NewToken:
     return NewToken(token=token, **msgspec.structs.asdict(view))
 
 
-@endpoint.delete("/tokens/<session_id>", USER)
+@endpoint.route("DELETE", "/tokens/<session_id>", USER)
 def end_token(found: Identity, session_id: str) -> None:
     """End one of the user's own personal access tokens."""
     end_own(found, session_id, kind=PERSONAL)
 
 
-@service_endpoint.post("/revoke", PUBLIC, is_oauth=True, status=200)
+@service_endpoint.route("POST", "/revoke", PUBLIC, is_oauth=True, status=200)
 def revoke(body: TokenForm) -> None:
     """End the session of a token (RFC 7009); holding the token is the right to."""
     current_state().service.revoke_token(body.token)
 
 
-@service_endpoint.post("/introspect", _SERVICE, is_oauth=True)
+@service_endpoint.route("POST", "/introspect", _SERVICE, is_oauth=True)
 def introspect(_: Identity, body: TokenForm) -> Introspection:
     """Return what a token is good for now (RFC 7662)."""
     try:
         found = current_state().verifier.authenticate(body.token)
         current_state().personal.note_use(found.session)
-    except TokenError:
+    except errors.TokenError:
         return Introspection(active=False)
     claims = found.claims
     return Introspection(
