@@ -84,7 +84,8 @@ def test_a_server_that_became_a_replica_is_left() -> None:
         front.target = old.port
         throttle = throttle_at(f"redis://127.0.0.1:{front.port}/0")
         throttle.reserve("alice", "192.0.2.1")
-        redis.Redis(port=old.port).replicaof("127.0.0.1", str(new.port))
+        with redis.Redis(port=old.port) as admin:
+            admin.replicaof("127.0.0.1", str(new.port))
         front.target = new.port
         with pytest.raises(StoreUnavailableError) as caught:
             throttle.reserve("alice", "192.0.2.1")

@@ -275,11 +275,22 @@ def test_a_url_of_no_store_stops_the_start() -> None:
         limited(TOKENAUTH_LIMITS_URL="async+memory://")
 
 
+def test_an_option_that_cannot_work_stops_the_start() -> None:
+    """By its name and that of the setting, without the URL."""
+    with pytest.raises(ConfigurationError) as caught:
+        limited(TOKENAUTH_LIMITS_URL="redis://:hunter2@host/0?ssl=true")
+    assert str(caught.value).startswith("TOKENAUTH_LIMITS_URL: ")
+    assert "'ssl'" in str(caught.value)
+    assert "hunter2" not in str(caught.value)
+
+
 @pytest.mark.parametrize("scheme", ["redis", "rediss", "redis+unix"])
 def test_a_missing_driver_is_named(
     scheme: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """With the command that installs it, and without the URL."""
+    for name in [name for name in sys.modules if name.startswith("tokenauth.stores.r")]:
+        monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, "redis", None)
     with pytest.raises(ConfigurationError) as caught:
         limited(TOKENAUTH_LIMITS_URL=f"{scheme}://user:hunter2@host")

@@ -11,7 +11,6 @@ import math
 import threading
 from collections.abc import Callable, Generator, Iterable
 from contextlib import contextmanager, suppress
-from importlib.util import find_spec
 from itertools import islice
 from typing import Any, Final, TypeAlias
 
@@ -30,11 +29,7 @@ CAPACITY: Final = 1 << 17
 """Most counts that are kept in memory: 40 MB of them."""
 
 _LONGEST_WINDOW: Final = 366 * 86400
-_REDIS_OPTIONS: Final = {
-    "key_prefix": "tokenauth",  # like all keys of this package
-    "socket_connect_timeout": 2,
-    "socket_timeout": 2,
-}
+_KEY_PREFIX: Final = "tokenauth"  # like all keys of this package on Redis
 
 
 class MemoryCounters(Storage):
@@ -170,20 +165,21 @@ class Counters:
         return math.ceil(min(max(seconds, 1), item.get_expiry()))
 
 
-def open_storage(url: str) -> Storage:
+def open_storage(url: str, client: Any = None) -> Storage:
     """Return the shared storage that a URL names.
+
+    Args:
+        url: For example `redis://...`.
+        client: A client of that Redis; without it the library makes one.
 
     Raises:
         ConfigurationError: there is no such storage, or its driver is missing.
     """
-    if url.startswith("redis") and find_spec("redis") is None:
-        raise ConfigurationError(
-            "Redis needs its driver: pip install 'flask-login-tokenauth[redis]'."
-        )
-    is_redis = url.startswith(("redis", "valkey"))
-    options: dict[str, Any] = dict(_REDIS_OPTIONS) if is_redis else {}
-    if is_redis and "+unix" not in url:
-        options["socket_keepalive"] = True
+    options: dict[str, Any] = {}
+    if url.startswith(("redis", "valkey")):
+        options["key_prefix"] = _KEY_PREFIX
+    if client is not None:
+        options["connection_pool"] = client.connection_pool
     try:
         storage = storage_from_string(url, wrap_exceptions=True, **options)
         if isinstance(storage, Storage):

@@ -17,7 +17,7 @@ from __future__ import annotations
 import hmac
 import json
 from collections.abc import Callable
-from typing import Final, Literal, NamedTuple
+from typing import Any, Final, Literal, NamedTuple
 
 from ..tokens.redact import Redacted
 from .counters import (
@@ -77,21 +77,20 @@ class LoginThrottle(Redacted):
     Args:
         limits: The limits, in the notation of the limits library.
         url: Where attempts are counted: `memory://` or `redis://...`.
+        client: A client of that Redis; without it the limits library makes one.
         secret: Keeps secret which names and networks share a count.
         realm: The application; applications that use one storage count apart.
         now: Seconds since the epoch.
 
     Attributes:
         in_memory: Whether this process alone sees the counts.
-
-    Raises:
-        ConfigurationError: limits or URL cannot be read.
     """
 
     def __init__(
         self,
         limits: str,
         url: str,
+        client: Any = None,
         *,
         secret: bytes,
         realm: str,
@@ -102,7 +101,10 @@ class LoginThrottle(Redacted):
         self._realm = realm
         self.in_memory = url.startswith("memory:")
         self._buckets = _FEW_BUCKETS if self.in_memory else _MANY_BUCKETS
-        self._storage = MemoryCounters(now) if self.in_memory else open_storage(url)
+        self._client = client  # whose end closes its connections
+        self._storage = (
+            MemoryCounters(now) if self.in_memory else open_storage(url, client)
+        )
         self._counters = Counters(self._storage, now)
         # In memory apart, where a flood of one would push out the other.
         self._known = MemoryCounters(now) if self.in_memory else self._storage

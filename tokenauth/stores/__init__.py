@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Generator
 from contextlib import contextmanager
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 from ..accounts.users import UserStore
 from ..errors import ConfigurationError
@@ -140,6 +140,24 @@ def open_sessions(
         f"{setting} names no known store of sessions: use 'memory://', "
         f"'redis://:password@host/0', {_DATABASES}."
     )
+
+
+def open_redis(url: str, setting: str = "TOKENAUTH_LIMITS_URL") -> Any:
+    """Return a client of the one Redis that a URL names; None for other URLs.
+
+    Args:
+        url: Where attempts are counted.
+        setting: What the URL was given as, for messages.
+
+    Raises:
+        ConfigurationError: the URL cannot work, or the driver is missing.
+    """
+    if url.partition("://")[0] not in {*_REDIS, "redis+unix"}:
+        return None
+    with _explained(setting, "Redis", "redis"):
+        from .redis import open_client
+
+        return open_client(url)
 
 
 def _scheme_of(url: str) -> str:

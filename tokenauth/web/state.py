@@ -30,6 +30,7 @@ from ..sessions.session import Session
 from ..sessions.store import SessionStore
 from ..sessions.verifier import TokenVerifier
 from ..settings import Settings
+from ..stores import open_redis
 from ..stores.announcing import announcing
 from ..stores.provision import Stores, provide, reader_of
 
@@ -194,6 +195,7 @@ def _throttle(settings: Settings, clock: Clock) -> LoginThrottle:
     return LoginThrottle(
         settings.login_limits,
         settings.limits_url,
+        open_redis(settings.limits_url),
         secret=settings.secret_keys[0],
         realm=settings.realm,
         now=clock,

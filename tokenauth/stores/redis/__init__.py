@@ -1,6 +1,6 @@
 """Sessions in Redis or Valkey."""
 
-from .client import DEFAULTS
+from .client import DEFAULTS, open_client
 from .sessions import RedisSessionStore
 
-__all__ = ["DEFAULTS", "RedisSessionStore"]
+__all__ = ["DEFAULTS", "RedisSessionStore", "open_client"]
