@@ -68,7 +68,9 @@ def token_required(view: Any = None, *, optional: bool = False) -> Any:
     """
 
     def is_allowed() -> bool:
-        return (optional and token_identity() is None) or require_token() is not None
+        if not optional or token_identity() is not None:
+            require_token()
+        return True
 
     return _guard(is_allowed) if view is None else _guard(is_allowed)(view)
 

@@ -90,7 +90,7 @@ def token_identity() -> Identity | None:
     """
     outcome = kept()
     if outcome is None:
-        current_user._get_current_object()  # Flask-Login has it loaded
+        bool(current_user)  # Flask-Login has it loaded
         outcome = kept()
     if outcome is None:  # somebody put a user on `g`
         return None

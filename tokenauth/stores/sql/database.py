@@ -8,7 +8,7 @@ from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, Final
 
-from sqlalchemy import Connection, Engine, Row, Select, create_engine, event, inspect
+from sqlalchemy import Connection, Engine, Row, create_engine, event, inspect
 from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.exc import DisconnectionError, SQLAlchemyError
 from sqlalchemy.sql.base import Executable
@@ -96,7 +96,7 @@ class Database(Redacted):
         with self._connection() as connection:
             return connection.execute(statement, values).rowcount
 
-    def keyed_read(self, statement: Select[Any]) -> Callable[[str], Any | None]:
+    def keyed_read(self, statement: Any) -> Callable[[str], Any | None]:
         """Return what reads the row with a key; the statement has one `bindparam`.
 
         It is compiled once and given to the driver: it is on the way of each request,

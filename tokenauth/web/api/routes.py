@@ -62,7 +62,7 @@ def register(app: Flask, settings: Settings) -> None:
             path, name, view, methods=[method], merge_slashes=False, host=host
         )
     # The earliest that Flask calls: before each `before_request`.
-    blueprint.url_value_preprocessor(lambda *_: keep_body(this_request()))
+    blueprint.url_value_preprocessor(_keep_body)
     for status in _STATUSES:
         blueprint.register_error_handler(status, as_problem)
     app.register_blueprint(blueprint)
@@ -71,6 +71,10 @@ def register(app: Flask, settings: Settings) -> None:
     # An error is its own response, under `TRAP_HTTP_EXCEPTIONS` and beside a handler
     # for all of them, too; a handler for its status comes first.
     app.register_error_handler(AuthError, _as_it_is)
+
+
+def _keep_body(_endpoint: str | None, _values: object) -> None:
+    keep_body(this_request())
 
 
 def as_problem(error: HTTPException) -> HTTPException:
