@@ -281,6 +281,7 @@ GOOD_TYPES = [
     "application/json",
     "application/json; charset=utf-8",
     'application/json;charset="UTF-8"',
+    "application/json; charset=UTF8",
     "APPLICATION/JSON",
 ]
 BAD_TYPES = [

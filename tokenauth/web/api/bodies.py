@@ -130,7 +130,9 @@ def _media_type(request: Request) -> str:
     if len(request.content_type or "") > _MAX_TYPE_LENGTH:
         return ""
     charset = request.mimetype_params.get("charset", "utf-8").lower()
-    is_plain = charset == "utf-8" and "Content-Encoding" not in request.headers
+    is_plain = (
+        charset in ("utf-8", "utf8") and "Content-Encoding" not in request.headers
+    )
     return request.mimetype if is_plain else ""
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Final
+from typing import Any, Final
 
 from flask import Blueprint, Flask, Response, request
 from werkzeug.exceptions import (
@@ -118,6 +118,10 @@ def _before_request(app: Flask) -> Callable[[], Response | None]:
         return None if problem is None else app.make_response(problem)
 
     return before_request
+
+
+def _keep_body(_endpoint: str | None, _arguments: dict[str, Any] | None) -> None:
+    keep_body(this_request())
 
 
 def _warn_of_conflicts(app: Flask) -> None:
