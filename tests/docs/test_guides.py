@@ -37,6 +37,8 @@ from tests.harness.kit import (
     make_users,
     token_of,
 )
+from tests.neighbours import test_flask_restx
+from tests.neighbours.frameworks import works_alone
 from tokenauth import DictUserStore
 
 OLD_KEY = "old-jwt-key-" + "0123456789abcdef" * 2
@@ -93,8 +95,8 @@ def test_a_cookie_opens_no_api_and_no_form_of_another_site(
         assert client.post(path).status_code == 400
     assert client.get("/profile").json == {"user": "alice"}
     form = {"csrf_token": csrf_token(page)}
-    assert client.post("/logout", data=form).status_code == 302
-    assert client.get("/profile").status_code == 302
+    assert client.post("/logout", data=form).status_code in REDIRECTS
+    assert client.get("/profile").status_code in REDIRECTS
 
 
 def test_attempts_at_the_login_page_are_limited(
@@ -116,7 +118,7 @@ def test_a_hash_of_werkzeug_s_opens_the_login_page_after_its_upgrade(
     stored = generate_password_hash(PASSWORDS["alice"], "pbkdf2:sha256:1000")
     client = run("cookies", monkeypatch, users=DictUserStore({"alice": stored}))
     log_in(client)
-    assert cookie_login(client, "alice", PASSWORDS["alice"]).status_code == 302
+    assert cookie_login(client, "alice", PASSWORDS["alice"]).status_code in REDIRECTS
 
 
 def test_one_object_joins_several_applications(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -166,6 +168,8 @@ def test_a_view_of_another_framework_is_protected(
     name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A 401 stays a 401 with its challenge, and a token opens the view."""
+    if name == "restx" and not works_alone(test_flask_restx.method):
+        pytest.skip("Flask-RESTX fails on this Flask, without us, too")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the frameworks' own imports
         client = run(name, monkeypatch)
@@ -311,6 +315,7 @@ def test_a_request_loader_of_your_own_works_for_a_while(
     header = {"X-API-Key": "k-1"}
     users = make_users()
     old = Flask("old")
+    old.secret_key = SECRET
     manager = LoginManager(old)
 
     @manager.request_loader
