@@ -93,8 +93,8 @@ def test_a_cookie_opens_no_api_and_no_form_of_another_site(
         assert client.post(path).status_code == 400
     assert client.get("/profile").json == {"user": "alice"}
     form = {"csrf_token": csrf_token(page)}
-    assert client.post("/logout", data=form).status_code == 302
-    assert client.get("/profile").status_code == 302
+    assert client.post("/logout", data=form).status_code in REDIRECTS
+    assert client.get("/profile").status_code in REDIRECTS
 
 
 def test_attempts_at_the_login_page_are_limited(
@@ -116,7 +116,7 @@ def test_a_hash_of_werkzeug_s_opens_the_login_page_after_its_upgrade(
     stored = generate_password_hash(PASSWORDS["alice"], "pbkdf2:sha256:1000")
     client = run("cookies", monkeypatch, users=DictUserStore({"alice": stored}))
     log_in(client)
-    assert cookie_login(client, "alice", PASSWORDS["alice"]).status_code == 302
+    assert cookie_login(client, "alice", PASSWORDS["alice"]).status_code in REDIRECTS
 
 
 def test_one_object_joins_several_applications(monkeypatch: pytest.MonkeyPatch) -> None:
