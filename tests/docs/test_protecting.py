@@ -260,6 +260,23 @@ def test_a_handshake_s_token_is_acted_by() -> None:
     assert names["tokens"] == {}
 
 
+# -- CORS ------------------------------------------------------------------------------
+
+
+def test_another_origin_sends_tokens_and_reads_errors() -> None:
+    """By the page's lines."""
+    client = client_of("cors")
+    origin = {"Origin": "https://app.example"}
+    asked = origin | {"Access-Control-Request-Method": "GET"}
+    assert client.options("/protected", headers=asked).status_code == 200
+    refused = client.get("/protected", headers=origin)
+    assert_problem(refused, 401, "token_missing")
+    assert refused.headers["Access-Control-Allow-Origin"] == "https://app.example"
+    assert "WWW-Authenticate" in refused.headers["Access-Control-Expose-Headers"]
+    headers = origin | bearer(log_in(client)["access_token"])
+    assert client.get("/protected", headers=headers).json == {"user": "alice"}
+
+
 # -- revoke, log out everywhere --------------------------------------------------------
 
 

@@ -7,11 +7,21 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import click
 import pytest
+from flask import Request
+from werkzeug.test import Client
 
-from tests.harness.kit import SECRET, commands
+from tests.harness.kit import (
+    SECRET,
+    bearer,
+    commands,
+    let_in_by_cookie,
+    make_app,
+    token_of,
+)
 from tests.harness.servers import AppServer
 from tokenauth import settings as config
 from tokenauth.cli import tokenauth as tokenauth_group
@@ -92,6 +102,55 @@ def test_the_quickstart_logs_in_and_protects(monkeypatch: pytest.MonkeyPatch) ->
     assert client.get("/protected").status_code == 401
 
 
+@pytest.fixture
+def tutorial() -> Client:
+    """The tutorial's application, as the README shows it, with plain Flask-Login."""
+    names: dict[str, Any] = {"__name__": "tutorial"}
+    exec(blocks("python")[1], names)  # noqa: S102 # our own README
+    return Client(names["app"])
+
+
+def test_the_tutorial_works_as_it_is_shown(tutorial: Client) -> None:
+    """What people come from; its password is its token."""
+    headers = {"Authorization": "JohnDoe:John"}
+    for answer in (
+        tutorial.get("/protected", headers=headers),
+        tutorial.get("/protected?token=JohnDoe:John"),
+    ):
+        assert answer.json == {"hello": "JohnDoe"}
+    assert tutorial.get("/protected").status_code == 401
+    headers = {"Authorization": "JohnDoe:guess"}
+    assert tutorial.get("/protected", headers=headers).status_code == 401
+
+
+def test_a_token_is_asked_before_a_cookie_and_that_before_a_loader() -> None:
+    """The order that the README gives; a bad token is not followed by a cookie."""
+    app = make_app()
+    client = let_in_by_cookie(app)  # alice
+    users = app.extensions["tokenauth"].stores.users
+
+    @app.login_manager.request_loader  # type: ignore[attr-defined] # Flask-Login's
+    def load(request: Request) -> object:
+        return users.get(request.headers.get("X-User", ""))
+
+    stranger = app.test_client()
+    bob = {"X-User": "u-bob"}
+    seen = [
+        client.get("/public", headers=bob | bearer(token_of(app, "bob"))),
+        client.get("/public", headers=bob),
+        stranger.get("/public", headers=bob),
+        client.get("/public", headers=bearer("abc.def")),
+        client.get("/public", headers=bob | bearer("abc.def")),
+    ]
+    assert [answer.get_json()["user"] for answer in seen] == [
+        "bob",
+        "alice",
+        "bob",
+        None,
+        "bob",
+    ]
+
+
 def test_every_setting_is_documented() -> None:
     """The configuration table names each key that is read, and no other."""
     documented = set(re.findall(r"^\| `(TOKENAUTH_\w+)`", README, re.MULTILINE))
@@ -136,9 +195,11 @@ def test_every_route_is_documented() -> None:
 def test_every_promise_names_tests_that_exist() -> None:
     """Each promise is held by tests, and they are there."""
     promises = re.findall(
-        r"^\d+\. \*\*.*?(?=^\d+\. |^## )", README, re.DOTALL | re.MULTILINE
+        r"^\d+\. \*\*.*?(?=^\d+\. |^## )",
+        README.partition("## Promises")[2],
+        re.DOTALL | re.MULTILINE,
     )
-    assert len(promises) == 10
+    assert len(promises) == 11
     for promise in promises:
         names = re.findall(r"`(tests/[\w/]+\.py)(?:::(\w+))?`", promise)
         assert names, promise

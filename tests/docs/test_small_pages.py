@@ -23,30 +23,21 @@ import sqlalchemy as sa
 import yaml
 from alembic.autogenerate import produce_migrations, render_python_code
 from alembic.migration import MigrationContext
-from django.contrib.auth.hashers import (
-    Argon2PasswordHasher,
-    PBKDF2PasswordHasher,
-    PBKDF2SHA1PasswordHasher,
-    ScryptPasswordHasher,
-)
 from flask import Flask, request
 from flask.cli import routes_command
 from flask.testing import FlaskClient
 from flask_login import current_user, login_required
 from prometheus_client import CollectorRegistry, generate_latest
 from werkzeug.middleware.dispatcher import DispatcherMiddleware
-from werkzeug.security import generate_password_hash
 from werkzeug.test import Client
 
 import tokenauth
 from tests.harness.guides import FOLDER, app_of, block, names_of
 from tests.harness.kit import (
-    CHEAP,
     PASSWORDS,
     SECRET,
     assert_problem,
     bearer,
-    log_in,
     make_app,
     token_of,
 )
@@ -58,7 +49,6 @@ from tokenauth import (
     StoreUnavailableError,
     TokenAuth,
     User,
-    hash_password,
 )
 from tokenauth.metrics import export_metrics
 from tokenauth.settings import KNOWN
@@ -165,25 +155,6 @@ def test_errors_can_have_another_format() -> None:
     assert "WWW-Authenticate" in client.get("/protected").headers
 
 
-@pytest.mark.parametrize("scheme", ["scrypt:1024:8:1", "pbkdf2:sha256:1000"])
-def test_werkzeug_s_hashes_are_read_and_renewed(scheme: str) -> None:
-    """At the next login."""
-    stored = generate_password_hash(PASSWORDS["alice"], method=scheme)
-    users = DictUserStore({"alice": stored})
-    log_in(make_app(users=users).test_client())
-    user = users.find("alice")
-    assert user is not None
-    assert str(user.password_hash).startswith("$argon2id$")
-
-
-def test_an_argon2_hash_is_read() -> None:
-    """And one of bcrypt stops a dict of users, so nobody is surprised."""
-    users = DictUserStore({"alice": hash_password(PASSWORDS["alice"], CHEAP)})
-    log_in(make_app(users=users).test_client())
-    with pytest.raises(RuntimeError, match="no supported scheme"):
-        DictUserStore({"alice": "$2b$12$" + "a" * 53})
-
-
 def test_the_endpoints_move() -> None:
     """With their prefix, or with the application."""
     body = {"username": "alice", "password": PASSWORDS["alice"]}
@@ -216,30 +187,6 @@ def test_kept_users_have_scopes(
         assert isinstance(ann, User)
         held.append(ann.scopes)
     assert held == [{"reports:read", "orders"}, {"reports:read"}]
-
-
-# -- password hashes -------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    "hasher",
-    [
-        PBKDF2PasswordHasher,
-        PBKDF2SHA1PasswordHasher,
-        ScryptPasswordHasher,
-        Argon2PasswordHasher,
-    ],
-)
-def test_a_hash_of_django_s_is_rewritten(hasher: Any) -> None:
-    """Each of its own classes makes one that opens the account."""
-    made = hasher().encode(PASSWORDS["alice"], hasher().salt())
-    rewritten = names_of("django")["from_django"](made)
-    log_in(make_app(users=DictUserStore({"alice": rewritten})).test_client())
-
-
-def test_another_hash_of_django_s_is_not_rewritten() -> None:
-    """The account gets no password."""
-    assert names_of("django")["from_django"]("md5$salt$aGFzaA==") is None
 
 
 # -- sessions in memory ----------------------------------------------------------------

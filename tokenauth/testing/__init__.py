@@ -76,9 +76,10 @@ def client_as(
         InvalidScopeError: the user does not have one of the scopes.
     """
     state = _state_of(app)
-    if isinstance(user, str):
-        user = _user_named(user, state.stores.users)
-    pair = state.service.start(user, scopes=scopes)
+    with app.app_context():  # the application's store may need one
+        if isinstance(user, str):
+            user = _user_named(user, state.stores.users)
+        pair = state.service.start(user, scopes=scopes)
     client = app.test_client()
     client.environ_base["HTTP_AUTHORIZATION"] = f"Bearer {pair.access_token}"
     return client

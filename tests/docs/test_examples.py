@@ -1,0 +1,83 @@
+"""The example applications run, and their own tests pass."""
+
+from __future__ import annotations
+
+import ast
+import os
+import shlex
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.harness.guides import FOLDER, block
+from tests.harness.kit import SECRET
+from tests.harness.servers import outside_of_coverage
+
+SHOP = FOLDER / "examples" / "shop"
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture
+def shop(tmp_path: Path) -> Path:
+    """A copy of the example, as the page has people make one."""
+    ignored = shutil.ignore_patterns("__pycache__", "instance")
+    return Path(shutil.copytree(SHOP, tmp_path / "shop", ignore=ignored))
+
+
+def run(folder: Path, *words: str) -> str:
+    """Run a module of Python's in the example's folder; return what it prints."""
+    env = outside_of_coverage() | {
+        "PYTHONPATH": f"{ROOT}{os.pathsep}.",
+        "PYTHONDONTWRITEBYTECODE": "1",
+        "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1",  # they load slowly
+        "FLASK_SECRET_KEY": SECRET,
+    }
+    command = [sys.executable, "-m", *words]
+    done = subprocess.run(
+        command, cwd=folder, env=env, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def test_the_shop_s_own_tests_pass(shop: Path) -> None:
+    assert "8 passed" in run(shop, "pytest", "-q", "--rootdir=.", "-c", os.devnull)
+
+
+def test_the_page_s_commands_set_the_shop_up(shop: Path) -> None:
+    """All but the server and the tests; the database has all tables then."""
+    key, *commands, serve, tests = block("sh", "shop").splitlines()
+    assert "new-secret" in key
+    assert serve.endswith(" run")
+    assert tests == "python -m pytest tests"
+    for command in commands:
+        run(shop, *shlex.split(command))
+    assert "/api/orders" in run(shop, "flask", "--app", "shop", "routes")
+    assert "sessions" in run(shop, "flask", "--app", "shop", "tokenauth", "check")
+
+
+def test_the_shop_is_short() -> None:
+    """Under 120 lines, without blank lines, comments and docstrings."""
+    lines = sum(code_lines(file) for file in (SHOP / "shop").glob("*.py"))
+    assert lines < 120, lines
+
+
+def code_lines(file: Path) -> int:
+    """Count the lines on which a statement or a part of one is."""
+    tree = ast.parse(file.read_text())
+    documented = (ast.Module, ast.ClassDef, ast.FunctionDef)
+    docs = {
+        line
+        for node in ast.walk(tree)
+        if isinstance(node, documented) and ast.get_docstring(node)
+        for line in range(node.body[0].lineno, (node.body[0].end_lineno or 0) + 1)
+    }
+    text = file.read_text().splitlines()
+    return sum(
+        bool(line.strip()) and not line.strip().startswith("#")
+        for number, line in enumerate(text, 1)
+        if number not in docs
+    )
