@@ -237,7 +237,12 @@ class Overtaken(SQLUserStore):
 
 @pytest.mark.parametrize(
     ("command", "options"),
-    [("disable", ()), ("enable", ()), ("set-scopes", ("--none",))],
+    [
+        ("disable", ()),
+        ("enable", ()),
+        ("set-scopes", ("--none",)),
+        ("remove", ("--yes",)),
+    ],
 )
 def test_user_who_is_removed_in_the_meantime_is_reported(
     command: str, options: tuple[str, ...], url: str

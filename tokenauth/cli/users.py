@@ -219,9 +219,10 @@ def remove(username: str, *, yes: bool) -> None:
         click.confirm(f"Remove {name_of(user)} for good?", abort=True, err=True)
     user_id = user.get_id()
     ended = here.service.revoke_user(user_id)
-    if store.remove(user_id):
-        here.emit(events.user_removed, user_id=user_id)
+    is_removed = store.remove(user_id)
     ended += here.service.revoke_user(user_id)  # sessions that began in between
+    _check_found(is_removed)
+    here.emit(events.user_removed, user_id=user_id)
     click.echo(f"Removed {name_of(user)}; {ended} sessions ended.")
 
 
