@@ -73,10 +73,6 @@ def register(app: Flask, settings: Settings) -> None:
     app.register_error_handler(AuthError, _as_it_is)
 
 
-def _keep_body(_endpoint: str | None, _values: object) -> None:
-    keep_body(this_request())
-
-
 def as_problem(error: HTTPException) -> HTTPException:
     """Return the problem document for what Flask would answer in HTML.
 
