@@ -92,7 +92,7 @@ class AuthError(HTTPException):
 
     def get_body(self, environ: Any = None, scope: Any = None) -> str:  # noqa: ARG002
         """Return the problem document as JSON, with a newline for terminals."""
-        return json.dumps(self.data) + "\n"
+        return json.dumps(self.data, separators=(",", ":")) + "\n"
 
     def get_headers(
         self, environ: Any = None, scope: Any = None

@@ -15,7 +15,14 @@ import psycopg
 import pytest
 from sqlalchemy import text
 
-from tests.harness.kit import PASSWORDS, assert_problem, bearer, log_in, make_app
+from tests.harness.kit import (
+    PASSWORDS,
+    SECRET,
+    assert_problem,
+    bearer,
+    log_in,
+    make_app,
+)
 from tests.harness.servers import PostgresServer
 from tests.stores.engines import make_session, sessions_at
 from tokenauth import SessionStore, StoreUnavailableError, create_app
@@ -125,7 +132,7 @@ def test_many_processes_may_start_at_once(
     """Each creates the tables of the stand-alone API, and one of them does it."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(Path(__file__).parents[2])  # they import this module
-    config = {"SECRET_KEY": "k" + "0123456789abcdef" * 3}
+    config = {"SECRET_KEY": SECRET}
     context = multiprocessing.get_context("spawn")
     with context.Pool(4) as pool:
         pool.map(start, [config] * 8, chunksize=1)

@@ -100,14 +100,19 @@ def conflicts(app: Flask) -> list[str]:
 
 def _before_request(app: Flask) -> Callable[[], Response | None]:
     """Return what runs before each request; the first one checks the whole set-up."""
-    pending = [_warn_of_conflicts, _warn_of_processes, _exempt_from_csrf, settle]
+    pending = [_warn_of_conflicts, _exempt_from_csrf, settle]
+    warning = if_many_processes(state_of(app).stores)
 
     def before_request() -> Response | None:
+        nonlocal warning
         while pending:
             pending.pop()(app)
         manager_of(app)
         wrap(app)
         current = this_request()
+        if warning and current.environ.get("wsgi.multiprocess"):
+            LOGGER.warning("%s", warning)
+            warning = None
         if current.routing_exception is None or not is_our_endpoint(current):
             return None
         problem = _problem_of(current.routing_exception)
@@ -127,13 +132,6 @@ def _warn_of_conflicts(app: Flask) -> None:
             "the one that was added first answers: set TOKENAUTH_URL_PREFIX",
             address,
         )
-
-
-def _warn_of_processes(app: Flask) -> None:
-    if request.environ.get("wsgi.multiprocess"):
-        warning = if_many_processes(state_of(app).stores)
-        if warning:
-            LOGGER.warning("%s", warning)
 
 
 def _host(app: Flask, settings: Settings) -> str | None:
