@@ -69,17 +69,12 @@ def kept_identity() -> Identity | None:
     return None if outcome is None else outcome.identity
 
 
-def is_loading() -> bool:
-    """Return whether the current request's user is being looked for."""
-    outcome = kept()
-    return outcome is not None and outcome.is_loading
-
-
-def forget() -> None:
-    """Drop what is kept on `g`: each request begins and ends without a user."""
+def forget() -> Outcome | None:
+    """Take off `g` what is kept there: each request begins and ends without a user."""
     kept_here = g._get_current_object()
-    kept_here.pop(_OUTCOME, None)
     kept_here.pop(_USER, None)
+    outcome: Outcome | None = kept_here.pop(_OUTCOME, None)
+    return outcome
 
 
 def token_identity() -> Identity | None:

@@ -126,7 +126,8 @@ class TokenLoginManager(LoginManager):  # type: ignore[misc] # Flask-Login has n
 
     def _load_user(self) -> None:
         """Set the current user. Whatever fails lets nobody in, and fails once."""
-        if identity.is_loading():  # a receiver of what is announced asks for the user
+        outcome = identity.kept()
+        if outcome is not None and outcome.is_loading:  # a receiver of a signal asks
             super()._update_request_context_with_user()
             return
         identity.keep(is_loading=True)
@@ -278,7 +279,7 @@ def _end_session(_: Flask, **__: object) -> None:
 
 def _end_request(_: Flask, **__: object) -> None:
     """Note that the request's personal access token was used, and drop its user."""
-    found = identity.kept_identity()
+    outcome = identity.forget()
+    found = None if outcome is None else outcome.identity
     if found is not None and found.session.kind == PERSONAL:
         current_state().personal.note_use(found.session)
-    identity.forget()

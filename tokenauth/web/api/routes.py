@@ -29,7 +29,7 @@ from ...settings import Settings
 from ...stores.provision import if_many_processes
 from ..login import manager_of
 from ..request import is_our_endpoint, this_request
-from ..session_interface import settle, wrap
+from ..session_interface import TokenSessionInterface, settle, wrap
 from ..state import KEY, state_of
 from . import ROUTES, docs_page
 from .bodies import keep_body
@@ -107,8 +107,9 @@ def _before_request(app: Flask) -> Callable[[], Response | None]:
         nonlocal warning
         while pending:
             pending.pop()(app)
+        if not isinstance(app.session_interface, TokenSessionInterface):
+            wrap(app)  # by hand, after the first request
         manager_of(app)
-        wrap(app)
         current = this_request()
         if warning and current.environ.get("wsgi.multiprocess"):
             LOGGER.warning("%s", warning)
