@@ -23,8 +23,8 @@ def app(tmp_path):
         "TOKENAUTH_SESSION_URL": "memory://",
     }
     app = create_app({**config, **CHEAP_HASHING})
-    app.extensions["mail"] = lambda address, token: app.mails.append(token)
-    app.mails = []
+    mails = app.extensions["mails"] = []
+    app.extensions["mail"] = lambda address, token: mails.append(token)
     with app.app_context():
         db.create_all()
         old_hash = generate_password_hash(OLD, "pbkdf2:sha256:1000")
@@ -75,7 +75,7 @@ def test_a_reset_ends_what_there_was(app, client, client_as):
     assert (
         client.post("/api/forgot", json={"email": "ANN@example.com"}).status_code == 200
     )
-    body = {"token": app.mails.pop(), "password": "short"}
+    body = {"token": app.extensions["mails"].pop(), "password": "short"}
     assert client.post("/api/reset", json=body).status_code == 422
     assert client.post("/api/reset", json={**body, "password": NEW}).status_code == 200
     assert before.post("/api/orders").get_json()["code"] == "token_revoked"
