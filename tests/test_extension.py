@@ -28,6 +28,7 @@ from tokenauth import (
     InvalidRequestError,
     InvalidScopeError,
     MemorySessionStore,
+    PasswordRefusedError,
     SessionStore,
     TokenAuth,
     TokenExpiredError,
@@ -355,3 +356,21 @@ def test_without_an_application_of_its_own_it_says_so(auth: TokenAuth) -> None:
         auth.verify("abc.def")
     with pytest.raises(RuntimeError, match="outside of application context"):
         auth.revoke_user("u-alice")
+
+
+def test_new_passwords_are_hashed_as_the_settings_want_it() -> None:
+    """By the application's policy and cost, for users and names alike."""
+    auth = TokenAuth()
+    app = plain_app(
+        TESTING=True,
+        TOKENAUTH_PASSWORD_MIN_LENGTH=12,
+        TOKENAUTH_ARGON2_MEMORY_COST=16,
+        TOKENAUTH_ARGON2_TIME_COST=1,
+    )
+    auth.init_app(app, make_users())
+    with app.app_context():
+        for user in ("new user", User("new user")):
+            hashed = auth.hash_password("a mule at a staple", user)
+            assert hashed.startswith("$argon2id$v=19$m=16,t=1,")
+            with pytest.raises(PasswordRefusedError, match="12 characters"):
+                auth.hash_password("shorter one", user)

@@ -9,6 +9,8 @@ from typing import Any
 
 from flask import Flask, current_app, has_request_context, request
 
+from .accounts.names import fold_username
+from .accounts.password_check import account_of
 from .accounts.users import User, UserRecord, UserStore, id_of
 from .cli import tokenauth
 from .cli.running import check_tables_at_start
@@ -150,6 +152,21 @@ class TokenAuth:
         checked = checker.check(username, password, address)
         checker.upgrade(checked, password)
         return checked.user
+
+    def hash_password(self, password: str, user: UserRecord | str) -> str:
+        """Return the hash to store for a new password, as the settings want it.
+
+        Args:
+            password: The new password (text).
+            user: The user, or the username of one who is still to be added.
+
+        Raises:
+            PasswordRefusedError: the policy refuses it; the error names the rule.
+            OverloadedError: too many passwords are being hashed.
+            StoreUnavailableError: the application's breach check failed.
+        """
+        account = user if isinstance(user, str) else account_of(user)
+        return current_state().checker.hash_new(password, fold_username(account) or "")
 
     def verify(self, token: str) -> Claims:
         """Return what a token says, after the whole check that a request gets.
