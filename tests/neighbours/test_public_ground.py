@@ -31,7 +31,8 @@ import tokenauth
 from tokenauth import User
 
 PACKAGE = Path(tokenauth.__path__[0])
-SOURCES = sorted(path.relative_to(PACKAGE) for path in PACKAGE.rglob("*.py"))
+FILES = (path.relative_to(PACKAGE) for path in PACKAGE.rglob("*.py"))
+SOURCES = sorted(path for path in FILES if path.parts[0] != "docs")  # its examples
 IS_PRIVATE = re.compile(r"_[A-Za-z][A-Za-z0-9_]*")
 
 PYTHONS = {
