@@ -8,7 +8,7 @@ from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
-from flask import Flask
+from flask import Flask, Response
 from flask_login import LoginManager
 
 from tests.harness.kit import (
@@ -374,3 +374,89 @@ def test_new_passwords_are_hashed_as_the_settings_want_it() -> None:
             assert hashed.startswith("$argon2id$v=19$m=16,t=1,")
             with pytest.raises(PasswordRefusedError, match="12 characters"):
                 auth.hash_password("shorter one", user)
+
+
+def test_the_stores_in_use_can_be_asked(
+    app: Flask, auth: TokenAuth, users: DictUserStore
+) -> None:
+    """For an application's own pages and commands."""
+    with app.app_context():
+        assert auth.users is users
+        assert isinstance(auth.sessions, MemorySessionStore)
+        auth.check_stores()
+
+
+def test_a_login_of_the_application_s_own_is_answered_by_its_pair(
+    app: Flask, auth: TokenAuth, alice: User
+) -> None:
+    """As `/auth/login` answers, or as a part of the application's own document."""
+
+    @app.get("/sso")
+    def sso() -> Response:
+        return auth.login(alice).to_response()
+
+    @app.get("/register")
+    def register() -> dict[str, Any]:
+        return {"tokens": auth.login(alice).to_dict()}
+
+    client = app.test_client()
+    answer = client.get("/sso")
+    assert answer.headers["Cache-Control"] == "no-store"
+    tokens = client.get("/register").get_json()["tokens"]
+    assert answer.get_json().keys() == tokens.keys()
+    me = client.get("/auth/me", headers=bearer(tokens["access_token"]))
+    assert me.get_json()["username"] == "alice"
+
+
+def test_logout_ends_the_session_of_the_request_s_token(
+    app: Flask, auth: TokenAuth
+) -> None:
+    """And nothing where there is none."""
+    app.post("/bye")(lambda: {"ended": auth.logout()})
+    client, headers = app.test_client(), bearer(token_of(app))
+    assert client.post("/bye").get_json() == {"ended": False}
+    assert client.post("/bye", headers=headers).get_json() == {"ended": True}
+    assert_problem(client.get("/auth/me", headers=headers), 401, "token_revoked")
+
+
+def test_a_store_of_coroutine_functions_is_refused() -> None:
+    """At start, with what to write instead."""
+
+    class AsyncUsers(DictUserStore):
+        async def get(self, user_id: str) -> Any:
+            return None
+
+    with pytest.raises(ConfigurationError, match=r"AsyncUsers\.get is a coroutine"):
+        TokenAuth(plain_app(), AsyncUsers({}))
+
+
+def test_an_application_that_routes_by_host_names_one() -> None:
+    """Else no request would find the endpoints; and a host alone has no effect."""
+
+    def by_host(**config: Any) -> Flask:
+        app = Flask("app", host_matching=True, static_host="shop.test")
+        app.config.update(SECRET_KEY=SECRET, TESTING=True, **config)
+        return app
+
+    with pytest.raises(ConfigurationError, match="set TOKENAUTH_HOST"):
+        TokenAuth(by_host(), make_users())
+    with pytest.raises(ConfigurationError, match="TOKENAUTH_HOST has no effect"):
+        TokenAuth(plain_app(TOKENAUTH_HOST="api.test"), make_users())
+    app = by_host(TOKENAUTH_HOST="api.test")
+    TokenAuth(app, make_users())
+    headers, client = bearer(token_of(app)), app.test_client()
+    for host, status in (("api.test", 200), ("shop.test", 404)):
+        answer = client.get("/auth/me", headers=headers, base_url=f"http://{host}")
+        assert answer.status_code == status
+
+
+def test_two_rules_for_one_address_are_warned_of(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """The Flask tutorial's own blueprint is at /auth/login, too."""
+    app = plain_app(TESTING=True)
+    TokenAuth(app, make_users())
+    app.add_url_rule("/auth/login", "form", lambda: "a form", methods=["GET", "POST"])
+    app.test_client().get("/auth/login")
+    warned = [text for text in caplog.messages if "TOKENAUTH_URL_PREFIX" in text]
+    assert [text.partition(" is claimed")[0] for text in warned] == ["POST /auth/login"]

@@ -459,6 +459,19 @@ def test_a_bounded_number_of_networks_is_remembered_for_an_account() -> None:
     assert throttle.reserve("alice", "10.0.3.249", user_id="u-alice").is_known
 
 
+def test_a_network_that_others_always_overtake_is_not_known(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The login succeeds all the same, and the next one tries again."""
+    throttle = counting("1000 per hour")
+    with monkeypatch.context() as overtaken:
+        overtaken.setattr(throttle._known, "incr", lambda *_: 0)
+        log_in_to(throttle, "alice", "192.0.2.1")
+    assert not throttle.reserve("alice", "192.0.2.1", user_id="u-alice").is_known
+    log_in_to(throttle, "alice", "192.0.2.1")
+    assert throttle.reserve("alice", "192.0.2.1", user_id="u-alice").is_known
+
+
 def test_who_was_identified_otherwise_is_let_in(throttle: LoginThrottle) -> None:
     """A mailed link ends what strangers' guesses did, from this network."""
     for i in range(5):

@@ -267,7 +267,7 @@ def test_a_kept_error_keeps_no_frames(canary: Flask) -> None:
     token = token_of(canary).access_token
     with canary.test_request_context(headers=bearer(token + "A")):
         canary.login_manager._load_user()  # type: ignore[attr-defined]
-        all_kept = reachable(vars(g._get_current_object()))
+        all_kept = list(reachable(vars(g._get_current_object())))
     kept = [each for each in all_kept if isinstance(each, AuthError)]
     assert kept
     assert all(error.__traceback__ is None for error in kept)

@@ -75,7 +75,10 @@ def test_tables_are_created_only_where_that_is_asked_for(
         with pytest.raises(ConfigurationError, match="flask tokenauth init-db"):
             store.check_tables()
     assert not file.exists()
+    sqlite3.connect(file).close()  # of another program, without a table of ours
     for store in (SQLUserStore(database), SQLSessionStore(database)):
+        with pytest.raises(ConfigurationError, match="flask tokenauth init-db"):
+            store.check_tables()
         store.create_tables()
         store.create_tables()  # a second time changes nothing
         store.check_tables()

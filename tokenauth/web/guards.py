@@ -68,11 +68,12 @@ def token_required(view: Any = None, *, optional: bool = False) -> Any:
     """
 
     def is_allowed() -> bool:
-        if not optional or token_identity() is not None:
-            require_token()
-        return True
+        if token_identity() is None:
+            return optional
+        return bool(flask_login.current_user.is_authenticated)
 
-    return _guard(is_allowed) if view is None else _guard(is_allowed)(view)
+    guard = _guard(is_allowed, _refuse)
+    return guard if view is None else guard(view)
 
 
 def require_scopes(*scopes: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
@@ -144,7 +145,7 @@ def _refuse() -> NoReturn:
 
 def _guard(
     is_allowed: Callable[[], bool],
-    refuse: Callable[[], Any] = _refuse,
+    refuse: Callable[[], Any],
     *,
     needs_login: bool = False,
 ) -> Callable[[Callable[P, R]], Callable[P, R]]:

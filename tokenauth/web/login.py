@@ -186,7 +186,8 @@ class TokenLoginManager(LoginManager):  # type: ignore[misc] # Flask-Login has n
             identity.note_loading(is_loading=False)
         if not _is_of(identity.kept_identity(), user):
             identity.keep()
-        return user
+        # A disabled user is refused, whatever the class says of `is_authenticated`.
+        return user if getattr(user, "is_active", True) else None
 
     def _update_request_context_with_user(self, user: Any = None) -> None:
         """Set the current user, for whom no token speaks unless it is the token's."""
