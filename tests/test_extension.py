@@ -423,11 +423,11 @@ def test_a_store_of_coroutine_functions_is_refused() -> None:
     """At start, with what to write instead."""
 
     class AsyncUsers(DictUserStore):
-        async def get(self, user_id: str) -> Any:
+        async def get(self, user_id: str) -> Any:  # type: ignore[override]
             return None
 
     with pytest.raises(ConfigurationError, match=r"AsyncUsers\.get is a coroutine"):
-        TokenAuth(plain_app(), AsyncUsers({}))
+        TokenAuth(plain_app(), AsyncUsers({}))  # type: ignore[arg-type]
 
 
 def test_an_application_that_routes_by_host_names_one() -> None:
