@@ -57,7 +57,7 @@ def kept() -> Outcome | None:
     """Return what was found for the current request; None: nobody looked yet."""
     if not has_request_context():
         return None
-    outcome: Outcome | None = g.get(_OUTCOME)
+    outcome: Outcome | None = g._get_current_object().get(_OUTCOME)
     # An outer application context is one `g` for the requests in it.
     is_ours = outcome is not None and outcome.request is this_request()
     return outcome if is_ours else None
