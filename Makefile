@@ -72,10 +72,10 @@ instance/secret-key:
 .PHONY: run
 run: $(VENV)/.stamp-run instance/secret-key ## Serve the demo on 127.0.0.1 (PORT=5000)
 	@$(BIN)/python -c 'import socket, sys; s = socket.socket(); s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1); s.bind(("127.0.0.1", int(sys.argv[1])))' '$(PORT)' 2>/dev/null || \
-		{ echo "Port $(PORT) cannot be used; something may listen there already. Try: make run PORT=5001" >&2; exit 1; }
+		{ echo "Port $(PORT) cannot be used: it is no number up to 65535, or something listens there. Try: make run PORT=5001" >&2; exit 1; }
 	@printf '%s\n' "$$TRY_IT"
 	@FLASK_SECRET_KEY="$${FLASK_SECRET_KEY:-$$(cat instance/secret-key)}" \
-		exec $(BIN)/gunicorn --bind 127.0.0.1:$(PORT) --workers 1 --worker-class gthread --threads 4 --no-control-socket 'tokenauth.demo:create_app()'
+		exec $(BIN)/gunicorn --bind 127.0.0.1:$(PORT) --workers 1 --worker-class gthread --threads 32 --access-logfile - --no-control-socket 'tokenauth.demo:create_app()'
 
 # -- check -----------------------------------------------------------------------------
 
@@ -134,7 +134,7 @@ check: lint types ## All of lint, types and test, with the coverage gate
 	@$(MAKE) --no-print-directory test COVERAGE=1
 
 .PHONY: format
-format: $(VENV)/.stamp-dev ## Rewrite the code in the house style
+format: $(VENV)/.stamp-dev ## Rewrite the code in the project's style
 	$(BIN)/ruff check --fix-only
 	$(BIN)/ruff format
 
