@@ -248,16 +248,25 @@ def test_nothing_survives_an_acknowledged_end(
 def test_logins_at_a_limit_leave_as_many_as_it_allows(
     service: Service, rounds: int
 ) -> None:
-    """Each was acknowledged; the oldest are dead, and those that stand are whole."""
-    # The gate would take round after round of one owner's bursts for a flood.
+    """Each was acknowledged; the oldest have ended, and the others are whole."""
     config = {"TOKENAUTH_SESSION_LIMIT": 3, "TOKENAUTH_PASSWORD_CONCURRENCY": 8}
     app = app_on(service.stores, **config)
     new_user(service, "alice")
     for _ in range(rounds):
-        pairs = in_parallel(8, lambda _: log_in(app.test_client()))
+        pairs = in_parallel(8, lambda _: log_in_at_last(app))
         alive = [pair for pair in pairs if is_alive(app, pair["access_token"])]
         standing = service.stores.sessions.of_user("u-alice", kind="login")
         assert len(alive) == len(standing) == 3
         dead = [pair for pair in pairs if pair not in alive]
         for pair in dead:
             assert refresh(app, pair["refresh_token"]).status == 400
+
+
+def log_in_at_last(app: Flask) -> Any:
+    """Log in; on a busy machine eight of one account at once are told to come again."""
+    body = {"username": "alice", "password": PASSWORD}
+    while True:
+        answer = app.test_client().post("/auth/login", json=body)
+        if answer.status_code != 503:
+            assert answer.status_code == 200, answer.text
+            return answer.get_json()
