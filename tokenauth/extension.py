@@ -13,7 +13,7 @@ from .accounts.names import fold_username
 from .accounts.password_check import account_of
 from .accounts.users import User, UserRecord, UserStore, id_of
 from .cli import tokenauth
-from .cli.running import check_tables_at_start
+from .cli.running import announce_memory, check_tables_at_start
 from .errors import ConfigurationError, StoreUnavailableError
 from .sessions.session import LOGIN, Session
 from .sessions.store import SessionStore
@@ -87,6 +87,8 @@ class TokenAuth:
             self._sessions if sessions is None else sessions,
         )
         check_tables_at_start(state.stores)
+        if not app.testing:
+            announce_memory(state.stores)
         app.extensions[KEY] = state
         self.login_manager.init_app(app)
         session_interface.join(app)

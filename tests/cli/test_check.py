@@ -82,7 +82,8 @@ def test_good_deployment_passes_the_strict_check(good: Flask) -> None:
         *("fallback keys", "refresh grace", "clock leeway", "tokens in URLs"),
         *("attempts on a password", "new passwords", "password hashing"),
         *("password hashes", "users", "sessions", "attempts"),
-        *("eviction", "persistence", "clock", "DEBUG", "TESTING", "proxy"),
+        *("eviction", "persistence", "clock", "DEBUG", "TESTING"),
+        *("addresses", "proxy"),
     ]
 
 
@@ -120,7 +121,7 @@ def test_check_leaves_nothing_behind(url: str, redis_url: str) -> None:
 def test_review_is_one_line_for_each_area(good: Flask) -> None:
     result = run(good, "check", *PROXY)
     lines = result.stdout.splitlines()
-    assert (result.exit_code, len(lines)) == (0, 21)
+    assert (result.exit_code, len(lines)) == (0, 22)
     assert lines[0].split() == ["level", "area", "text"]
     assert lines[2].split(maxsplit=3) == ["ok", "access", "lifetime", "900 s."]
     assert KEY not in result.stdout
@@ -545,3 +546,13 @@ def test_users_clock_counts_where_sessions_have_none(
     app = make_app(sessions=sessions, clock=clock)
     text = checked(app, exit_code=1)["clock"].text
     assert text == "No store has a clock of its own."
+
+
+def test_an_address_that_the_application_claims_too_is_a_warning() -> None:
+    """As the blueprint of Flask's own tutorial does."""
+    app = deployed()
+    app.add_url_rule("/auth/login", "form", lambda: "a form", methods=["POST"])
+    finding = checked(app)["addresses"]
+    assert finding.level == "warning"
+    assert "POST /auth/login" in finding.text
+    assert checked(deployed())["addresses"].level == "ok"

@@ -12,6 +12,7 @@ from flask.cli import ScriptInfo, with_appcontext
 from werkzeug.middleware.proxy_fix import ProxyFix
 
 from ..errors import ConfigurationError
+from ..web.api.routes import conflicts
 from .group import as_json, find_state, show, tokenauth
 from .review_settings import Finding, expect, review_settings
 from .review_stores import review_stores
@@ -86,6 +87,13 @@ def _review_server(app: Flask) -> Iterator[Finding]:
         "On." if app.testing else "Off.",
         "Settings that are not safe are accepted. Turn it off outside of tests.",
         otherwise="error",
+    )
+    claimed = ", ".join(conflicts(app))
+    yield expect(
+        not claimed,
+        "addresses",
+        f"Claimed by the application, too: {claimed or 'none'}.",
+        "Only the rule that was added first answers. Set TOKENAUTH_URL_PREFIX.",
     )
     yield _proxy(app.wsgi_app)
 

@@ -13,6 +13,7 @@ from flask.cli import ScriptInfo, run_command
 
 from ..errors import ConfigurationError
 from ..events import LOGGER
+from ..stores.memory import MemorySessionStore
 from ..stores.provision import Stores
 
 OURS: Final = __name__
@@ -50,3 +51,12 @@ def check_tables_at_start(stores: Stores) -> None:
         if command is None:
             raise
         LOGGER.warning("%s", error)
+
+
+def announce_memory(stores: Stores) -> None:
+    """Say at the start of a server that its sessions are in memory, if they are."""
+    if running_command() is None and isinstance(stores.sessions, MemorySessionStore):
+        LOGGER.warning(
+            "Sessions are in memory: they end with this process, and at each reload of "
+            "the debug server. To keep them, set TOKENAUTH_SESSION_URL"
+        )
