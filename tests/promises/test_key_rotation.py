@@ -19,7 +19,7 @@ STEPS: list[dict[str, Any]] = [
 ]
 
 
-@pytest.mark.parametrize(("before", "after"), pairwise(STEPS))
+@pytest.mark.parametrize(("before", "after"), list(pairwise(STEPS)))
 def test_hosts_one_step_apart_accept_each_other_s_tokens(
     before: dict[str, Any], after: dict[str, Any]
 ) -> None:
