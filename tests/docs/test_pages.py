@@ -26,6 +26,7 @@ def anchors(text: str) -> set[str]:
     }
 
 
+@pytest.mark.checkout  # the pages beside the package link into it
 @pytest.mark.parametrize("page", ALL, ids=IDS)
 def test_links_lead_to_pages_and_sections(page: Path) -> None:
     for target, section in LINK.findall(ALL[page]):
