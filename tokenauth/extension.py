@@ -17,7 +17,6 @@ from .cli.running import announce_memory, check_tables_at_start
 from .errors import ConfigurationError, StoreUnavailableError
 from .sessions.session import LOGIN, Session
 from .sessions.store import SessionStore
-from .sessions.verifier import active_sessions
 from .tokens.claims import Claims
 from .web import identity, session_interface
 from .web.api import docs_page, openapi, routes, schemas
@@ -381,8 +380,7 @@ class TokenAuth:
             TypeError: the id is no text.
             StoreUnavailableError: the store cannot answer.
         """
-        state = current_state()
-        return active_sessions(state.sessions, _id_of(user), state.clock(), kind=LOGIN)
+        return current_state().service.active_sessions(_id_of(user), kind=LOGIN)
 
     def personal_tokens_of(self, user: UserRecord | str) -> list[Session]:
         """Return the sessions of a user's personal access tokens, newest first.
