@@ -27,6 +27,7 @@ from tokenauth import (
     TokenRevokedError,
     User,
 )
+from tokenauth.sessions.issuer import TokenIssuer
 from tokenauth.sessions.session import Session
 from tokenauth.sessions.verifier import Shared, TokenVerifier
 from tokenauth.web import state

@@ -100,11 +100,7 @@ class PersonalTokens(SessionRules):
             LOGGER.exception("the use of a personal access token was not recorded")
 
     def _add(
-        self,
-        user_id: str,
-        name: str,
-        scopes: frozenset[str],
-        expires_in: float | None,
+        self, user_id: str, name: str, scopes: frozenset[str], expires_in: float | None
     ) -> Session:
         if len(self.of_user(user_id)) >= MAX_PERSONAL_TOKENS:
             raise InvalidRequestError(

@@ -7,11 +7,7 @@ from flask import Request, g, has_request_context
 from flask_login import current_user, logout_user
 
 from .. import events
-from ..errors import (
-    AuthError,
-    TokenMissingError,
-    TokenRevokedError,
-)
+from ..errors import AuthError, TokenMissingError, TokenRevokedError
 from ..sessions.verifier import Identity
 from .request import is_token_request, this_request
 from .state import current_state

@@ -20,14 +20,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-from flask import (
-    Flask,
-    Request,
-    Response,
-    current_app,
-    request_tearing_down,
-    session,
-)
+from flask import Flask, Request, Response, current_app, request_tearing_down, session
 from flask_login import (
     LoginManager,
     user_accessed,

@@ -11,11 +11,7 @@ from flask import Flask, Request, Response, appcontext_pushed
 from flask.sessions import SessionInterface, SessionMixin
 
 from .identity import forget
-from .request import (
-    is_our_endpoint,
-    is_token_request,
-    this_request,
-)
+from .request import is_our_endpoint, is_token_request, this_request
 from .state import state_of
 
 
