@@ -184,7 +184,7 @@ class SessionService(SessionRules):
         raise InvalidGrantError
 
     def _rotate(self, session: Session, now: float) -> Session | None:
-        idle_end = session.idle_end(now, self._settings.session_idle_lifetime)
+        idle_end = min(now + self._settings.session_idle_lifetime, session.expires_at)
         return self._sessions.rotate(
             session.id, session.generation, now=now, idle_expires_at=idle_end
         )

@@ -66,15 +66,6 @@ class Session(msgspec.Struct, frozen=True, kw_only=True, gc=False):
         """Return whether it has expired."""
         return now >= self.idle_expires_at
 
-    def idle_end(self, now: float, idle_lifetime: float) -> float:
-        """Return its `idle_expires_at` when it is refreshed now.
-
-        Args:
-            now: Seconds since the epoch.
-            idle_lifetime: Seconds that it may go without a refresh.
-        """
-        return min(now + idle_lifetime, self.expires_at)
-
 
 def new_session(
     user_id: str,

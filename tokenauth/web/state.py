@@ -12,7 +12,6 @@ from blinker import NamedSignal
 from flask import Flask, current_app, has_request_context, request
 
 from .. import events
-from .. import settings as settings_module
 from ..accounts.hashing_pool import HashingPool
 from ..accounts.password_check import PasswordChecker
 from ..accounts.passwords import PasswordHasher
@@ -29,6 +28,7 @@ from ..sessions.service import SessionService
 from ..sessions.store import SessionStore
 from ..sessions.verifier import Shared, TokenVerifier
 from ..settings import Settings
+from ..settings import load as load_settings
 from ..stores import open_redis
 from ..stores.announcing import announcing
 from ..stores.provision import Stores, provide, reader_of
@@ -104,7 +104,7 @@ def build(
     Raises:
         ConfigurationError: the application is set up in a way that is unsafe.
     """
-    settings = settings_module.load(app.config, app.name)
+    settings = load_settings(app.config, app.name)
     if settings.query_param is not None:
         events.LOGGER.warning(
             "TOKENAUTH_QUERY_PARAM: tokens in URLs end up in logs, histories and "
