@@ -88,13 +88,14 @@ def new_session(
     """
     expires_at = NEVER if lifetime is None else now + lifetime
     idle = expires_at if idle_lifetime is None else now + idle_lifetime
-    times = dict.fromkeys(("created_at", "authenticated_at", "refreshed_at"), now)
+    times = ("created_at", "authenticated_at", "refreshed_at")
+    begun: dict[str, Any] = dict.fromkeys(times, now)
     return Session(
         id=new_session_id(),
         user_id=user_id,
         idle_expires_at=min(idle, expires_at),
         expires_at=expires_at,
-        **(times | fields),
+        **(begun | fields),
     )
 
 
