@@ -13,6 +13,8 @@ from __future__ import annotations
 
 import json
 import logging
+from collections.abc import Mapping
+from collections.abc import Set as AbstractSet
 from datetime import UTC, datetime
 from typing import Any, Final, Protocol
 
@@ -54,43 +56,35 @@ user_scopes_set: Final = _signal("user-scopes-set", "An operator set a user's sc
 SIGNALS: Final = tuple(_signals.values())
 """All of them; the docstring of each says what it announces."""
 
-REASONS: Final = {
-    "login-failed": frozenset(
-        {
-            "unknown_user",
-            "wrong_password",
-            "disabled",  # or removed meanwhile
-            "no_password",
-            "unsupported_hash",
-            "invalid_scope",
-            "overtaken",  # the password was changed by somebody else at the same time
-        }
-    ),
-    "token-refused": frozenset(
-        {
-            "token_invalid",
-            "token_expired",
-            "token_revoked",
-            "invalid_request",  # more than one token, or a URL that cannot be read
-        }
-    ),
-    "refresh-repeated": frozenset({"other_network"}),
-    "session-revoked": frozenset(
-        {
-            "session_limit",  # the oldest session of a user who has too many
-            "everyone",  # an operator ended the sessions of all users
-            "store_set_back",  # the token is newer than the store: it was restored
-        }
-    ),
-    "token-created": frozenset({"operator"}),
+REASONS: Final[Mapping[str, AbstractSet[str]]] = {
+    "login-failed": {
+        "unknown_user",
+        "wrong_password",
+        "disabled",  # or removed meanwhile
+        "no_password",
+        "unsupported_hash",
+        "invalid_scope",
+        "overtaken",  # the password was changed by somebody else at the same time
+    },
+    "token-refused": {
+        "token_invalid",
+        "token_expired",
+        "token_revoked",
+        "invalid_request",  # more than one token, or a URL that cannot be read
+    },
+    "refresh-repeated": {"other_network"},
+    "session-revoked": {
+        "session_limit",  # the oldest session of a user who has too many
+        "everyone",  # an operator ended the sessions of all users
+        "store_set_back",  # the token is newer than the store: it was restored
+    },
+    "token-created": {"operator"},
 }
 """The reasons that events of a signal can have; those of other signals have none."""
 
 # What an operator should look at; the rest is the normal course of things.
-_WARNINGS: Final = frozenset({attempts_limited, refresh_reused, store_failed})
-_WARNING_REASONS: Final = frozenset(
-    {"unsupported_hash", "other_network", "store_set_back"}
-)
+_WARNINGS: Final = (attempts_limited, refresh_reused, store_failed)
+_WARNING_REASONS: Final = ("unsupported_hash", "other_network", "store_set_back")
 
 _MAX_VALUE_LENGTH: Final = 128
 _MAX_LINE_LENGTH: Final = 1000

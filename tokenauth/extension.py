@@ -2,24 +2,19 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Iterable, Mapping
-from datetime import timedelta
 from typing import Any
 
 from flask import Flask, current_app, has_request_context, request
 
-from .accounts.names import fold_username
-from .accounts.password_check import account_of
-from .accounts.users import User, UserRecord, UserStore, id_of
+from .accounts.users import User, UserRecord, UserStore
 from .cli import tokenauth
 from .cli.running import announce_memory, check_tables_at_start
-from .errors import ConfigurationError, StoreUnavailableError
-from .sessions.session import LOGIN, Session
+from .errors import ConfigurationError
 from .sessions.store import SessionStore
-from .sessions.verifier import active_sessions
 from .tokens.claims import Claims
 from .web import identity, session_interface
+from .web.administration import Administration, trust_network
 from .web.api import docs_page, openapi, routes, schemas
 from .web.login import TokenLoginManager, manager_of
 from .web.request import client_name, this_request
@@ -27,7 +22,7 @@ from .web.responses import TokenPair
 from .web.state import KEY, build, current_state
 
 
-class TokenAuth:
+class TokenAuth(Administration):
     """Token authentication for Flask applications.
 
     Nothing of an application is kept here: one object may serve several applications,
@@ -59,11 +54,9 @@ class TokenAuth:
         sessions: SessionStore | None = None,
     ) -> None:
         self.login_manager = TokenLoginManager()
-        self._users: UserStore | Mapping[str, str | User] | None = None
-        self._sessions: SessionStore | None = None
-        if app is None:
-            self._users, self._sessions = users, sessions
-        else:
+        self._users = users if app is None else None
+        self._sessions = sessions if app is None else None
+        if app is not None:
             self.init_app(app, users, sessions=sessions)
 
     def init_app(
@@ -79,8 +72,7 @@ class TokenAuth:
             ConfigurationError: the application is set up in a way that is unsafe or
                 cannot work, or has a `TokenAuth` or a `LoginManager` already.
         """
-        _refuse_other_objects(app)
-        _refuse_second(app)
+        _check_application(app)
         state = build(
             app,
             self._users if users is None else users,
@@ -94,16 +86,6 @@ class TokenAuth:
         session_interface.join(app)
         routes.register(app, state.settings)
         app.cli.add_command(tokenauth)
-
-    @property
-    def users(self) -> UserStore:
-        """The user store of the current application."""
-        return current_state().stores.users
-
-    @property
-    def sessions(self) -> SessionStore:
-        """The session store of the current application."""
-        return current_state().stores.sessions
 
     def login(
         self,
@@ -133,7 +115,7 @@ class TokenAuth:
         pair = current_state().service.start(
             user, scopes=scopes, label=label, client=client
         )
-        _trust_network(user)
+        trust_network(user)
         return TokenPair(**pair.to_dict())
 
     def check_password(self, username: str, password: str) -> UserRecord:
@@ -154,21 +136,6 @@ class TokenAuth:
         checked = checker.check(username, password, address)
         checker.upgrade(checked, password)
         return checked.user
-
-    def hash_password(self, password: str, user: UserRecord | str) -> str:
-        """Return the hash to store for a new password, as the settings want it.
-
-        Args:
-            password: The new password (text).
-            user: The user, or the username of one who is still to be added.
-
-        Raises:
-            PasswordRefusedError: the policy refuses it; the error names the rule.
-            OverloadedError: too many passwords are being hashed.
-            StoreUnavailableError: the application's breach check failed.
-        """
-        account = user if isinstance(user, str) else account_of(user)
-        return current_state().checker.hash_new(password, fold_username(account) or "")
 
     def verify(self, token: str) -> Claims:
         """Return what a token says, after the whole check that a request gets.
@@ -214,118 +181,6 @@ class TokenAuth:
         """
         return identity.log_out()
 
-    def create_personal_token(
-        self,
-        user: UserRecord,
-        *,
-        name: str,
-        scopes: Iterable[str] | None = None,
-        expires_in: float | timedelta | None = None,
-    ) -> str:
-        """Return a new personal access token, for a service account or an admin page.
-
-        Args:
-            user: The user for whom it acts.
-            name: A name by which it is listed, of 1 to 100 characters.
-            scopes: What it may do. Defaults to all that the user may now; a scope that
-                the user is given later is not added.
-            expires_in: How long it works, in seconds or as a `timedelta`. By default
-                until it is revoked.
-
-        Raises:
-            InvalidRequestError: the name cannot be used, or the user has 100 already.
-            InvalidCredentialsError: the store has no such user, or a disabled one.
-            InvalidScopeError: the user does not have a scope that was asked for.
-            ValueError: `expires_in` is less than a second.
-            TypeError: the user's `get_id()` returns no text.
-            StoreUnavailableError: it could not be stored.
-        """
-        schemas.check_label(name)
-        if isinstance(expires_in, timedelta):
-            expires_in = expires_in.total_seconds()
-        _, token = current_state().personal.create_for(
-            user, name=name, scopes=scopes, expires_in=expires_in
-        )
-        return token
-
-    def issue_once(
-        self, purpose: str, user: UserRecord, max_age: float | timedelta
-    ) -> str:
-        """Return a token for one use, for a link that the application sends.
-
-        It ends when it or another one of this purpose and user is used, when the
-        password changes, and when it expires. A user can have five of a purpose: from
-        15 minutes on, a newer one ends the oldest. Redeem it on a POST: programs that
-        look at mails follow links.
-
-        Args:
-            purpose: What it is for: at most 32 lower-case letters, digits, hyphens and
-                underscores.
-            user: The user.
-            max_age: How long it lives, in seconds or as a `timedelta`: from a second
-                to a year.
-
-        Raises:
-            ValueError: the purpose or the age cannot be used.
-            TypeError: the user's `get_id()` returns no text.
-            TooManyAttemptsError: five were issued in the last 15 minutes. Do not let a
-                client see this: it tells that the account exists.
-            StoreUnavailableError: it could not be kept.
-        """
-        return current_state().one_time.issue(purpose, user, max_age)
-
-    def redeem(
-        self, purpose: str, token: str, *, new_password: str | None = None
-    ) -> UserRecord:
-        """Return the user of a one-time token, and end it: only one use succeeds.
-
-        Args:
-            purpose: What the token was issued for.
-            token: The token.
-            new_password: Set this as the user's password, as `set_password` does. If
-                the policy refuses it, the token is not used up.
-
-        Raises:
-            ValueError: the purpose cannot be used.
-            TokenInvalidError: it was not issued here for this purpose, or altered.
-            TokenExpiredError: it has expired.
-            TokenRevokedError: it or another one was used, five newer ones were issued,
-                the password was changed since, or the user is gone or disabled.
-            PasswordRefusedError: the policy refuses the new password.
-            OverloadedError: too many passwords are being hashed.
-            StoreUnavailableError: a store cannot answer.
-        """
-        state = current_state()
-        if new_password is None:
-            user = state.one_time.redeem(purpose, token)
-        else:
-            user = state.password_login.reset_password(purpose, token, new_password)
-        _trust_network(user)
-        return user
-
-    def set_password(self, user: UserRecord, new_password: str) -> int:
-        """Give a user another password, and end all of the user's sessions and tokens.
-
-        For somebody who has shown in another way who they are, as by `redeem`.
-
-        Args:
-            user: The user, as the store has it.
-            new_password: The new password.
-
-        Returns:
-            How many sessions ended.
-
-        Raises:
-            PasswordRefusedError: the policy refuses it; the error names the rule.
-            InvalidCredentialsError: the password was changed by somebody else at the
-                same time.
-            OverloadedError: too many passwords are being hashed.
-            StoreUnavailableError: the change may not have happened.
-        """
-        ended = current_state().password_login.set_password(user, new_password)
-        _trust_network(user)
-        return ended
-
     def merge_openapi(self, document: dict[str, Any]) -> dict[str, Any]:
         """Add the endpoints to an application's own description, in place.
 
@@ -344,99 +199,13 @@ class TokenAuth:
         """
         return openapi.merge(document, docs_page.description())
 
-    def revoke_session(self, session_id: str) -> bool:
-        """End a session at once, with all its tokens.
 
-        Returns:
-            Whether it was active until now.
-
-        Raises:
-            TypeError: the id is no text.
-            StoreUnavailableError: the session may still be active.
-        """
-        return current_state().service.revoke_session(session_id)
-
-    def revoke_user(self, user: UserRecord | str) -> int:
-        """End all sessions of a user at once, with all their tokens.
-
-        Args:
-            user: The user, or the user's id.
-
-        Returns:
-            How many ended.
-
-        Raises:
-            TypeError: the id is no text.
-            StoreUnavailableError: some sessions may still be active.
-        """
-        return current_state().service.revoke_user(_id_of(user))
-
-    def sessions_of(self, user: UserRecord | str) -> list[Session]:
-        """Return a user's active logins, newest first.
-
-        Args:
-            user: The user, or the user's id.
-
-        Raises:
-            TypeError: the id is no text.
-            StoreUnavailableError: the store cannot answer.
-        """
-        state = current_state()
-        return active_sessions(state.sessions, _id_of(user), state.clock(), kind=LOGIN)
-
-    def personal_tokens_of(self, user: UserRecord | str) -> list[Session]:
-        """Return the sessions of a user's personal access tokens, newest first.
-
-        Args:
-            user: The user, or the user's id.
-
-        Raises:
-            TypeError: the id is no text.
-            StoreUnavailableError: the store cannot answer.
-        """
-        return current_state().personal.of_user(_id_of(user))
-
-    def check_stores(self) -> None:
-        """Return if users, sessions and attempts can be read; for readiness probes.
-
-        Raises:
-            StoreUnavailableError: a store cannot answer.
-        """
-        state = current_state()
-        state.stores.check()
-        state.throttle.check()
-
-
-def _trust_network(user: UserRecord) -> None:
-    """Let the user of this request in from its network, whatever strangers guessed.
-
-    Should the counters fail, what has been done stays done.
-    """
-    if has_request_context():
-        with contextlib.suppress(StoreUnavailableError):
-            current_state().checker.record_trusted(user.get_id(), request.remote_addr)
-
-
-def _id_of(user: UserRecord | str) -> str:
-    if isinstance(user, str):
-        return user
-    if hasattr(user, "get_id"):
-        return id_of(user)
-    raise TypeError(
-        f"A user, or an id that is text, is needed here, not {type(user).__name__}; "
-        "for an integer id, pass str(id)."
-    )
-
-
-def _refuse_other_objects(app: object) -> None:
+def _check_application(app: Flask) -> None:
     # No class is asked for: OpenTelemetry puts another one in Flask's place.
     if not isinstance(getattr(app, "extensions", None), dict):
         raise ConfigurationError(
             "The first argument is the Flask application: TokenAuth(app, users)."
         )
-
-
-def _refuse_second(app: Flask) -> None:
     if KEY in app.extensions:
         raise ConfigurationError(
             "This application has a TokenAuth already: use that one."

@@ -33,7 +33,7 @@ from tokenauth.errors import ConfigurationError
 from tokenauth.sessions.inspection import TokenInspector
 from tokenauth.sessions.issuer import TokenIssuer
 from tokenauth.sessions.session import NEVER, PERSONAL
-from tokenauth.sessions.verifier import TokenVerifier
+from tokenauth.sessions.verifier import Shared, TokenVerifier
 from tokenauth.settings import KNOWN, load
 from tokenauth.tokens.header import is_token, read_header
 from tokenauth.tokens.keys import is_guessable
@@ -70,7 +70,8 @@ TOKEN_SESSION: Final = msgspec.structs.replace(
     expires_at=NEVER,
 )
 
-MINT: Final = TokenIssuer(load(CONFIG, "app"))
+_SETTINGS: Final = load(CONFIG, "app")
+MINT: Final = TokenIssuer(_SETTINGS)
 PAIR: Final = MINT.pair(LOGIN_SESSION, ALICE, NOW)
 PERSONAL_TOKEN: Final = MINT.personal_token(TOKEN_SESSION)
 ISSUED: Final = {
@@ -83,10 +84,11 @@ _SESSIONS: Final = MemorySessionStore()
 for _session in (LOGIN_SESSION, TOKEN_SESSION):
     _SESSIONS.add(_session, limit=1)
 _USERS: Final = DictUserStore({"alice": ALICE})
-_VERIFIER: Final = TokenVerifier(
-    MINT, _USERS, read=_SESSIONS.get, emit=lambda *_, **__: None, now=Clock()
+_SHARED: Final = Shared(
+    _SETTINGS, MINT, _USERS, _SESSIONS, lambda *_, **__: None, Clock()
 )
-_INSPECTOR: Final = TokenInspector(MINT, _USERS, _SESSIONS, now=Clock())
+_VERIFIER: Final = TokenVerifier(_SHARED, read=_SESSIONS.get)
+_INSPECTOR: Final = TokenInspector(_SHARED)
 
 
 def header(data: bytes) -> None:

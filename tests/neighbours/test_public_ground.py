@@ -109,6 +109,19 @@ def own_classes() -> Iterator[type]:
                 yield cls
 
 
+def inherited_names(path: Path) -> set[str]:
+    """Return the private names that the classes of a module have of ours."""
+    module = ".".join(("tokenauth", *path.with_suffix("").parts))
+    bases = {
+        base
+        for cls in own_classes()
+        if cls.__module__ == module
+        for base in cls.__mro__[1:]
+        if base.__module__.startswith("tokenauth.")
+    }
+    return {name for base in bases for name in _names_of(base) if is_private(name)}
+
+
 def overridden_names(cls: type) -> Iterator[str]:
     """Yield the private names of a class that a class of another package has, too.
 
@@ -134,8 +147,10 @@ def leans() -> dict[str, set[str]]:
     """Return the private names of others, with the modules that use them."""
     found: dict[str, set[str]] = {}
     for path in SOURCES:
+        inherited = inherited_names(path)
         for name in foreign_names((PACKAGE / path).read_text()):
-            found.setdefault(str(name), set()).add(str(path))
+            if name not in inherited:
+                found.setdefault(str(name), set()).add(str(path))
     for cls in own_classes():
         for name in overridden_names(cls):
             found.setdefault(name, set()).add(cls.__module__)

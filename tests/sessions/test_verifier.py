@@ -29,7 +29,7 @@ from tokenauth import (
 )
 from tokenauth.sessions.issuer import TokenIssuer
 from tokenauth.sessions.session import Session
-from tokenauth.sessions.verifier import TokenVerifier
+from tokenauth.sessions.verifier import Shared, TokenVerifier
 from tokenauth.web import state
 
 
@@ -86,10 +86,14 @@ def test_a_session_that_ends_before_its_tokens_ends_them(
         assert session is not None
         return msgspec.structs.replace(session, idle_expires_at=clock() + left)
 
-    mint = TokenIssuer(kept.settings)
-    verifier = TokenVerifier(
-        mint, kept.stores.users, read=read, emit=kept.emit, now=clock
+    shared = Shared(
+        kept.settings,
+        TokenIssuer(kept.settings),
+        *kept.stores,
+        emit=kept.emit,
+        now=clock,
     )
+    verifier = TokenVerifier(shared, read=read)
     left = 0.001
     assert verifier.authenticate(tokens["access"]).user.get_id() == "u-alice"
     left = 0

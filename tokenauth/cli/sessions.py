@@ -7,7 +7,6 @@ from flask.cli import AppGroup
 
 from .. import events
 from ..sessions.session import LOGIN, PERSONAL
-from ..sessions.verifier import active_sessions
 from ..stores import BulkStore
 from ..web.state import State
 from .group import as_json, show, state_with_sessions, tokenauth, user_named, utc
@@ -35,7 +34,7 @@ def list_sessions(username: str, *, is_json: bool) -> None:
     found = [
         session
         for kind in (LOGIN, PERSONAL)
-        for session in active_sessions(here.sessions, user_id, here.clock(), kind=kind)
+        for session in here.service.active_sessions(user_id, kind=kind)
     ]
     rows = [
         [

@@ -107,10 +107,7 @@ class SessionCache:
         with self._lock:
             # If its ending was told meanwhile, nothing would drop it any more.
             if asked_at == self._asked_at:
-                self._keep(session, now + left)
+                while len(self._kept) >= _MOST:
+                    del self._kept[next(iter(self._kept))]
+                self._kept[session.id] = _Kept(session, now + left)
         return session
-
-    def _keep(self, session: Session, until: float) -> None:
-        while len(self._kept) >= _MOST:
-            del self._kept[next(iter(self._kept))]
-        self._kept[session.id] = _Kept(session, until)

@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import msgspec
 
-from ..accounts.users import UserStore
 from ..errors import AuthError, TokenError, TokenInvalidError, TokenRevokedError
 from ..tokens.claims import Claims, OnceClaims, RefreshClaims
 from ..tokens.header import is_token
 from ..tokens.signing import TokenSigner
-from .issuer import PERSONAL_PREFIX, TokenIssuer, is_password_unchanged
+from .issuer import PERSONAL_PREFIX, is_password_unchanged
 from .session import LOGIN, PERSONAL, is_session_id
-from .store import SessionStore
-from .verifier import Identity, identify
+from .verifier import Identity, SessionRules
 
 
 class Inspection(NamedTuple):
@@ -27,21 +25,8 @@ class Inspection(NamedTuple):
     refusal: AuthError | None
 
 
-class TokenInspector:
+class TokenInspector(SessionRules):
     """Reads tokens of any purpose. It changes nothing and announces nothing."""
-
-    def __init__(
-        self,
-        issuer: TokenIssuer,
-        users: UserStore,
-        sessions: SessionStore,
-        *,
-        now: Callable[[], float],
-    ) -> None:
-        self._issuer = issuer
-        self._users = users
-        self._sessions = sessions
-        self._now = now
 
     def inspect(self, token: str) -> Inspection:
         """Return what a token says, and whether it is accepted now.
@@ -55,8 +40,7 @@ class TokenInspector:
         now = self._now()
         try:
             signer.check_times(claims, now)
-            session = self._sessions.get(claims.session_id)
-            identity = identify(claims, kind, session, self._users, now)
+            identity = self._identify(claims, kind, now)
             if not _is_current(signer, claims, identity):
                 raise TokenRevokedError
         except TokenError as error:

@@ -4,19 +4,16 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable
 from datetime import timedelta
 from typing import Final
 
 from .. import events
-from ..accounts.users import UserRecord, UserStore, id_of
+from ..accounts.users import UserRecord, id_of
 from ..errors import TokenError, TokenRevokedError, TooManyAttemptsError
-from ..events import Emit
 from ..tokens.claims import OnceClaims
-from .issuer import TokenIssuer, is_password_unchanged
+from .issuer import is_password_unchanged
 from .session import new_session
-from .store import SessionStore
-from .verifier import Identity, active_sessions, announce_refusal, identify
+from .verifier import Identity, SessionRules
 
 MAX_AT_A_TIME: Final = 5
 """One-time tokens of one purpose that one user may have at a time."""
@@ -32,34 +29,12 @@ _PURPOSE: Final = re.compile(r"[a-z0-9][a-z0-9_-]{0,31}")
 _MAX_AGE: Final = 366 * 86400
 
 
-class OneTimeTokens:
+class OneTimeTokens(SessionRules):
     """Issues and redeems tokens that work once.
 
     Each has a session of the kind `once:<purpose>`; of many uses at once, the one that
     ends the session succeeds.
-
-    Args:
-        issuer: The signers.
-        users: The store of users.
-        sessions: The store of sessions.
-        emit: Announces an event.
-        now: Seconds since the epoch.
     """
-
-    def __init__(
-        self,
-        issuer: TokenIssuer,
-        users: UserStore,
-        sessions: SessionStore,
-        *,
-        emit: Emit,
-        now: Callable[[], float],
-    ) -> None:
-        self._issuer = issuer
-        self._users = users
-        self._sessions = sessions
-        self._emit = emit
-        self._now = now
 
     def issue(self, purpose: str, user: UserRecord, max_age: float | timedelta) -> str:
         """Return a new token; of more than `MAX_AT_A_TIME` the oldest ends.
@@ -71,16 +46,16 @@ class OneTimeTokens:
             StoreUnavailableError: it could not be stored.
         """
         kind, lifetime = _kind_of(purpose), _seconds(max_age)
-        now = self._now()
-        self._refuse_more(id_of(user), kind, now)
+        user_id, now = id_of(user), self._now()
+        self._refuse_more(user_id, kind, now)
         session = new_session(
-            id_of(user), now=now, lifetime=lifetime, kind=kind, authenticated_at=0
+            user_id, now=now, lifetime=lifetime, kind=kind, authenticated_at=0
         )
         self._sessions.add(session, limit=MAX_AT_A_TIME)
         return self._issuer.once_token(session, user)
 
     def _refuse_more(self, user_id: str, kind: str, now: float) -> None:
-        tokens = active_sessions(self._sessions, user_id, now, kind=kind)
+        tokens = self.active_sessions(user_id, kind=kind)
         ages = [now - each.created_at for each in tokens[:MAX_AT_A_TIME]]
         if len(ages) == MAX_AT_A_TIME and max(ages) < ISSUE_INTERVAL:
             self._emit(events.attempts_limited, user_id=user_id, purpose=kind)
@@ -108,14 +83,9 @@ class OneTimeTokens:
         self._sessions.end_all(claims.subject, kind=kind, keep=claims.session_id)
         if not self._sessions.end(claims.session_id):  # another use came first
             error = TokenRevokedError()
-            announce_refusal(self._emit, error, claims, kind)
+            self._announce_refusal(error, claims, kind)
             raise error
-        self._emit(
-            events.token_redeemed,
-            purpose=kind,
-            user_id=claims.subject,
-            session_id=claims.session_id,
-        )
+        self._announce(events.token_redeemed, identity.session, purpose=kind)
         return identity.user
 
     def _check(self, kind: str, token: str) -> Identity:
@@ -125,12 +95,11 @@ class OneTimeTokens:
             claims = signer.read(token)
             now = self._now()
             signer.check_times(claims, now)
-            session = self._sessions.get(claims.session_id)
-            identity = identify(claims, kind, session, self._users, now)
+            identity = self._identify(claims, kind, now)
             if not is_password_unchanged(signer, claims, identity.user):
                 raise TokenRevokedError
         except TokenError as error:
-            announce_refusal(self._emit, error, claims, kind)
+            self._announce_refusal(error, claims, kind)
             raise
         return identity
 

@@ -2,57 +2,40 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import msgspec
 
 from .. import events
 from ..accounts.password_check import PasswordChecker, account_of
-from ..accounts.users import UserRecord, UserStore, scopes_of
+from ..accounts.users import UserRecord, scopes_of
 from ..errors import InvalidCredentialsError, TokenRevokedError
-from ..events import Emit
-from .issuer import TokenIssuer, TokenPair
+from .issuer import TokenPair
 from .one_time import OneTimeTokens
 from .service import SessionService
 from .session import LOGIN
-from .store import SessionStore
-from .verifier import Identity, active_session
+from .verifier import Identity, SessionRules, Shared
 
 
-class PasswordLogin:
+class PasswordLogin(SessionRules):
     """Logs in with a password, and changes passwords.
 
     Args:
+        shared: What all rules share.
         service: Starts the sessions.
-        issuer: The signers.
         once: The one-time tokens, by which a password is reset.
-        users: The store of users.
-        sessions: The store of sessions.
         checker: Checks passwords.
-        emit: Announces an event.
-        now: Seconds since the epoch.
     """
 
     def __init__(
         self,
+        shared: Shared,
         service: SessionService,
-        issuer: TokenIssuer,
         once: OneTimeTokens,
-        *,
-        users: UserStore,
-        sessions: SessionStore,
         checker: PasswordChecker,
-        emit: Emit,
-        now: Callable[[], float],
     ) -> None:
+        super().__init__(shared)
         self._service = service
-        self._issuer = issuer
         self._once = once
-        self._users = users
-        self._sessions = sessions
         self._checker = checker
-        self._emit = emit
-        self._now = now
 
     def log_in(
         self,
@@ -69,11 +52,11 @@ class PasswordLogin:
         session = self._service.add(
             checked.user,
             scope,
-            label,
-            client,
             confirm=lambda: self._checker.recheck(checked, password),
+            label=label,
+            client=client,
         )
-        self._service.announce(events.login_succeeded, session)
+        self._announce(events.login_succeeded, session)
         self._checker.upgrade(checked, password)
         return self._issuer.pair(session, checked.user, session.created_at)
 
@@ -98,21 +81,21 @@ class PasswordLogin:
         user, user_id = identity.user, identity.claims.subject
         checked = self._checker.check_user(user, current, address)
         new_hash = self._checker.hash_new(new, account_of(user))
-        session = active_session(self._sessions, identity.session.id, self._now())
+        session = self.active_session(identity.session.id)
         if session is None:
             raise TokenRevokedError
         # Hashing took its time: a change that came too late ends nobody's session.
         checked = self._checker.recheck(checked, current)
         kind = None if end_tokens else LOGIN
         self._replace_hash(user_id, checked.password_hash, new_hash, kind=kind)
-        self._service.announce(events.password_changed, session)
+        self._announce(events.password_changed, session)
         changed = msgspec.structs.replace(checked, password_hash=new_hash)
         renewed = self._service.add(
             user,
             session.scopes & scopes_of(user),
-            session.label,
-            session.client,
             confirm=lambda: self._checker.recheck(changed, new),
+            label=session.label,
+            client=session.client,
         )
         return self._issuer.pair(renewed, user, renewed.created_at)
 

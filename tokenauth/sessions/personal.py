@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import Final
 
 from .. import events
-from ..accounts.users import UserRecord, UserStore, active_user, id_of, scopes_of
+from ..accounts.users import UserRecord, active_user, id_of, scopes_of
 from ..errors import (
     InvalidCredentialsError,
     InvalidRequestError,
     StoreUnavailableError,
     TokenRevokedError,
 )
-from ..events import LOGGER, Emit
+from ..events import LOGGER
 from ..tokens.scopes import grant
-from .issuer import TokenIssuer
 from .session import NEVER, PERSONAL, Session, new_session
-from .store import SessionStore
-from .verifier import Identity, active_session, active_sessions
+from .verifier import Identity, SessionRules
 
 MAX_PERSONAL_TOKENS: Final = 100
 """Personal access tokens that one user may have at a time."""
@@ -27,33 +25,11 @@ USE_INTERVAL: Final = 300
 """Seconds in which the use of a token is recorded at most once."""
 
 
-class PersonalTokens:
+class PersonalTokens(SessionRules):
     """Makes personal access tokens and records when they were last used.
 
     Each has a session of its own, so it is listed, checked and ended as logins are.
-
-    Args:
-        issuer: The signers.
-        users: The store of users.
-        sessions: The store of sessions.
-        emit: Announces an event.
-        now: Seconds since the epoch.
     """
-
-    def __init__(
-        self,
-        issuer: TokenIssuer,
-        users: UserStore,
-        sessions: SessionStore,
-        *,
-        emit: Emit,
-        now: Callable[[], float],
-    ) -> None:
-        self._issuer = issuer
-        self._users = users
-        self._sessions = sessions
-        self._emit = emit
-        self._now = now
 
     def create(
         self,
@@ -78,10 +54,11 @@ class PersonalTokens:
         scopes = grant(scope, identity.claims.scopes)
         session = self._add(identity.claims.subject, name, scopes, expires_in)
         # Who ended the login meanwhile was told that nothing of it is left.
-        if active_session(self._sessions, identity.session.id, self._now()) is None:
+        if self.active_session(identity.session.id) is None:
             self._sessions.end(session.id)
             raise TokenRevokedError
-        return self._issue(session)
+        self._announce(events.token_created, session)
+        return session, self._issuer.personal_token(session)
 
     def create_for(
         self,
@@ -100,11 +77,12 @@ class PersonalTokens:
         if active_user(self._users, session.user_id) is None:
             self._sessions.end(session.id)
             raise InvalidCredentialsError
-        return self._issue(session, reason="operator")
+        self._announce(events.token_created, session, reason="operator")
+        return session, self._issuer.personal_token(session)
 
     def of_user(self, user_id: str) -> list[Session]:
         """Return the active sessions of a user's tokens, newest first."""
-        return active_sessions(self._sessions, user_id, self._now(), kind=PERSONAL)
+        return self.active_sessions(user_id, kind=PERSONAL)
 
     def note_use(self, session: Session) -> None:
         """Record that a personal access token is in use, once in `USE_INTERVAL`.
@@ -122,21 +100,16 @@ class PersonalTokens:
             LOGGER.exception("the use of a personal access token was not recorded")
 
     def _add(
-        self,
-        user_id: str,
-        name: str,
-        scopes: frozenset[str],
-        expires_in: float | None,
+        self, user_id: str, name: str, scopes: frozenset[str], expires_in: float | None
     ) -> Session:
         if len(self.of_user(user_id)) >= MAX_PERSONAL_TOKENS:
             raise InvalidRequestError(
                 f"You have {MAX_PERSONAL_TOKENS} personal access tokens, which is the "
                 "most: end one first."
             )
-        now = self._now()
         session = new_session(
             user_id,
-            now=now,
+            now=self._now(),
             lifetime=expires_in,
             kind=PERSONAL,
             label=name,
@@ -148,14 +121,3 @@ class PersonalTokens:
         # bounds those that are made at the same moment.
         self._sessions.add(session, limit=2 * MAX_PERSONAL_TOKENS)
         return session
-
-    def _issue(
-        self, session: Session, *, reason: str | None = None
-    ) -> tuple[Session, str]:
-        self._emit(
-            events.token_created,
-            user_id=session.user_id,
-            session_id=session.id,
-            reason=reason,
-        )
-        return session, self._issuer.personal_token(session)

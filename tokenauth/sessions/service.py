@@ -5,11 +5,9 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Iterable
 
-from blinker import NamedSignal
-
 from .. import events
 from ..accounts.networks import network_of
-from ..accounts.users import UserRecord, UserStore, active_user, id_of, scopes_of
+from ..accounts.users import UserRecord, active_user, id_of, scopes_of
 from ..errors import (
     InvalidCredentialsError,
     InvalidGrantError,
@@ -17,47 +15,21 @@ from ..errors import (
     TokenError,
     TokenRevokedError,
 )
-from ..events import Emit
-from ..settings import Settings
 from ..tokens.claims import RefreshClaims
 from ..tokens.scopes import grant
 from ..tokens.signing import REFRESH
 from .grace import GraceNetworks
-from .issuer import TokenIssuer, TokenPair
+from .issuer import TokenPair
 from .session import LOGIN, Session, new_session
-from .store import SessionStore
-from .verifier import active_session, active_sessions, announce_refusal, identify
+from .verifier import SessionRules, Shared
 
 
-class SessionService:
-    """Starts, refreshes and revokes sessions.
+class SessionService(SessionRules):
+    """Starts, refreshes and revokes sessions."""
 
-    Args:
-        settings: Lifetimes, limits and the grace.
-        issuer: The signers.
-        users: The store of users.
-        sessions: The store of sessions.
-        emit: Announces an event.
-        now: Seconds since the epoch.
-    """
-
-    def __init__(
-        self,
-        settings: Settings,
-        issuer: TokenIssuer,
-        users: UserStore,
-        sessions: SessionStore,
-        *,
-        emit: Emit,
-        now: Callable[[], float],
-    ) -> None:
-        self._settings = settings
-        self._issuer = issuer
-        self._users = users
-        self._sessions = sessions
-        self._emit = emit
-        self._networks = GraceNetworks(settings.refresh_grace)
-        self._now = now
+    def __init__(self, shared: Shared) -> None:
+        super().__init__(shared)
+        self._networks = GraceNetworks(self._settings.refresh_grace)
 
     def start(
         self,
@@ -69,33 +41,42 @@ class SessionService:
     ) -> TokenPair:
         """Start a session for a user whom the application has authenticated itself."""
         session = self.add(
-            user, scopes, label, client, confirm=lambda: self._check_active(user)
+            user,
+            scopes,
+            confirm=lambda: self._check_active(user),
+            label=label,
+            client=client,
         )
-        self.announce(events.login_succeeded, session)
+        self._announce(events.login_succeeded, session)
         return self._issuer.pair(session, user, session.created_at)
 
     def add(
         self,
         user: UserRecord,
         scopes: str | Iterable[str] | None,
-        label: str | None,
-        client: str | None,
         *,
         confirm: Callable[[], object],
+        **names: str | None,
     ) -> Session:
         """Store a new session, and end it if `confirm` refuses the user.
 
         `confirm` is called when the session is stored: who changes a password or
         disables a user ends all sessions afterwards, so none slips through.
+        `names` are the label and the client of the session.
         """
-        session = self._new_session(user, scopes, label, client)
-        limit = self._settings.session_limit
-        others = active_sessions(
-            self._sessions, session.user_id, session.created_at, kind=LOGIN
+        session = new_session(
+            id_of(user),
+            now=self._now(),
+            lifetime=self._settings.session_lifetime,
+            idle_lifetime=self._settings.session_idle_lifetime,
+            scopes=self._granted(user, scopes),
+            **names,
         )
+        limit = self._settings.session_limit
+        others = self.active_sessions(session.user_id, kind=LOGIN)
         self._sessions.add(session, limit=limit)
         for ended in others[limit - 1 :]:
-            self.announce(events.session_revoked, ended, reason="session_limit")
+            self._announce(events.session_revoked, ended, reason="session_limit")
         try:
             confirm()
         except InvalidCredentialsError:
@@ -117,12 +98,11 @@ class SessionService:
         claims = None
         try:
             claims = self._issuer.refresh.read(token)
-            session = self._sessions.get(claims.session_id)
-            identity = identify(claims, LOGIN, session, self._users, now)
+            identity = self._identify(claims, LOGIN, now)
             scopes = grant(scope, identity.session.scopes)
             session = self._advance(claims, identity.session, now, address)
         except TokenError as error:
-            announce_refusal(self._emit, error, claims, REFRESH)
+            self._announce_refusal(error, claims, REFRESH)
             raise InvalidGrantError from None
         return self._issuer.pair(session, identity.user, now, scopes=scopes)
 
@@ -134,7 +114,7 @@ class SessionService:
             claims = signer.read(token)
             signer.check_times(claims, self._now())
         except TokenError as error:
-            announce_refusal(self._emit, error, claims)
+            self._announce_refusal(error, claims)
             raise
         self.revoke_session(claims.session_id, user_id=claims.subject)
 
@@ -160,41 +140,20 @@ class SessionService:
                 claims = signer.verify(token, self._now())
                 self.revoke_session(claims.session_id, user_id=claims.subject)
 
-    def announce(
-        self, signal: NamedSignal, session: Session, *, reason: str | None = None
-    ) -> None:
-        """Announce an event about a session."""
-        self._emit(
-            signal, user_id=session.user_id, session_id=session.id, reason=reason
-        )
-
     def _check_active(self, user: UserRecord) -> None:
         if active_user(self._users, user.get_id()) is None:
             self._emit(events.login_failed, user_id=user.get_id(), reason="disabled")
             raise InvalidCredentialsError
 
-    def _new_session(
-        self,
-        user: UserRecord,
-        scopes: str | Iterable[str] | None,
-        label: str | None,
-        client: str | None,
-    ) -> Session:
-        user_id = id_of(user)
+    def _granted(
+        self, user: UserRecord, scopes: str | Iterable[str] | None
+    ) -> frozenset[str]:
         try:
-            granted = grant(scopes, scopes_of(user))
+            return grant(scopes, scopes_of(user))
         except InvalidScopeError as error:
+            user_id = user.get_id()
             self._emit(events.login_failed, user_id=user_id, reason=error.error_code)
             raise
-        return new_session(
-            user_id,
-            now=self._now(),
-            lifetime=self._settings.session_lifetime,
-            idle_lifetime=self._settings.session_idle_lifetime,
-            label=label,
-            client=client,
-            scopes=granted,
-        )
 
     def _advance(
         self, claims: RefreshClaims, session: Session, now: float, address: str | None
@@ -210,22 +169,22 @@ class SessionService:
             rotated = self._rotate(session, now)
             if rotated is not None:
                 self._networks.note(rotated, network)
-                self.announce(events.session_refreshed, rotated)
+                self._announce(events.session_refreshed, rotated)
                 return rotated
-            latest = active_session(self._sessions, session.id, now)
+            latest = self.active_session(session.id)
             if latest is None:
                 raise TokenRevokedError
             session = latest  # another use came first
         if self._is_retry(claims, session, now):
             is_other = self._networks.is_other(session, network)
             reason = "other_network" if is_other else None
-            self.announce(events.refresh_repeated, session, reason=reason)
+            self._announce(events.refresh_repeated, session, reason=reason)
             return session
         self._end_reused(claims, session)
         raise InvalidGrantError
 
     def _rotate(self, session: Session, now: float) -> Session | None:
-        idle_end = session.idle_end(now, self._settings.session_idle_lifetime)
+        idle_end = min(now + self._settings.session_idle_lifetime, session.expires_at)
         return self._sessions.rotate(
             session.id, session.generation, now=now, idle_expires_at=idle_end
         )
@@ -245,6 +204,6 @@ class SessionService:
         self._sessions.end(session.id)
         if claims.generation > session.generation:
             # Nobody can have it before the client: the store was restored.
-            self.announce(events.session_revoked, session, reason="store_set_back")
+            self._announce(events.session_revoked, session, reason="store_set_back")
         else:
-            self.announce(events.refresh_reused, session)
+            self._announce(events.refresh_reused, session)

@@ -66,15 +66,6 @@ class Session(msgspec.Struct, frozen=True, kw_only=True, gc=False):
         """Return whether it has expired."""
         return now >= self.idle_expires_at
 
-    def idle_end(self, now: float, idle_lifetime: float) -> float:
-        """Return its `idle_expires_at` when it is refreshed now.
-
-        Args:
-            now: Seconds since the epoch.
-            idle_lifetime: Seconds that it may go without a refresh.
-        """
-        return min(now + idle_lifetime, self.expires_at)
-
 
 def new_session(
     user_id: str,
@@ -97,17 +88,14 @@ def new_session(
     """
     expires_at = NEVER if lifetime is None else now + lifetime
     idle = expires_at if idle_lifetime is None else now + idle_lifetime
-    times: dict[str, Any] = {
-        "created_at": now,
-        "authenticated_at": now,
-        "refreshed_at": now,
-    }
+    times = ("created_at", "authenticated_at", "refreshed_at")
+    begun: dict[str, Any] = dict.fromkeys(times, now)
     return Session(
         id=new_session_id(),
         user_id=user_id,
         idle_expires_at=min(idle, expires_at),
         expires_at=expires_at,
-        **{**times, **fields},
+        **(begun | fields),
     )
 
 

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import NamedTuple
 
 import msgspec
+from blinker import NamedSignal
 
 from .. import events
 from ..accounts.users import UserRecord, UserStore, active_user, scopes_of
 from ..errors import TokenError, TokenInvalidError, TokenRevokedError
 from ..events import Emit
+from ..settings import Settings
 from ..tokens.claims import Claims
 from .issuer import TokenIssuer
 from .session import Session
@@ -24,31 +27,112 @@ class Identity(msgspec.Struct, frozen=True):
     session: Session
 
 
-class TokenVerifier:
-    """Verifies access tokens and personal access tokens.
+class Shared(NamedTuple):
+    """What all classes work with that decide about the sessions of an application.
 
-    Args:
+    Attributes:
+        settings: Lifetimes, limits and the grace.
         issuer: The signers.
         users: The store of users.
-        read: Reads the session of a token, possibly from a cache.
+        sessions: The store of sessions.
         emit: Announces an event.
         now: Seconds since the epoch.
     """
 
-    def __init__(
-        self,
-        issuer: TokenIssuer,
-        users: UserStore,
-        *,
-        read: Callable[[str], Session | None],
-        emit: Emit,
-        now: Callable[[], float],
+    settings: Settings
+    issuer: TokenIssuer
+    users: UserStore
+    sessions: SessionStore
+    emit: Emit
+    now: Callable[[], float]
+
+
+class SessionRules:
+    """The base of the classes that decide about sessions and their tokens."""
+
+    def __init__(self, shared: Shared) -> None:
+        self._settings = shared.settings
+        self._issuer = shared.issuer
+        self._users = shared.users
+        self._sessions = shared.sessions
+        self._emit = shared.emit
+        self._now = shared.now
+        self._find: Callable[[str], Session | None] = shared.sessions.get
+
+    def active_session(self, session_id: str) -> Session | None:
+        """Return the session with this id; None when it has ended or expired."""
+        session = self._sessions.get(session_id)
+        return None if session is None or session.is_over(self._now()) else session
+
+    def active_sessions(self, user_id: str, *, kind: str) -> list[Session]:
+        """Return a user's active sessions of one kind, newest first."""
+        now = self._now()
+        found = self._sessions.of_user(user_id, kind=kind)
+        return [session for session in found if not session.is_over(now)]
+
+    def _identify(self, claims: Claims, kind: str, now: float) -> Identity:
+        """Return the user of verified claims, if session and user are active.
+
+        Token, session and user are compared with each other: a signing key alone makes
+        no token of a user who has no session, and write access to the sessions alone
+        none of another user.
+
+        Raises:
+            TokenRevokedError: the session has ended, is of another kind or of another
+                user; or the user is gone or disabled.
+        """
+        session = self._find(claims.session_id)
+        if (
+            session is None
+            or session.is_over(now)
+            or session.user_id != claims.subject
+            or session.kind != kind
+            or (user := active_user(self._users, claims.subject)) is None
+        ):
+            raise TokenRevokedError
+        # A scope taken from the user is gone from the user's tokens at once.
+        if claims.scopes and not claims.scopes <= (allowed := scopes_of(user)):
+            claims = msgspec.structs.replace(claims, scopes=claims.scopes & allowed)
+        return Identity(user, claims, session)
+
+    def _announce(
+        self, signal: NamedSignal, session: Session, **details: str | None
     ) -> None:
-        self._issuer = issuer
-        self._users = users
-        self._read = read
-        self._emit = emit
-        self._now = now
+        """Announce an event about a session."""
+        self._emit(signal, user_id=session.user_id, session_id=session.id, **details)
+
+    def _announce_refusal(
+        self, error: TokenError, claims: Claims | None, purpose: str | None = None
+    ) -> None:
+        """Announce that a token was refused.
+
+        Args:
+            error: The reason.
+            claims: What the token says; None when it was not issued here.
+            purpose: What the token was used for; None: access.
+        """
+        self._emit(
+            events.token_refused,
+            reason=error.error_code,
+            purpose=purpose,
+            user_id=None if claims is None else claims.subject,
+            session_id=None if claims is None else claims.session_id,
+        )
+
+
+class TokenVerifier(SessionRules):
+    """Verifies access tokens and personal access tokens.
+
+    Args:
+        shared: What all rules share.
+        read: Reads the session of a token, possibly from a cache.
+    """
+
+    def __init__(
+        self, shared: Shared, *, read: Callable[[str], Session | None]
+    ) -> None:
+        super().__init__(shared)
+        self._find = read
 
     def authenticate(self, token: str, *, may_be_foreign: bool = False) -> Identity:
         """Return the user, claims and session of a token; announce a refusal.
@@ -70,72 +154,8 @@ class TokenVerifier:
             claims = signer.read(token)
             now = self._now()
             signer.check_times(claims, now)
-            session = self._read(claims.session_id)
-            return identify(claims, kind, session, self._users, now)
+            return self._identify(claims, kind, now)
         except TokenError as error:
             if not (may_be_foreign and isinstance(error, TokenInvalidError)):
-                announce_refusal(self._emit, error, claims)
+                self._announce_refusal(error, claims)
             raise
-
-
-def identify(
-    claims: Claims, kind: str, session: Session | None, users: UserStore, now: float
-) -> Identity:
-    """Return the user of verified claims, if session and user are active.
-
-    Token, session and user are compared with each other: a signing key alone makes no
-    token of a user who has no session, and write access to the sessions alone none of
-    another user.
-
-    Raises:
-        TokenRevokedError: the session has ended, is of another kind or of another
-            user; or the user is gone or disabled.
-    """
-    if (
-        session is None
-        or session.is_over(now)
-        or session.user_id != claims.subject
-        or session.kind != kind
-        or (user := active_user(users, claims.subject)) is None
-    ):
-        raise TokenRevokedError
-    # A scope taken from the user is gone from the user's tokens at once.
-    if claims.scopes and not claims.scopes <= (allowed := scopes_of(user)):
-        claims = msgspec.structs.replace(claims, scopes=claims.scopes & allowed)
-    return Identity(user, claims, session)
-
-
-def active_session(
-    sessions: SessionStore, session_id: str, now: float
-) -> Session | None:
-    """Return the session with this id; None when it has ended or expired."""
-    session = sessions.get(session_id)
-    return None if session is None or session.is_over(now) else session
-
-
-def active_sessions(
-    sessions: SessionStore, user_id: str, now: float, *, kind: str
-) -> list[Session]:
-    """Return a user's active sessions of one kind, newest first."""
-    found = sessions.of_user(user_id, kind=kind)
-    return [session for session in found if not session.is_over(now)]
-
-
-def announce_refusal(
-    emit: Emit, error: TokenError, claims: Claims | None, purpose: str | None = None
-) -> None:
-    """Announce that a token was refused.
-
-    Args:
-        emit: Announces an event.
-        error: The reason.
-        claims: What the token says; None when it was not issued here.
-        purpose: What the token was used for; None: access.
-    """
-    emit(
-        events.token_refused,
-        reason=error.error_code,
-        purpose=purpose,
-        user_id=None if claims is None else claims.subject,
-        session_id=None if claims is None else claims.session_id,
-    )

@@ -11,10 +11,7 @@ from flask import current_app, has_request_context
 from werkzeug.local import LocalProxy
 
 from ..accounts.users import UserRecord, scopes_of
-from ..errors import (
-    FreshLoginRequiredError,
-    InsufficientScopeError,
-)
+from ..errors import FreshLoginRequiredError, InsufficientScopeError
 from ..sessions.verifier import Identity
 from ..tokens.claims import Claims
 from ..tokens.scopes import check_names

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import msgspec
-from flask import Request, g, has_request_context
+from flask import Flask, Request, g, has_request_context
 from flask_login import current_user, logout_user
 
 from .. import events
-from ..errors import (
-    AuthError,
-    TokenMissingError,
-    TokenRevokedError,
-)
+from ..errors import AuthError, TokenMissingError, TokenRevokedError
+from ..sessions.session import PERSONAL
 from ..sessions.verifier import Identity
 from .request import is_token_request, this_request
 from .state import current_state
@@ -144,6 +141,21 @@ def end_session(identity: Identity) -> bool:
     return current_state().service.revoke_session(
         claims.session_id, user_id=claims.subject
     )
+
+
+def end_with_logout(_: Flask, **__: object) -> None:
+    """End the session of the token by which `logout_user` was called."""
+    found = kept_identity()
+    if found is not None:
+        end_session(found)
+
+
+def end_request(_: Flask, **__: object) -> None:
+    """Note that the request's personal access token was used, and drop its user."""
+    outcome = forget()
+    found = None if outcome is None else outcome.identity
+    if found is not None and found.session.kind == PERSONAL:
+        current_state().personal.note_use(found.session)
 
 
 def announce(error: AuthError) -> None:

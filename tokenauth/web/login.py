@@ -20,14 +20,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-from flask import (
-    Flask,
-    Request,
-    Response,
-    current_app,
-    request_tearing_down,
-    session,
-)
+from flask import Flask, Request, Response, current_app, request_tearing_down, session
 from flask_login import (
     LoginManager,
     user_accessed,
@@ -47,7 +40,6 @@ from ..errors import (
     TokenInvalidError,
     TokenMissingError,
 )
-from ..sessions.session import PERSONAL
 from ..sessions.verifier import Identity
 from . import identity
 from .request import (
@@ -102,8 +94,8 @@ class TokenLoginManager(LoginManager):  # type: ignore[misc] # Flask-Login has n
         """Join the manager to an application."""
         super().init_app(app, add_context_processor)
         user_logged_in.connect(self._refuse_lost_login, app)
-        user_logged_out.connect(_end_session, app)
-        request_tearing_down.connect(_end_request, app)  # after the last hook
+        user_logged_out.connect(identity.end_with_logout, app)
+        request_tearing_down.connect(identity.end_request, app)  # after the last hook
 
     def user_loader(self, callback: LoaderT) -> LoaderT:
         """Register what takes a user id (str) and returns a cookie's user."""
@@ -269,18 +261,3 @@ def _is_of(found: Identity | None, user: Any) -> bool:
 def _wants_page(request: Request, page: object) -> bool:
     """Return whether a request is answered by a page, if the application has one."""
     return bool(page) and uses_cookies(request) and not prefers_json(request)
-
-
-def _end_session(_: Flask, **__: object) -> None:
-    """End the session of the token by which `logout_user` was called."""
-    found = identity.kept_identity()
-    if found is not None:
-        identity.end_session(found)
-
-
-def _end_request(_: Flask, **__: object) -> None:
-    """Note that the request's personal access token was used, and drop its user."""
-    outcome = identity.forget()
-    found = None if outcome is None else outcome.identity
-    if found is not None and found.session.kind == PERSONAL:
-        current_state().personal.note_use(found.session)

@@ -11,11 +11,7 @@ from flask import Flask, Request, Response, appcontext_pushed
 from flask.sessions import SessionInterface, SessionMixin
 
 from .identity import forget
-from .request import (
-    is_our_endpoint,
-    is_token_request,
-    this_request,
-)
+from .request import is_our_endpoint, is_token_request, this_request
 from .state import state_of
 
 
@@ -56,7 +52,8 @@ class TokenSessionInterface(SessionInterface):
         """Return the session of a request; this is the first that Flask does for it."""
         forget()
         if is_token_request(request, state_of(app)):
-            return self._empty_session()
+            empty: SessionMixin = getattr(self._inner, "session_class", TokenSession)()
+            return empty
         return self._inner.open_session(app, request)
 
     def make_null_session(self, app: Flask) -> Any:
@@ -79,11 +76,6 @@ class TokenSessionInterface(SessionInterface):
             _keep_private(state.settings.query_param, request, response)
         elif not is_our_endpoint(request):
             self._inner.save_session(app, session, response)
-
-    def _empty_session(self) -> SessionMixin:
-        make = getattr(self._inner, "session_class", TokenSession)
-        session: SessionMixin = make()
-        return session
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._inner, name)

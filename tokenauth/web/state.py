@@ -12,7 +12,6 @@ from blinker import NamedSignal
 from flask import Flask, current_app, has_request_context, request
 
 from .. import events
-from .. import settings as settings_module
 from ..accounts.hashing_pool import HashingPool
 from ..accounts.password_check import PasswordChecker
 from ..accounts.passwords import PasswordHasher
@@ -26,10 +25,10 @@ from ..sessions.one_time import OneTimeTokens
 from ..sessions.password_login import PasswordLogin
 from ..sessions.personal import PersonalTokens
 from ..sessions.service import SessionService
-from ..sessions.session import Session
 from ..sessions.store import SessionStore
-from ..sessions.verifier import TokenVerifier
+from ..sessions.verifier import Shared, TokenVerifier
 from ..settings import Settings
+from ..settings import load as load_settings
 from ..stores import open_redis
 from ..stores.announcing import announcing
 from ..stores.provision import Stores, provide, reader_of
@@ -65,7 +64,6 @@ class State(msgspec.Struct, frozen=True, kw_only=True):
         stores: The stores as they were given.
         sessions: The store of sessions; announces when it cannot answer.
         clock: The application's time.
-        issuer: Makes tokens.
         verifier: Checks tokens.
         inspector: Says what a token of any purpose is.
         service: Starts, refreshes and revokes sessions.
@@ -82,7 +80,6 @@ class State(msgspec.Struct, frozen=True, kw_only=True):
     stores: Stores
     sessions: SessionStore
     clock: Clock
-    issuer: TokenIssuer
     verifier: TokenVerifier
     inspector: TokenInspector
     service: SessionService
@@ -107,7 +104,7 @@ def build(
     Raises:
         ConfigurationError: the application is set up in a way that is unsafe.
     """
-    settings = settings_module.load(app.config, app.name)
+    settings = load_settings(app.config, app.name)
     if settings.query_param is not None:
         events.LOGGER.warning(
             "TOKENAUTH_QUERY_PARAM: tokens in URLs end up in logs, histories and "
@@ -118,39 +115,24 @@ def build(
     emit = partial(_emit, app, clock)
     users = announcing(stores.users, UserStore, "users", emit)
     sessions = announcing(stores.sessions, SessionStore, "sessions", emit)
+    shared = Shared(settings, TokenIssuer(settings), users, sessions, emit, clock)
     throttle = _throttle(settings, clock)
-    checker = _checker(settings, users, throttle, emit)
-    issuer = TokenIssuer(settings)
-    service = SessionService(settings, issuer, users, sessions, emit=emit, now=clock)
-    one_time = OneTimeTokens(issuer, users, sessions, emit=emit, now=clock)
+    checker = _checker(shared, throttle)
+    service, one_time = SessionService(shared), OneTimeTokens(shared)
+    reader = reader_of(stores.sessions, settings.session_check_lag, now=clock)
+    read = announcing(reader, SessionCache, "sessions", emit).get
     return State(
         settings=settings,
         header_key=f"HTTP_{settings.header.upper().replace('-', '_')}",
         stores=stores,
         sessions=sessions,
         clock=clock,
-        issuer=issuer,
-        verifier=TokenVerifier(
-            issuer,
-            users,
-            read=_reader(settings, stores, clock, emit),
-            emit=emit,
-            now=clock,
-        ),
-        inspector=TokenInspector(issuer, users, sessions, now=clock),
+        verifier=TokenVerifier(shared, read=read),
+        inspector=TokenInspector(shared),
         service=service,
-        password_login=PasswordLogin(
-            service,
-            issuer,
-            one_time,
-            users=users,
-            sessions=sessions,
-            checker=checker,
-            emit=emit,
-            now=clock,
-        ),
+        password_login=PasswordLogin(shared, service, one_time, checker),
         checker=checker,
-        personal=PersonalTokens(issuer, users, sessions, emit=emit, now=clock),
+        personal=PersonalTokens(shared),
         one_time=one_time,
         throttle=throttle,
         emit=emit,
@@ -182,13 +164,6 @@ def state_of(app: Flask) -> State:
     return state
 
 
-def _reader(
-    settings: Settings, stores: Stores, clock: Clock, emit: Emit
-) -> Callable[[str], Session | None]:
-    reader = reader_of(stores.sessions, settings.session_check_lag, now=clock)
-    return announcing(reader, SessionCache, "sessions", emit).get
-
-
 def _throttle(settings: Settings, clock: Clock) -> LoginThrottle:
     # Imported when used: the limits library takes longer to import than all the rest.
     from ..accounts.throttle import LoginThrottle
@@ -203,9 +178,8 @@ def _throttle(settings: Settings, clock: Clock) -> LoginThrottle:
     )
 
 
-def _checker(
-    settings: Settings, users: UserStore, throttle: LoginThrottle, emit: Emit
-) -> PasswordChecker:
+def _checker(shared: Shared, throttle: LoginThrottle) -> PasswordChecker:
+    settings, emit = shared.settings, shared.emit
     policy = PasswordPolicy(
         settings.password_min_length,
         settings.password_max_length,
@@ -213,7 +187,7 @@ def _checker(
         settings.realm,
     )
     return PasswordChecker(
-        users,
+        shared.users,
         hasher=PasswordHasher(settings.argon2, settings.password_verifier),
         policy=announcing(policy, PasswordPolicy, "breach_check", emit),
         throttle=announcing(throttle, type(throttle), "attempts", emit),

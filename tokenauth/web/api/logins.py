@@ -7,7 +7,7 @@ from flask import request
 from ... import errors
 from ...sessions.issuer import TokenPair
 from ...sessions.session import LOGIN, is_session_id
-from ...sessions.verifier import Identity, active_session, active_sessions
+from ...sessions.verifier import Identity
 from ...tokens.scopes import format_scopes
 from .. import identity
 from ..guards import require_token
@@ -38,10 +38,8 @@ def current_login() -> Identity:
     if found.session.kind != LOGIN:
         raise errors.FreshLoginRequiredError
     state = current_state()
-    session_id = found.claims.session_id
-    if state.settings.session_check_lag and not active_session(
-        state.sessions, session_id, state.clock()
-    ):
+    lag, session_id = state.settings.session_check_lag, found.claims.session_id
+    if lag and not state.service.active_session(session_id):
         raise errors.TokenRevokedError
     return found
 
@@ -134,10 +132,8 @@ def me(found: Identity) -> Me:
 @endpoint.route("GET", "/sessions", USER)
 def list_sessions(found: Identity) -> SessionList:
     """List the user's own sessions, newest first."""
-    claims, state = found.claims, current_state()
-    sessions = active_sessions(
-        state.sessions, claims.subject, state.clock(), kind=LOGIN
-    )
+    claims = found.claims
+    sessions = current_state().service.active_sessions(claims.subject, kind=LOGIN)
     return SessionList(
         [session_view(each, current_id=claims.session_id) for each in sessions]
     )
@@ -187,12 +183,9 @@ def end_own(found: Identity, session_id: str, *, kind: str) -> None:
     Raises:
         NotFoundError: the user has no such session.
     """
-    state, user_id = current_state(), found.claims.subject
-    session = (
-        active_session(state.sessions, session_id, state.clock())
-        if is_session_id(session_id)
-        else None
-    )
+    service, user_id = current_state().service, found.claims.subject
+    is_id = is_session_id(session_id)
+    session = service.active_session(session_id) if is_id else None
     if session is None or session.user_id != user_id or session.kind != kind:
         raise errors.NotFoundError
-    state.service.revoke_session(session_id, user_id=user_id)
+    service.revoke_session(session_id, user_id=user_id)

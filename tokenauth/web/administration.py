@@ -1,0 +1,241 @@
+"""What an application does with its users, their sessions and their tokens."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterable
+from datetime import timedelta
+
+from flask import has_request_context, request
+
+from ..accounts.names import fold_username
+from ..accounts.password_check import account_of
+from ..accounts.users import UserRecord, UserStore, id_of
+from ..errors import StoreUnavailableError
+from ..sessions.session import LOGIN, Session
+from ..sessions.store import SessionStore
+from .api import schemas
+from .state import current_state
+
+
+class Administration:
+    """The methods of `TokenAuth` that are of use outside a request, too."""
+
+    @property
+    def users(self) -> UserStore:
+        """The user store of the current application."""
+        return current_state().stores.users
+
+    @property
+    def sessions(self) -> SessionStore:
+        """The session store of the current application."""
+        return current_state().stores.sessions
+
+    def hash_password(self, password: str, user: UserRecord | str) -> str:
+        """Return the hash to store for a new password, as the settings want it.
+
+        Args:
+            password: The new password (text).
+            user: The user, or the username of one who is still to be added.
+
+        Raises:
+            PasswordRefusedError: the policy refuses it; the error names the rule.
+            OverloadedError: too many passwords are being hashed.
+            StoreUnavailableError: the application's breach check failed.
+        """
+        account = user if isinstance(user, str) else account_of(user)
+        return current_state().checker.hash_new(password, fold_username(account) or "")
+
+    def set_password(self, user: UserRecord, new_password: str) -> int:
+        """Give a user another password, and end all of the user's sessions and tokens.
+
+        For somebody who has shown in another way who they are, as by `redeem`.
+
+        Args:
+            user: The user, as the store has it.
+            new_password: The new password.
+
+        Returns:
+            How many sessions ended.
+
+        Raises:
+            PasswordRefusedError: the policy refuses it; the error names the rule.
+            InvalidCredentialsError: the password was changed by somebody else at the
+                same time.
+            OverloadedError: too many passwords are being hashed.
+            StoreUnavailableError: the change may not have happened.
+        """
+        ended = current_state().password_login.set_password(user, new_password)
+        trust_network(user)
+        return ended
+
+    def create_personal_token(
+        self,
+        user: UserRecord,
+        *,
+        name: str,
+        scopes: Iterable[str] | None = None,
+        expires_in: float | timedelta | None = None,
+    ) -> str:
+        """Return a new personal access token, for a service account or an admin page.
+
+        Args:
+            user: The user for whom it acts.
+            name: A name by which it is listed, of 1 to 100 characters.
+            scopes: What it may do. Defaults to all that the user may now; a scope that
+                the user is given later is not added.
+            expires_in: How long it works, in seconds or as a `timedelta`. By default
+                until it is revoked.
+
+        Raises:
+            InvalidRequestError: the name cannot be used, or the user has 100 already.
+            InvalidCredentialsError: the store has no such user, or a disabled one.
+            InvalidScopeError: the user does not have a scope that was asked for.
+            ValueError: `expires_in` is less than a second.
+            TypeError: the user's `get_id()` returns no text.
+            StoreUnavailableError: it could not be stored.
+        """
+        schemas.check_label(name)
+        if isinstance(expires_in, timedelta):
+            expires_in = expires_in.total_seconds()
+        _, token = current_state().personal.create_for(
+            user, name=name, scopes=scopes, expires_in=expires_in
+        )
+        return token
+
+    def issue_once(
+        self, purpose: str, user: UserRecord, max_age: float | timedelta
+    ) -> str:
+        """Return a token for one use, for a link that the application sends.
+
+        It ends when it or another one of this purpose and user is used, when the
+        password changes, and when it expires. A user can have five of a purpose: from
+        15 minutes on, a newer one ends the oldest. Redeem it on a POST: programs that
+        look at mails follow links.
+
+        Args:
+            purpose: What it is for: at most 32 lower-case letters, digits, hyphens and
+                underscores.
+            user: The user.
+            max_age: How long it lives, in seconds or as a `timedelta`: from a second
+                to a year.
+
+        Raises:
+            ValueError: the purpose or the age cannot be used.
+            TypeError: the user's `get_id()` returns no text.
+            TooManyAttemptsError: five were issued in the last 15 minutes. Do not let a
+                client see this: it tells that the account exists.
+            StoreUnavailableError: it could not be kept.
+        """
+        return current_state().one_time.issue(purpose, user, max_age)
+
+    def redeem(
+        self, purpose: str, token: str, *, new_password: str | None = None
+    ) -> UserRecord:
+        """Return the user of a one-time token, and end it: only one use succeeds.
+
+        Args:
+            purpose: What the token was issued for.
+            token: The token.
+            new_password: Set this as the user's password, as `set_password` does. If
+                the policy refuses it, the token is not used up.
+
+        Raises:
+            ValueError: the purpose cannot be used.
+            TokenInvalidError: it was not issued here for this purpose, or altered.
+            TokenExpiredError: it has expired.
+            TokenRevokedError: it or another one was used, five newer ones were issued,
+                the password was changed since, or the user is gone or disabled.
+            PasswordRefusedError: the policy refuses the new password.
+            OverloadedError: too many passwords are being hashed.
+            StoreUnavailableError: a store cannot answer.
+        """
+        state = current_state()
+        if new_password is None:
+            user = state.one_time.redeem(purpose, token)
+        else:
+            user = state.password_login.reset_password(purpose, token, new_password)
+        trust_network(user)
+        return user
+
+    def revoke_session(self, session_id: str) -> bool:
+        """End a session at once, with all its tokens.
+
+        Returns:
+            Whether it was active until now.
+
+        Raises:
+            TypeError: the id is no text.
+            StoreUnavailableError: the session may still be active.
+        """
+        return current_state().service.revoke_session(session_id)
+
+    def revoke_user(self, user: UserRecord | str) -> int:
+        """End all sessions of a user at once, with all their tokens.
+
+        Args:
+            user: The user, or the user's id.
+
+        Returns:
+            How many ended.
+
+        Raises:
+            TypeError: the id is no text.
+            StoreUnavailableError: some sessions may still be active.
+        """
+        return current_state().service.revoke_user(_id_of(user))
+
+    def sessions_of(self, user: UserRecord | str) -> list[Session]:
+        """Return a user's active logins, newest first.
+
+        Args:
+            user: The user, or the user's id.
+
+        Raises:
+            TypeError: the id is no text.
+            StoreUnavailableError: the store cannot answer.
+        """
+        return current_state().service.active_sessions(_id_of(user), kind=LOGIN)
+
+    def personal_tokens_of(self, user: UserRecord | str) -> list[Session]:
+        """Return the sessions of a user's personal access tokens, newest first.
+
+        Args:
+            user: The user, or the user's id.
+
+        Raises:
+            TypeError: the id is no text.
+            StoreUnavailableError: the store cannot answer.
+        """
+        return current_state().personal.of_user(_id_of(user))
+
+    def check_stores(self) -> None:
+        """Return if users, sessions and attempts can be read; for readiness probes.
+
+        Raises:
+            StoreUnavailableError: a store cannot answer.
+        """
+        state = current_state()
+        state.stores.check()
+        state.throttle.check()
+
+
+def trust_network(user: UserRecord) -> None:
+    """Let the user of this request in from its network, whatever strangers guessed.
+
+    Should the counters fail, what has been done stays done.
+    """
+    if has_request_context():
+        with contextlib.suppress(StoreUnavailableError):
+            current_state().checker.record_trusted(user.get_id(), request.remote_addr)
+
+
+def _id_of(user: UserRecord | str) -> str:
+    if isinstance(user, str):
+        return user
+    if hasattr(user, "get_id"):
+        return id_of(user)
+    raise TypeError(
+        f"A user, or an id that is text, is needed here, not {type(user).__name__}; "
+        "for an integer id, pass str(id)."
+    )
