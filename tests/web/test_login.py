@@ -1034,3 +1034,23 @@ def test_a_url_is_not_read_where_no_token_may_stand_in_it(app: Flask) -> None:
         environ_overrides={"QUERY_STRING": "\xf9"},
     )
     assert answer.json == {"user": "alice"}
+
+
+def test_a_disabled_user_of_a_request_loader_is_refused(app: Flask) -> None:
+    """Also where the class says that whoever has credentials is authenticated."""
+
+    class Person:
+        is_authenticated, is_anonymous, is_active = True, False, True
+
+        def get_id(self) -> str:
+            return "carol"
+
+    person = Person()
+    manager_of(app).request_loader(
+        lambda request: person if request.headers.get("X-API-Key") else None
+    )
+    app.get("/who")(login_required(lambda: current_user.get_id()))
+    client, headers = app.test_client(), {"X-API-Key": "k-1"}
+    assert client.get("/who", headers=headers).text == "carol"
+    person.is_active = False
+    assert_problem(client.get("/who", headers=headers), 401, "token_missing")
