@@ -1049,7 +1049,12 @@ def test_a_disabled_user_of_a_request_loader_is_refused(app: Flask) -> None:
     manager_of(app).request_loader(
         lambda request: person if request.headers.get("X-API-Key") else None
     )
-    app.get("/who")(login_required(lambda: current_user.get_id()))
+
+    @app.get("/who")
+    @login_required
+    def who() -> str:
+        return str(current_user.get_id())
+
     client, headers = app.test_client(), {"X-API-Key": "k-1"}
     assert client.get("/who", headers=headers).text == "carol"
     person.is_active = False
