@@ -30,23 +30,16 @@ class Outcome(msgspec.Struct, frozen=True):
         request: The request.
         identity: Whom its token stands for; None: no token speaks for the user.
         error: Why its token was refused, or what failed.
-        is_loading: Whether the user is being looked for at this moment.
     """
 
     request: Request
     identity: Identity | None = None
     error: Exception | None = None
-    is_loading: bool = False
 
 
-def keep(
-    identity: Identity | None = None,
-    error: Exception | None = None,
-    *,
-    is_loading: bool = False,
-) -> None:
+def keep(identity: Identity | None = None, error: Exception | None = None) -> None:
     """Note what was found for the current request."""
-    outcome = Outcome(this_request(), identity, error, is_loading)
+    outcome = Outcome(this_request(), identity, error)
     setattr(g._get_current_object(), _OUTCOME, outcome)
 
 

@@ -68,8 +68,9 @@ def load_user(request: Request) -> UserRecord | None:
         return None
     found = state.verifier.authenticate(token, may_be_foreign=True)
     identity.keep(found)
-    # For Flask-Login's `fresh_login_required`: this session is empty and never saved.
-    session["_fresh"] = identity.is_fresh(found, state.clock())
+    if identity.is_fresh(found, state.clock()):
+        # For Flask-Login's `fresh_login_required`: this session is never saved.
+        session["_fresh"] = True
     return found.user
 
 
@@ -118,11 +119,7 @@ class TokenLoginManager(LoginManager):  # type: ignore[misc] # Flask-Login has n
 
     def _load_user(self) -> None:
         """Set the current user. Whatever fails lets nobody in, and fails once."""
-        outcome = identity.kept()
-        if outcome is not None and outcome.is_loading:  # a receiver of a signal asks
-            super()._update_request_context_with_user()
-            return
-        identity.keep(is_loading=True)
+        super()._update_request_context_with_user()  # a receiver of a signal may ask
         try:
             self._find_user()
         except AuthError as error:
