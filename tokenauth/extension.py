@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any
+from datetime import timedelta
 
 from flask import Flask, current_app, has_request_context, request
 
@@ -15,7 +15,7 @@ from .sessions.store import SessionStore
 from .tokens.claims import Claims
 from .web import identity, session_interface
 from .web.administration import Administration, trust_network
-from .web.api import docs_page, openapi, routes, schemas
+from .web.api import routes, schemas
 from .web.login import TokenLoginManager, manager_of
 from .web.request import client_name, this_request
 from .web.responses import TokenPair
@@ -181,23 +181,39 @@ class TokenAuth(Administration):
         """
         return identity.log_out()
 
-    def merge_openapi(self, document: dict[str, Any]) -> dict[str, Any]:
-        """Add the endpoints to an application's own description, in place.
-
-        An operation of the application's that needs a token names the security scheme
-        `tokenauth`.
+    def create_personal_token(
+        self,
+        user: UserRecord,
+        *,
+        name: str,
+        scopes: Iterable[str] | None = None,
+        expires_in: float | timedelta | None = None,
+    ) -> str:
+        """Return a new personal access token, for a service account or an admin page.
 
         Args:
-            document: The description (OpenAPI 3.1), or the beginnings of one.
-
-        Returns:
-            The document.
+            user: The user for whom it acts.
+            name: A name by which it is listed, of 1 to 100 characters.
+            scopes: What it may do. Defaults to all that the user may now; a scope that
+                the user is given later is not added.
+            expires_in: How long it works, in seconds or as a `timedelta`. By default
+                until it is revoked.
 
         Raises:
-            ConfigurationError: it is of another version of OpenAPI, or has something
-                else under one of the names.
+            InvalidRequestError: the name cannot be used, or the user has 100 already.
+            InvalidCredentialsError: the store has no such user, or a disabled one.
+            InvalidScopeError: the user does not have a scope that was asked for.
+            ValueError: `expires_in` is less than a second.
+            TypeError: the user's `get_id()` returns no text.
+            StoreUnavailableError: it could not be stored.
         """
-        return openapi.merge(document, docs_page.description())
+        schemas.check_label(name)
+        if isinstance(expires_in, timedelta):
+            expires_in = expires_in.total_seconds()
+        _, token = current_state().personal.create_for(
+            user, name=name, scopes=scopes, expires_in=expires_in
+        )
+        return token
 
 
 def _check_application(app: Flask) -> None:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterable
 from datetime import timedelta
+from typing import Any
 
 from flask import has_request_context, request
 
@@ -14,7 +14,7 @@ from ..accounts.users import UserRecord, UserStore, id_of
 from ..errors import StoreUnavailableError
 from ..sessions.session import LOGIN, Session
 from ..sessions.store import SessionStore
-from .api import schemas
+from .api import docs_page, openapi
 from .state import current_state
 
 
@@ -68,40 +68,6 @@ class Administration:
         ended = current_state().password_login.set_password(user, new_password)
         trust_network(user)
         return ended
-
-    def create_personal_token(
-        self,
-        user: UserRecord,
-        *,
-        name: str,
-        scopes: Iterable[str] | None = None,
-        expires_in: float | timedelta | None = None,
-    ) -> str:
-        """Return a new personal access token, for a service account or an admin page.
-
-        Args:
-            user: The user for whom it acts.
-            name: A name by which it is listed, of 1 to 100 characters.
-            scopes: What it may do. Defaults to all that the user may now; a scope that
-                the user is given later is not added.
-            expires_in: How long it works, in seconds or as a `timedelta`. By default
-                until it is revoked.
-
-        Raises:
-            InvalidRequestError: the name cannot be used, or the user has 100 already.
-            InvalidCredentialsError: the store has no such user, or a disabled one.
-            InvalidScopeError: the user does not have a scope that was asked for.
-            ValueError: `expires_in` is less than a second.
-            TypeError: the user's `get_id()` returns no text.
-            StoreUnavailableError: it could not be stored.
-        """
-        schemas.check_label(name)
-        if isinstance(expires_in, timedelta):
-            expires_in = expires_in.total_seconds()
-        _, token = current_state().personal.create_for(
-            user, name=name, scopes=scopes, expires_in=expires_in
-        )
-        return token
 
     def issue_once(
         self, purpose: str, user: UserRecord, max_age: float | timedelta
@@ -208,6 +174,24 @@ class Administration:
             StoreUnavailableError: the store cannot answer.
         """
         return current_state().personal.of_user(_id_of(user))
+
+    def merge_openapi(self, document: dict[str, Any]) -> dict[str, Any]:
+        """Add the endpoints to an application's own description, in place.
+
+        An operation of the application's that needs a token names the security scheme
+        `tokenauth`.
+
+        Args:
+            document: The description (OpenAPI 3.1), or the beginnings of one.
+
+        Returns:
+            The document.
+
+        Raises:
+            ConfigurationError: it is of another version of OpenAPI, or has something
+                else under one of the names.
+        """
+        return openapi.merge(document, docs_page.description())
 
     def check_stores(self) -> None:
         """Return if users, sessions and attempts can be read; for readiness probes.
