@@ -258,6 +258,21 @@ REFUSED: dict[str, tuple[str, list[Any]]] = {
     "SESSION_LIMIT": ("at least 1", COUNT),
     "REFRESH_GRACE": ("from 0", DURATION),
     "CLOCK_LEEWAY": ("from 0", DURATION),
+    "REFRESH_COOKIE": ("true or false", FLAG),
+    "REFRESH_COOKIE_SAMESITE": ("'Strict'", [*TEXT, "strict", "none"]),
+    "REFRESH_COOKIE_DOMAIN": (
+        "'example.com'",
+        [*TEXT, "localhost", ".example.com", "Example.com", "a.b:80", "10.0.0.1"],
+    ),
+    "ORIGINS": (
+        "'https://app.example.com'",
+        [
+            *("https://a.example", 5, True, {}, [5], [""], ["*"], ["null"]),
+            *(["a.example"], ["https://a.example/"], ["https://A.example"]),
+            *(["https://a.example:443"], ["http://a.example:80"], ["//a.example"]),
+            *(["https://*.a.example"], ["https://a@b.example"], ["https://a b"]),
+        ],
+    ),
     "USERS_URL": ("not empty", TEXT),
     "SESSION_URL": ("not empty", TEXT),
     "QUERY_PARAM": ("not empty", TEXT),
@@ -285,6 +300,34 @@ def test_bad_value_is_refused_by_name(name: str, value: Any) -> None:
     said = refusal({"SECRET_KEY": SECRET, f"TOKENAUTH_{name}": value})
     assert said.startswith(f"TOKENAUTH_{name} must be ")
     assert REFUSED[name][0] in said
+
+
+@pytest.mark.parametrize(
+    ("given", "named"),
+    [
+        ({"ORIGINS": ["https://a.example"]}, "TOKENAUTH_REFRESH_COOKIE:"),
+        ({"REFRESH_COOKIE_DOMAIN": "a.example"}, "TOKENAUTH_REFRESH_COOKIE:"),
+        ({"REFRESH_COOKIE_SAMESITE": "None"}, "TOKENAUTH_REFRESH_COOKIE:"),
+        (
+            {"REFRESH_COOKIE": True, "REFRESH_COOKIE_SAMESITE": "None"},
+            "TOKENAUTH_ORIGINS",
+        ),
+    ],
+)
+def test_a_cookie_that_cannot_work_is_refused(
+    given: dict[str, Any], named: str
+) -> None:
+    """By name: settings without the cookie, and one for sites that nobody names."""
+    config = {f"TOKENAUTH_{name}": value for name, value in given.items()}
+    assert named in refusal({"SECRET_KEY": SECRET, **config})
+
+
+def test_origins_are_those_that_browsers_send() -> None:
+    """With the ports that are not usual, of any scheme, of IPv6."""
+    origins = ["https://a.example", "http://localhost:3000", "capacitor://localhost"]
+    origins += ["http://[::1]:5000", "https://a.example:80"]
+    found = settings(TOKENAUTH_REFRESH_COOKIE=True, TOKENAUTH_ORIGINS=origins)
+    assert found.origins == (*origins,)
 
 
 def test_every_setting_has_bad_values() -> None:

@@ -95,15 +95,19 @@ def check_answer(response: Response, request: Request) -> None:
     """Fail if an answer breaks what holds for all of them.
 
     RFC 9110 section 15.5.2: each 401 has a challenge, and each challenge its grammar. A
-    request with a token changes no cookie; no route of ours redirects or sets one; a
-    problem document is complete and says what the head says.
+    request with a token changes no cookie; no route of ours redirects, or sets one but
+    the refresh cookie, out of scripts' reach; a problem document is complete and says
+    what the head says.
     """
     value = response.headers.get("WWW-Authenticate")
     assert value or response.status_code != 401, "401 without a challenge"
     challenge = None if value is None else parse_challenge(value)
     if request.path.startswith("/auth/"):
         assert not 300 <= response.status_code < 400, response.location
-        assert "Set-Cookie" not in response.headers
+        for cookie in response.headers.getlist("Set-Cookie"):
+            assert cookie.startswith("__Secure-tokenauth_refresh="), cookie
+            assert {"HttpOnly", "Secure"} <= set(cookie.split("; ")), cookie
+            assert response.headers["Cache-Control"] == "no-store"
     if carries_token(request):
         for cookie in response.headers.getlist("Set-Cookie"):
             assert not cookie.startswith(("session=", "remember_token=")), cookie

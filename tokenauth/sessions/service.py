@@ -140,6 +140,13 @@ class SessionService(SessionRules):
                 claims = signer.verify(token, self._now())
                 self.revoke_session(claims.session_id, user_id=claims.subject)
 
+    def session_of_refresh(self, token: str) -> str | None:
+        """Return the id of a refresh token's session, which may be over."""
+        try:
+            return self._issuer.refresh.read(token).session_id
+        except TokenError:
+            return None
+
     def _check_active(self, user: UserRecord) -> None:
         if active_user(self._users, user.get_id()) is None:
             self._emit(events.login_failed, user_id=user.get_id(), reason="disabled")

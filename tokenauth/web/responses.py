@@ -7,6 +7,8 @@ from flask import Response
 
 from ..errors import NO_STORE
 from ..sessions import issuer
+from . import refresh_cookie
+from .refresh_cookie import ResponseT
 
 _encode = msgspec.json.Encoder().encode
 
@@ -14,9 +16,26 @@ _encode = msgspec.json.Encoder().encode
 class TokenPair(issuer.TokenPair, frozen=True, kw_only=True):
     """The answer to a login, in the words of RFC 6749 section 5.1."""
 
-    def to_response(self) -> Response:
-        """Return the answer that `/auth/login` gives: JSON that no cache keeps."""
-        return json_response(self)
+    def to_response(self, *, cookie: bool = False) -> Response:
+        """Return the answer that `/auth/login` gives: JSON that no cache keeps.
+
+        Args:
+            cookie: Whether the refresh token is in the cookie, not in the JSON.
+
+        Raises:
+            ConfigurationError: `TOKENAUTH_REFRESH_COOKIE` is off.
+        """
+        if not cookie:
+            return json_response(self)
+        return self.set_cookie(json_response(refresh_cookie.without_refresh(self)))
+
+    def set_cookie(self, response: ResponseT) -> ResponseT:
+        """Set the refresh cookie on a response, for example a redirect to a page.
+
+        Raises:
+            ConfigurationError: `TOKENAUTH_REFRESH_COOKIE` is off.
+        """
+        return refresh_cookie.set_on(response, self)
 
 
 def json_response(body: object, status: int = 200) -> Response:

@@ -103,7 +103,7 @@ def test_an_unknown_field_is_answered_with_those_that_are_known() -> None:
         read_body(make_request(body), LoginRequest)
     assert caught.value.description == (
         "The body has a field that this route does not know. It takes: username, "
-        "password, label, scope."
+        "password, label, scope, cookie."
     )
 
 
@@ -111,7 +111,12 @@ def test_an_unknown_field_is_answered_with_those_that_are_known() -> None:
 def test_an_empty_body_is_called_so(in_chunks: bool) -> None:
     """It is what a client sends that forgot it."""
     with pytest.raises(InvalidRequestError, match="is empty: send a JSON object"):
-        read_body(make_request(b"", length=None if in_chunks else 0), RefreshRequest)
+        read_body(make_request(b"", length=None if in_chunks else 0), LoginRequest)
+
+
+def test_an_empty_body_is_enough_where_no_field_is_needed() -> None:
+    """A refresh by cookie has nothing to say, but its media type."""
+    assert read_body(make_request(b""), RefreshRequest) == RefreshRequest()
 
 
 def test_a_form_that_is_cut_off_is_refused() -> None:

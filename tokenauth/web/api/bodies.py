@@ -88,8 +88,9 @@ def read_body(request: Request, *types: type[BodyT]) -> BodyT:
 
 
 def _from_json(raw: bytes, body_type: type[BodyT]) -> BodyT:
-    if not raw:
+    if not raw and any(field.required for field in msgspec.structs.fields(body_type)):
         raise InvalidRequestError("The body is empty: send a JSON object.")
+    raw = raw or b"{}"
     try:
         body = msgspec.json.decode(raw, type=body_type)
         # msgspec keeps the last of two equal keys. What it has accepted is flat, so

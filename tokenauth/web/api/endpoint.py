@@ -54,7 +54,7 @@ class Route(Struct, frozen=True, kw_only=True):
         guard: Who may call it.
         function: Returns the answer; its docstring's first line is the summary.
         bodies: Types of the request's body, of which each has another media type.
-        answer: Type of the answer's body; None: it has none.
+        answers: Types of the answer's body; none: it has no body.
         status: Of success.
         query: Parameters of the URL, with the values that each may have.
         errors: What the function may raise.
@@ -67,7 +67,7 @@ class Route(Struct, frozen=True, kw_only=True):
     guard: Guard | None
     function: Callable[..., Struct | None]
     bodies: tuple[type[Struct], ...]
-    answer: type[Struct] | None
+    answers: tuple[type[Struct], ...]
     status: int
     query: Mapping[str, Sequence[str]]
     errors: tuple[AuthError, ...]
@@ -141,7 +141,7 @@ class Endpoints:
         def declare(function: FunctionT) -> FunctionT:
             hints = get_type_hints(function)
             body, answer = hints.get("body", NoneType), hints["return"]
-            answer = None if answer is NoneType else answer
+            answers = get_args(answer) or (answer,)
             bodies = get_args(body) or (body,)
             route = Route(
                 method=method,
@@ -150,8 +150,8 @@ class Endpoints:
                 guard=guard,
                 function=function,
                 bodies=() if body is NoneType else bodies,
-                answer=answer,
-                status=status or (204 if answer is None else 200),
+                answers=() if answer is NoneType else answers,
+                status=status or (204 if answer is NoneType else 200),
                 query=query,
                 errors=tuple(errors),
                 is_oauth=is_oauth,

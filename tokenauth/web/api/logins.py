@@ -9,8 +9,9 @@ from ...sessions.issuer import TokenPair
 from ...sessions.session import LOGIN, is_session_id
 from ...sessions.verifier import Identity
 from ...tokens.scopes import format_scopes
-from .. import identity
+from .. import identity, refresh_cookie
 from ..guards import require_token
+from ..refresh_cookie import CookieAnswer
 from ..request import client_name, request_token, this_request, url_parameters
 from ..state import current_state
 from .endpoint import PUBLIC, Endpoints, Guard
@@ -83,9 +84,11 @@ endpoint = Endpoints("Logins")
 @endpoint.route(
     "POST", "/login", PUBLIC, errors=(errors.InvalidScopeError(), *_PASSWORD_ERRORS)
 )
-def log_in(body: LoginRequest) -> TokenPair:
+def log_in(body: LoginRequest) -> TokenPair | CookieAnswer:
     """Exchange username and password for a pair of tokens."""
-    return current_state().password_login.log_in(
+    if body.cookie:
+        refresh_cookie.check_login()
+    pair = current_state().password_login.log_in(
         body.username,
         body.password,
         scope=body.scope,
@@ -93,6 +96,7 @@ def log_in(body: LoginRequest) -> TokenPair:
         client=client_name(this_request()),
         address=request.remote_addr,
     )
+    return refresh_cookie.keep(pair) if body.cookie else pair
 
 
 @endpoint.route(
@@ -102,19 +106,27 @@ def log_in(body: LoginRequest) -> TokenPair:
     is_oauth=True,
     errors=(errors.InvalidGrantError(), errors.InvalidScopeError()),
 )
-def refresh(body: RefreshRequest | RefreshForm) -> TokenPair:
-    """Exchange a refresh token for the next pair of tokens."""
-    return current_state().service.refresh(
-        body.refresh_token,
-        scope=body.scope if isinstance(body, RefreshForm) else None,
-        address=request.remote_addr,
-    )
+def refresh(body: RefreshRequest | RefreshForm) -> TokenPair | CookieAnswer:
+    """Exchange a refresh token, or that of the cookie, for the next pair of tokens."""
+    cookie = refresh_cookie.take(body.refresh_token)
+    try:
+        pair = current_state().service.refresh(
+            cookie or body.refresh_token or "",
+            scope=body.scope if isinstance(body, RefreshForm) else None,
+            address=request.remote_addr,
+        )
+    except errors.InvalidGrantError:
+        if cookie is not None:
+            refresh_cookie.clear()
+        raise
+    return pair if cookie is None else refresh_cookie.keep(pair)
 
 
 @endpoint.route("POST", "/logout", SENT_TOKEN)
 def log_out(token: str) -> None:
     """End the session of the token. Calling it again has no effect."""
     current_state().service.log_out(token)
+    refresh_cookie.clear_ended()
 
 
 @endpoint.route("GET", "/me", TOKEN)
@@ -155,6 +167,7 @@ def end_sessions(found: Identity) -> None:
     current_state().service.revoke_user(
         claims.subject, kind=LOGIN, keep=claims.session_id if keep else None
     )
+    refresh_cookie.clear_ended()
 
 
 @endpoint.route(
@@ -166,15 +179,19 @@ def end_sessions(found: Identity) -> None:
         errors.PasswordRefusedError("too_short", "The new password is too short."),
     ),
 )
-def change_password(found: Identity, body: PasswordRequest) -> TokenPair:
+def change_password(found: Identity, body: PasswordRequest) -> TokenPair | CookieAnswer:
     """Change the user's own password, and end every other session."""
-    return current_state().password_login.change_password(
+    pair = current_state().password_login.change_password(
         found,
         body.current_password,
         body.new_password,
         address=request.remote_addr,
         end_tokens=body.end_tokens,
     )
+    if refresh_cookie.is_of(found.claims.session_id):
+        return refresh_cookie.keep(pair)
+    refresh_cookie.clear_ended()
+    return pair
 
 
 def end_own(found: Identity, session_id: str, *, kind: str) -> None:
@@ -189,3 +206,4 @@ def end_own(found: Identity, session_id: str, *, kind: str) -> None:
     if session is None or session.user_id != user_id or session.kind != kind:
         raise errors.NotFoundError
     service.revoke_session(session_id, user_id=user_id)
+    refresh_cookie.clear_ended()

@@ -13,9 +13,10 @@ import msgspec
 from msgspec import Struct
 
 from ...errors import PROBLEM, AuthError, ConfigurationError, RetryLaterError
+from ..refresh_cookie import NAME, CookieAnswer
 from .bodies import JSON, Form, media_type
 from .endpoint import Route
-from .schemas import Id, ProblemDocument
+from .schemas import Id, ProblemDocument, RefreshRequest
 
 Document = dict[str, Any]
 
@@ -26,6 +27,19 @@ _SECURITY: Final = {
     "type": "http",
     "scheme": "bearer",
     "description": "An access token from a login, or a personal access token.",
+}
+
+_COOKIE: Final = {
+    "name": NAME,
+    "in": "cookie",
+    "required": False,
+    "description": "The refresh token of a login with `cookie`, in place of one in the "
+    "body; the request comes from a page of the same site.",
+    "schema": {"type": "string"},
+}
+_COOKIE_SET: Final = {
+    "description": "The refresh token, where it is in the cookie.",
+    "schema": {"type": "string"},
 }
 
 # Without dots, which some code generators take for packages.
@@ -97,7 +111,7 @@ def _schemas(routes: Iterable[Route]) -> tuple[dict[Any, Document], Document]:
     types: dict[Any, None] = {ProblemDocument: None}
     for route in routes:
         types |= dict.fromkeys(route.bodies)
-        types |= {} if route.answer is None else {route.answer: None}
+        types |= dict.fromkeys(route.answers)
     refs, schemas = msgspec.json.schema_components(types, ref_template=_REF)
     for schema in schemas.values():
         # The other paragraphs are for readers of the code.
@@ -137,7 +151,8 @@ def _example(body: type[Struct], schemas: Document) -> Document:
     """Return a body with the fields that it must have."""
     schema = schemas[body.__name__]
     return {
-        name: schema["properties"][name]["examples"][0] for name in schema["required"]
+        name: schema["properties"][name]["examples"][0]
+        for name in schema.get("required", ())
     }
 
 
@@ -148,15 +163,22 @@ def _parameters(route: Route) -> Iterable[Document]:
     for name, values in route.query.items():
         schema = {"type": "string", "enum": [*values]}
         yield {"name": name, "in": "query", "required": False, "schema": schema}
+    if RefreshRequest in route.bodies:
+        yield _COOKIE
 
 
 def _success(route: Route, refs: Mapping[Any, Document]) -> Document:
-    if route.answer is None:
+    if not route.answers:
         return {"description": "Done."}
+    headers: Document = {"Cache-Control": {"schema": {"const": "no-store"}}}
+    schema, *others = (refs[each] for each in route.answers)
+    if CookieAnswer in route.answers:
+        schema = {"anyOf": [schema, *others]}
+        headers["Set-Cookie"] = _COOKIE_SET
     return {
         "description": "Done.",
-        "headers": {"Cache-Control": {"schema": {"const": "no-store"}}},
-        "content": {JSON: {"schema": refs[route.answer]}},
+        "headers": headers,
+        "content": {JSON: {"schema": schema}},
     }
 
 

@@ -112,6 +112,13 @@ class LoginRequest(Redacted, Struct, forbid_unknown_fields=True, frozen=True):
     password: Password
     label: NewName | None = None
     scope: WantedScope | None = None
+    cookie: Annotated[
+        bool,
+        Meta(
+            description="Whether the refresh token goes into a cookie for "
+            "`/auth/refresh` that no script can read, instead of into the answer."
+        ),
+    ] = False
 
     def __post_init__(self) -> None:
         """Check what no JSON schema can."""
@@ -119,9 +126,9 @@ class LoginRequest(Redacted, Struct, forbid_unknown_fields=True, frozen=True):
 
 
 class RefreshRequest(Redacted, Struct, forbid_unknown_fields=True, frozen=True):
-    """The refresh token of the last answer; it can be exchanged once."""
+    """The refresh token of the last answer, unless it is in the cookie."""
 
-    refresh_token: Token
+    refresh_token: Token | None = None
 
 
 class RefreshForm(Form, frozen=True):

@@ -15,6 +15,7 @@ from ..guards import (
     require_token,
     token_required,
 )
+from ..refresh_cookie import clear_ended
 from ..state import current_state
 from .endpoint import PUBLIC, Endpoints, Guard
 from .logins import TOKEN, USER, current_login, end_own
@@ -74,6 +75,7 @@ def end_token(found: Identity, session_id: str) -> None:
 def revoke(body: TokenForm) -> None:
     """End the session of a token (RFC 7009); holding the token is the right to."""
     current_state().service.revoke_token(body.token)
+    clear_ended()
 
 
 @service_endpoint.route("POST", "/introspect", _SERVICE, is_oauth=True)
