@@ -12,6 +12,7 @@ from flask import Flask, Response
 from flask_login import LoginManager
 
 from tests.harness.kit import (
+    ALLOWS_TWO_RULES,
     PASSWORDS,
     SECRET,
     Clock,
@@ -449,6 +450,7 @@ def test_an_application_that_routes_by_host_names_one() -> None:
         assert answer.status_code == status
 
 
+@ALLOWS_TWO_RULES
 def test_two_rules_for_one_address_are_warned_of(
     caplog: pytest.LogCaptureFixture,
 ) -> None:

@@ -20,7 +20,7 @@ from werkzeug.middleware.profiler import ProfilerMiddleware
 from werkzeug.middleware.proxy_fix import ProxyFix
 
 from tests.cli.running import flask, run
-from tests.harness.kit import Clock, make_app, make_users
+from tests.harness.kit import ALLOWS_TWO_RULES, Clock, make_app, make_users
 from tests.harness.servers import RedisServer
 from tests.stores.engines import sessions_at, url_of, users_at
 from tokenauth import DictUserStore, MemorySessionStore, Session, TokenAuth, User
@@ -548,6 +548,7 @@ def test_users_clock_counts_where_sessions_have_none(
     assert text == "No store has a clock of its own."
 
 
+@ALLOWS_TWO_RULES
 def test_an_address_that_the_application_claims_too_is_a_warning() -> None:
     """As the blueprint of Flask's own tutorial does."""
     app = deployed()
