@@ -179,7 +179,7 @@ def test_nothing_of_an_application_is_on_the_object(
     kept = {name: value for name, value in vars(auth).items() if value is not None}
     assert set(kept) == {"login_manager"}
     own = vars(auth.login_manager).keys() - vars(LoginManager()).keys()
-    assert own == {"_other_loader"}
+    assert own == {"_cookie_loader", "_other_loader"}
 
 
 def test_sessions_and_users_that_are_given_are_used(clock: Clock) -> None:

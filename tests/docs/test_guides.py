@@ -330,4 +330,4 @@ def test_a_request_loader_of_your_own_works_for_a_while(
 
     assert old.test_client().get("/protected", headers=header).text == "bob"
     moving = change("loader", monkeypatch, old_api_keys=keys)
-    moving.check(header, {"X-API-Key": "k-2"}, {}, refusal="token_missing")
+    moving.check(header, {"X-API-Key": "k-2"}, refusal="token_invalid")

@@ -127,7 +127,7 @@ def test_the_tutorial_works_as_it_is_shown(tutorial: Client) -> None:
     assert tutorial.get("/protected", headers=headers).status_code == 401
 
 
-def test_a_token_is_asked_before_a_cookie_and_that_before_a_loader() -> None:
+def test_a_token_is_asked_before_a_loader_and_that_before_a_cookie() -> None:
     """The order that the README gives; a bad token is not followed by a cookie."""
     app = make_app()
     client = let_in_by_cookie(app)  # alice
@@ -148,7 +148,7 @@ def test_a_token_is_asked_before_a_cookie_and_that_before_a_loader() -> None:
     ]
     assert [answer.get_json()["user"] for answer in seen] == [
         "bob",
-        "alice",
+        "bob",
         "bob",
         None,
         "bob",

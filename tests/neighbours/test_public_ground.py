@@ -50,6 +50,8 @@ PRIVATE = {
     "_load_user": "Flask-Login asks cookies in it, before its `request_loader`",
     "_login_user": "Flask-Login keeps the current user there, on `g`; an outer "
     "application context is one `g` for all requests in it",
+    "_set_cookie": "Flask-Login writes the user's id into the remember cookie in it",
+    "_user_id": "Flask-Login keeps the user's id there, in the session",
     "_update_remember_cookie": "Flask-Login opens every request's session in it",
     "_update_request_context_with_user": "`login_user` and `logout_user` set the user "
     "by it; no token speaks for that user",
@@ -335,6 +337,10 @@ class Recording(LoginManager):
         updated: Response = super()._update_remember_cookie(response)
         return updated
 
+    def _set_cookie(self, response: Response) -> None:
+        self.calls.append(("_set_cookie", session["_user_id"]))
+        super()._set_cookie(response)
+
 
 @pytest.fixture
 def plain() -> tuple[Flask, Recording]:
@@ -384,6 +390,27 @@ def test_contract_update_remember_cookie(plain: tuple[Flask, Recording]) -> None
     app, manager = plain
     assert app.test_client().get("/who").status_code == 200
     assert manager.calls[-1] == ("_update_remember_cookie", None)
+
+
+def test_contract_set_cookie(plain: tuple[Flask, Recording]) -> None:
+    """It is called for a login that is remembered, and for no other."""
+    app, manager = plain
+    alice, client = User("alice", id="a"), app.test_client()
+    app.post("/keep", endpoint="keep")(lambda: str(login_user(alice, remember=True)))
+    client.post("/in")
+    assert "_set_cookie" not in dict(manager.calls)
+    client.post("/keep")
+    assert manager.calls[-1] == ("_set_cookie", "a")
+
+
+def test_contract_user_id(plain: tuple[Flask, Recording]) -> None:
+    """The id is in the session from a login on, and in the remember cookie."""
+    app, _ = plain
+    with app.test_request_context("/"):
+        login_user(User("alice", id="a"))
+        assert session["_user_id"] == "a"
+        logout_user()
+        assert "_user_id" not in session
 
 
 def test_contract_login_user(plain: tuple[Flask, Recording]) -> None:

@@ -55,6 +55,7 @@ class TokenIssuer:
         self.access = self._signer(ACCESS, Claims)
         self.refresh = self._signer(REFRESH, RefreshClaims)
         self.personal = self._signer(PERSONAL, Claims, prefix=PERSONAL_PREFIX)
+        self.cookie = self._signer("cookie", Claims)
         self.signers: dict[str, TokenSigner[Any]] = {
             ACCESS: self.access,
             REFRESH: self.refresh,

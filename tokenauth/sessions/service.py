@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterable
+from typing import Final
 
 from .. import events
 from ..accounts.networks import network_of
@@ -20,8 +21,11 @@ from ..tokens.scopes import grant
 from ..tokens.signing import REFRESH
 from .grace import GraceNetworks
 from .issuer import TokenPair
-from .session import LOGIN, Session, new_session
+from .session import COOKIES_ENDED, LOGIN, Session, new_session
 from .verifier import SessionRules, Shared
+
+_LONGEST_COOKIE: Final = 366 * 86400
+"""Seconds after which no cookie is left of a login: Flask-Login's live for a year."""
 
 
 class SessionService(SessionRules):
@@ -128,10 +132,37 @@ class SessionService(SessionRules):
     def revoke_user(
         self, user_id: str, *, kind: str | None = None, keep: str | None = None
     ) -> int:
-        """End a user's sessions, of one kind or all, but one; return how many ended."""
+        """End a user's sessions, of one kind or all, but one; return how many ended.
+
+        Who ends all of them ends the cookie logins of Flask-Login, too.
+        """
+        if kind is None:
+            ending = new_session(
+                _cookies_of(user_id),
+                now=self._now(),
+                lifetime=_LONGEST_COOKIE,
+                kind=COOKIES_ENDED,
+            )
+            self._sessions.add(ending, limit=1)
         ended = self._sessions.end_all(user_id, kind=kind, keep=keep)
         self._emit(events.session_revoked, user_id=user_id)
         return ended
+
+    def cookie_proof(self, user: UserRecord) -> str:
+        """Return what a cookie says of a login: when it began, and a keyed digest."""
+        began_at = str(self._now())
+        digest = self._issuer.cookie.get_signature(_cookie_facts(user, began_at))
+        return f"{began_at}~{digest.decode()}"
+
+    def accepts_cookie(self, user: UserRecord, proof: str) -> bool:
+        """Return whether the password is the one of then, and nothing was ended."""
+        began_at, _, digest = proof.partition("~")
+        facts = _cookie_facts(user, began_at)
+        if not self._issuer.cookie.verify_signature(facts, digest):
+            return False
+        user_id = _cookies_of(str(user.get_id()))
+        ended = self._sessions.of_user(user_id, kind=COOKIES_ENDED)
+        return not ended or float(began_at) > ended[0].created_at
 
     def revoke_token(self, token: str) -> None:
         """End the session of any token (RFC 7009); a bad token ends nothing."""
@@ -214,3 +245,14 @@ class SessionService(SessionRules):
             self._announce(events.session_revoked, session, reason="store_set_back")
         else:
             self._announce(events.refresh_reused, session)
+
+
+def _cookies_of(user_id: str) -> str:
+    """Return under which id is kept when a user's cookie logins were ended."""
+    return f"cookies of {user_id}"
+
+
+def _cookie_facts(user: UserRecord, began_at: str) -> str:
+    # Users of the application's own need not have a hash.
+    password = getattr(user, "password_hash", None)
+    return repr((began_at, str(user.get_id()), password))

@@ -14,6 +14,9 @@ LOGIN: Final = "login"
 PERSONAL: Final = "personal"
 """Kind of a session that a personal access token belongs to."""
 
+COOKIES_ENDED: Final = "cookies-ended"
+"""Kind of the record of when a user's cookie logins were ended."""
+
 NEVER: Final = 253_402_300_799.0
 """Expiry of a session that does not expire: the last second of the year 9999."""
 
@@ -30,7 +33,8 @@ class Session(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     Attributes:
         id: 128 bits in base64url.
         user_id: The user's id.
-        kind: What the session is for: `LOGIN`, `PERSONAL` or `once:<purpose>`.
+        kind: What the session is for: `LOGIN`, `PERSONAL`, `COOKIES_ENDED` or
+            `once:<purpose>`.
         label: Name that the client gave it.
         client: The client's `User-Agent`.
         scopes: What its tokens may do.

@@ -4,13 +4,14 @@ Flask-Login asks the session cookie and the remember cookie before its `request_
 Here the token decides: a request that carries one gets that token's user or nobody, and
 any other request is left to Flask-Login.
 
-Four things used here are not documented by Flask-Login. Each has a test in
+Five things used here are not documented by Flask-Login. Each has a test in
 `tests/neighbours/test_public_ground.py` that fails when a release moves it:
 
 - `LoginManager._load_user` is where Flask-Login asks cookies first;
 - `LoginManager._update_request_context_with_user` is how `login_user` and `logout_user`
   set the current user: from then on no token speaks for the user;
 - `LoginManager._update_remember_cookie` opens the Flask session of every request;
+- `LoginManager._set_cookie` writes the user's id into the remember cookie;
 - `g._login_user` is where Flask-Login keeps the current user. An outer application
   context is one `g` for all requests in it, so it is dropped with each request.
 """
@@ -18,11 +19,13 @@ Four things used here are not documented by Flask-Login. Each has a test in
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any, TypeVar
 
 from flask import Flask, Request, Response, current_app, request_tearing_down, session
 from flask_login import (
     LoginManager,
+    session_protected,
     user_accessed,
     user_loaded_from_request,
     user_logged_in,
@@ -41,7 +44,7 @@ from ..errors import (
     TokenMissingError,
 )
 from ..sessions.verifier import Identity
-from . import identity
+from . import cookie_logins, identity
 from .request import (
     is_our_endpoint,
     prefers_json,
@@ -84,7 +87,8 @@ class TokenLoginManager(LoginManager):  # type: ignore[misc] # Flask-Login has n
 
     def __init__(self) -> None:
         super().__init__()
-        super().request_loader(self._load_from_request)
+        super().request_loader(load_user)
+        self._cookie_loader: Callable[[str], Any] | None = None
         self._other_loader: Callable[[Request], Any] | None = None
 
     def init_app(
@@ -94,13 +98,16 @@ class TokenLoginManager(LoginManager):  # type: ignore[misc] # Flask-Login has n
     ) -> None:
         """Join the manager to an application."""
         super().init_app(app, add_context_processor)
-        user_logged_in.connect(self._refuse_lost_login, app)
+        user_logged_in.connect(self._bind_login, app)
         user_logged_out.connect(identity.end_with_logout, app)
+        for signal in (user_logged_out, session_protected):
+            signal.connect(cookie_logins.unbind, app)
         request_tearing_down.connect(identity.end_request, app)  # after the last hook
 
     def user_loader(self, callback: LoaderT) -> LoaderT:
         """Register what takes a user id (str) and returns a cookie's user."""
-        super().user_loader(callback)
+        super().user_loader(partial(cookie_logins.load, callback))
+        self._cookie_loader = callback
         return callback
 
     def request_loader(self, callback: LoaderT) -> LoaderT:
@@ -132,13 +139,16 @@ class TokenLoginManager(LoginManager):  # type: ignore[misc] # Flask-Login has n
             raise
 
     def _find_user(self) -> None:
-        request = this_request()
+        request, user = this_request(), None
         if self.user_callback is not None and uses_cookies(request):
-            super()._load_user()
-            return
+            user = self._load_from_application(request)
+            if user is None:
+                super()._load_user()
+                return
         if user_accessed.receivers:
             user_accessed.send(_app())
-        user = self._load_from_request(request)
+        if user is None:
+            user = self._load_from_request(request)
         if user is not None and user_loaded_from_request.receivers:
             found = identity.kept_identity()
             user_loaded_from_request.send(_app(), user=user)
@@ -191,6 +201,9 @@ class TokenLoginManager(LoginManager):  # type: ignore[misc] # Flask-Login has n
         updated: Response = super()._update_remember_cookie(response)
         return updated
 
+    def _set_cookie(self, response: Response) -> None:
+        cookie_logins.remember(super()._set_cookie, response)
+
     def unauthorized(self) -> Any:
         """Answer a request that needs a login.
 
@@ -216,10 +229,13 @@ class TokenLoginManager(LoginManager):  # type: ignore[misc] # Flask-Login has n
         user_needs_refresh.send(_app())
         raise FreshLoginRequiredError(identity.FRESH_SECONDS)
 
-    def _refuse_lost_login(self, _: Flask, **__: object) -> None:
-        """Refuse `login_user` where no request could load its user from the cookie."""
-        has_loader = self.user_callback or self._other_loader
-        if not has_loader and uses_cookies(this_request()):
+    def _bind_login(self, _: Flask, **__: object) -> None:
+        """Bind `login_user` to the password, or refuse it if nothing loads the user."""
+        if not uses_cookies(this_request()):
+            return
+        if self._cookie_loader is not None:
+            cookie_logins.bind(self._cookie_loader)
+        elif self._other_loader is None:
             raise ConfigurationError(
                 "Missing user_loader: login_user() sets a cookie, and nothing loads "
                 "its user. Register one with 'auth.login_manager.user_loader'; for a "

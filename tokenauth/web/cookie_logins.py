@@ -1,0 +1,54 @@
+"""Flask-Login's cookies: a login ends with the password, and when its user is revoked.
+
+A digest of the password is kept beside the user's id: in the Flask session, and in the
+remember cookie. Cookies of the time before `TokenAuth` have none and are accepted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Final
+
+from flask import Flask, Response, session
+
+from .state import current_state
+
+_PROOF: Final = "_tokenauth_login"
+_MARK: Final = "|tokenauth|"  # between id and digest in the remember cookie
+
+# Where Flask-Login keeps the user's id.
+_ID: Final = "_user_id"
+
+
+def bind(loader: Callable[[str], Any]) -> None:
+    """Put into the session what the cookie login that begins is checked against."""
+    # As it is loaded later: the login may have upgraded the hash in the store.
+    user = loader(session[_ID])
+    proof = None if user is None else current_state().service.cookie_proof(user)
+    session[_PROOF] = proof
+
+
+def unbind(_: Flask, **__: object) -> None:
+    """Take the digest out of the session when Flask-Login has taken the user out."""
+    if _ID not in session:
+        session.pop(_PROOF, None)
+
+
+def load(loader: Callable[[Any], Any], user_id: Any) -> Any:
+    """Return the user of a cookie; None if its login is over."""
+    if isinstance(user_id, str) and _MARK in user_id:
+        user_id, _, session[_PROOF] = user_id.rpartition(_MARK)
+        session[_ID] = user_id
+    user, proof = loader(user_id), session.get(_PROOF)
+    if user is None or proof is None:
+        return user
+    return user if current_state().service.accepts_cookie(user, proof) else None
+
+
+def remember(set_cookie: Callable[[Response], None], response: Response) -> None:
+    """Set the remember cookie, with the digest in it."""
+    user_id = session[_ID]
+    if proof := session.get(_PROOF):
+        session[_ID] = f"{user_id}{_MARK}{proof}"
+    set_cookie(response)
+    session[_ID] = user_id
