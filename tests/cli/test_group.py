@@ -200,6 +200,19 @@ def test_init_db_is_content_where_no_store_has_tables() -> None:
     assert "there is nothing to do" in done(make_app(), "init-db")
 
 
+def test_upgrade_db_says_what_is_up_to_date(folder: Path) -> None:
+    app = create_app()
+    assert "are those of this release" in done(app, "upgrade-db")
+    with sqlite3.connect(folder / "instance" / "tokenauth.sqlite3") as database:
+        database.execute("DROP INDEX tokenauth_sessions_expiry")
+    database.close()
+    done(app, "upgrade-db")
+    with pytest.raises(sqlite3.OperationalError, match="already exists"):
+        sqlite3.connect(folder / "instance" / "tokenauth.sqlite3").execute(
+            "CREATE INDEX tokenauth_sessions_expiry ON tokenauth_sessions (id)"
+        )
+
+
 # -- the stand-alone API -------------------------------------------------------------
 
 

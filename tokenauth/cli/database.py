@@ -1,4 +1,4 @@
-"""`flask tokenauth init-db`: creates the tables of the application's stores."""
+"""`flask tokenauth init-db`, `upgrade-db`: the tables of the application's stores."""
 
 from __future__ import annotations
 
@@ -18,9 +18,27 @@ def init_db() -> None:
     Example:
       flask --app myapp tokenauth init-db
     """
+    _create_tables("exist")
+
+
+@tokenauth.command("upgrade-db", short_help="Change the tables of an older release.")
+def upgrade_db() -> None:
+    """Add to the tables what this release has more than an older one: run it first.
+
+    It only adds, so processes of the older release go on meanwhile, and can be
+    replaced one by one afterwards. Where nothing is missing, nothing is changed.
+
+    \b
+    Example:
+      flask --app myapp tokenauth upgrade-db
+    """
+    _create_tables("are those of this release")
+
+
+def _create_tables(outcome: str) -> None:
     stores = find_state().stores.with_tables
     for store in stores:
         store.create_tables()
-        click.echo(f"The tables of {type(store).__name__} exist.")
+        click.echo(f"The tables of {type(store).__name__} {outcome}.")
     if not stores:
         click.echo("No store of this application has tables: there is nothing to do.")

@@ -8,14 +8,17 @@ from sqlalchemy import (
     BigInteger,
     Boolean,
     Column,
+    Connection,
     Double,
     Index,
     Integer,
     MetaData,
     Table,
     Text,
+    inspect,
 )
 from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.schema import CreateColumn
 
 from ...errors import ConfigurationError
 from .database import Database
@@ -112,7 +115,10 @@ Index("tokenauth_endings_txid", ENDINGS.c.txid)
 
 
 def create(database: Database, *tables: Table) -> None:
-    """Create tables that are missing, in one transaction.
+    """Create tables that are missing, in one transaction, and extend older ones.
+
+    A column that a release adds may be null or has a server default, so a process of
+    the release before goes on meanwhile and afterwards.
 
     Raises:
         ConfigurationError: one is of another release, or the SQLite file cannot be
@@ -123,8 +129,21 @@ def create(database: Database, *tables: Table) -> None:
     with database.transaction() as connection:
         if not database.file:  # two processes that create a table at once would fail
             connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({_CREATING})")
-        metadata.create_all(connection, tables)
+        for table in tables:
+            table.create(connection, checkfirst=True)
+            _extend(connection, table)
     check(database, *tables)
+
+
+def _extend(connection: Connection, table: Table) -> None:
+    """Add the columns and indexes that a table of an older release lacks."""
+    found = {column["name"] for column in inspect(connection).get_columns(table.name)}
+    for column in table.c:
+        if column.name not in found and (column.nullable or column.server_default):
+            definition = CreateColumn(column).compile(dialect=connection.dialect)
+            connection.exec_driver_sql(f"ALTER TABLE {table.name} ADD {definition}")
+    for index in table.indexes:
+        index.create(connection, checkfirst=True)
 
 
 def check(database: Database, *tables: Table) -> None:
@@ -146,7 +165,7 @@ def check(database: Database, *tables: Table) -> None:
         if missing:
             raise ConfigurationError(
                 f"{place} has a table '{table.name}' of another release, without "
-                f"{missing}: the changelog says how to change it."
+                f"{missing}: run 'flask tokenauth upgrade-db'."
             )
 
 
