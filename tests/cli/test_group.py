@@ -24,7 +24,7 @@ GROUPS = ("", "users", "sessions", "tokens")
 def test_every_command_is_found() -> None:
     """By the function that the tests below use."""
     assert {("check",), ("users", "add"), ("sessions", "purge")} < set(COMMANDS)
-    assert len(COMMANDS) == 19
+    assert len(COMMANDS) == 20
 
 
 @pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
