@@ -21,7 +21,8 @@ from hypothesis import strategies as st
 
 from tests.harness.kit import SECRET, make_users
 from tokenauth import TokenAuth, create_app, demo
-from tokenauth.accounts.passwords import PasswordHasher, is_supported
+from tokenauth.accounts.hash_schemes import is_supported
+from tokenauth.accounts.passwords import PasswordHasher
 from tokenauth.errors import ConfigurationError
 from tokenauth.settings import KNOWN, load
 from tokenauth.tokens.keys import MIN_KEY_BYTES

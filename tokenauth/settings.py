@@ -15,14 +15,14 @@ from typing import Annotated, Any, Final, Literal
 import msgspec
 from msgspec import Meta
 
-from .accounts.passwords import (
+from .accounts.hash_schemes import (
     MAX_COST,
     MAX_WORK,
     Argon2Cost,
-    Verifier,
     is_bearable,
     is_strong_enough,
 )
+from .accounts.passwords import Verifier
 from .errors import ConfigurationError
 from .tokens.keys import secret_keys
 from .tokens.redact import Redacted

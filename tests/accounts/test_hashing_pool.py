@@ -119,7 +119,7 @@ def queue_of(pool: HashingPool) -> hashing_pool._Queue:
 
 def pool_of(app: Flask) -> HashingPool:
     with app.app_context():
-        return state.current_state().checker._pool
+        return state.current_state().checker.pool
 
 
 def test_a_burst_of_one_account_waits_its_turn() -> None:

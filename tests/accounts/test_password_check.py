@@ -24,8 +24,9 @@ from tests.harness.kit import (
     token_of,
 )
 from tokenauth import DictUserStore, OverloadedError, StoreUnavailableError, User
+from tokenauth.accounts.hash_schemes import Argon2Cost
 from tokenauth.accounts.hashing_pool import HashingPool
-from tokenauth.accounts.passwords import Argon2Cost, hash_password
+from tokenauth.accounts.passwords import hash_password
 
 # As a damaged, foreign or hostile table would hold them.
 UNREADABLE: dict[str, Any] = {

@@ -21,11 +21,9 @@ from hypothesis import strategies as st
 from werkzeug.security import check_password_hash, generate_password_hash
 
 from tokenauth import OverloadedError, PasswordRefusedError, hash_password
-from tokenauth.accounts.hash_schemes import needs_upgrade
+from tokenauth.accounts.hash_schemes import Argon2Cost, is_supported, needs_upgrade
 from tokenauth.accounts.passwords import (
-    Argon2Cost,
     PasswordHasher,
-    is_supported,
     verify_password,
 )
 

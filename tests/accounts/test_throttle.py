@@ -455,7 +455,7 @@ def test_a_bounded_number_of_networks_is_remembered_for_an_account() -> None:
         log_in_to(throttle, "alice", f"10.0.{i // 250}.{i % 250}")
     known = throttle._known
     assert isinstance(known, MemoryCounters)
-    assert len(known) <= MAX_KNOWN_NETWORKS
+    assert len(known._counts) <= MAX_KNOWN_NETWORKS
     assert throttle.reserve("alice", "10.0.3.249", user_id="u-alice").is_known
 
 
@@ -528,7 +528,7 @@ def test_a_flood_of_names_fills_no_memory(is_full: bool) -> None:
         throttle.reserve(f"name-{i}", f"2001:db8:{i // 65536:x}:{i % 65536:x}::1")
     counters = throttle._storage
     assert isinstance(counters, MemoryCounters)
-    assert len(counters) <= 4 * throttle._buckets
+    assert len(counters._counts) <= 4 * throttle._buckets
     assert all(len(key) < 80 for key in counters._counts)
 
 

@@ -11,7 +11,8 @@ from flask_login import LoginManager, UserMixin, current_user, login_required
 from itsdangerous import BadData, URLSafeTimedSerializer
 
 from tokenauth import DictUserStore, TokenAuth
-from tokenauth.accounts.passwords import Argon2Cost, hash_password
+from tokenauth.accounts.hash_schemes import Argon2Cost
+from tokenauth.accounts.passwords import hash_password
 
 SECRET = "benchmark-key-0123456789abcdef-0123456789"
 PASSWORD = "the right one, at last"

@@ -22,9 +22,10 @@ from contextlib import suppress
 from typing import Final
 
 from tokenauth import DictUserStore, InvalidCredentialsError
+from tokenauth.accounts.hash_schemes import Argon2Cost
 from tokenauth.accounts.hashing_pool import HashingPool
 from tokenauth.accounts.password_check import PasswordChecker
-from tokenauth.accounts.passwords import Argon2Cost, PasswordHasher, hash_password
+from tokenauth.accounts.passwords import PasswordHasher, hash_password
 from tokenauth.accounts.policy import PasswordPolicy
 from tokenauth.accounts.throttle import LoginThrottle
 
@@ -33,11 +34,11 @@ COST: Final = Argon2Cost(memory=256, time=1)
 KEPT: Final = 0.9  # slower ones were interrupted: dudect crops them
 
 
-class Hasty(PasswordChecker):
+class Hasty(PasswordChecker, frozen=True, kw_only=True):
     """PasswordChecker with the dummy hash taken out."""
 
     def check(self, username: str, password: str, address: str | None = None) -> None:  # type: ignore[override]
-        if self._users.find(username) is None:
+        if self.users.find(username) is None:
             raise InvalidCredentialsError
         super().check(username, password, address)
 
@@ -45,7 +46,7 @@ class Hasty(PasswordChecker):
 def make(credentials: type[PasswordChecker]) -> PasswordChecker:
     """Return what proves the password of `known`, and of nobody else."""
     return credentials(
-        DictUserStore({"known": hash_password("the right one", COST)}),
+        users=DictUserStore({"known": hash_password("the right one", COST)}),
         hasher=PasswordHasher(COST),
         policy=PasswordPolicy(),
         throttle=LoginThrottle(

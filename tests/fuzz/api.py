@@ -15,7 +15,7 @@ from tests.fuzz.readers import (
 )
 from tests.harness.kit import PASSWORDS, make_app
 from tokenauth import DictUserStore, MemorySessionStore, User, hash_password
-from tokenauth.accounts.passwords import Argon2Cost
+from tokenauth.accounts.hash_schemes import Argon2Cost
 from tokenauth.web.api import ROUTES
 from tokenauth.web.api.bodies import media_type
 from tokenauth.web.api.schemas import TokenRequest

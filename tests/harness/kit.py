@@ -18,7 +18,8 @@ from werkzeug.test import TestResponse
 
 from tests.harness.grammar import check_answer
 from tokenauth import DictUserStore, SessionStore, TokenAuth, User, UserStore, testing
-from tokenauth.accounts.passwords import Argon2Cost, hash_password
+from tokenauth.accounts.hash_schemes import Argon2Cost
+from tokenauth.accounts.passwords import hash_password
 from tokenauth.sessions.service import SessionService
 
 T = TypeVar("T")

@@ -21,7 +21,7 @@ from tests.harness.kit import Clock, assert_problem, bearer, make_app
 from tests.stores.proxy import proxied
 from tests.stores.shared import MEMORY_FIRST, Service
 from tokenauth import StoreUnavailableError, User, hash_password
-from tokenauth.accounts.passwords import Argon2Cost
+from tokenauth.accounts.hash_schemes import Argon2Cost
 from tokenauth.stores.provision import Stores
 from tokenauth.testing import CHEAP_HASHING
 

@@ -36,7 +36,7 @@ from tests.stores.model import (
 )
 from tests.stores.shared import MEMORY_FIRST, Service
 from tokenauth import User, hash_password
-from tokenauth.accounts.passwords import Argon2Cost
+from tokenauth.accounts.hash_schemes import Argon2Cost
 from tokenauth.stores.provision import Stores
 from tokenauth.testing import CHEAP_HASHING
 from tokenauth.web import state

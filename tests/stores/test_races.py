@@ -20,7 +20,7 @@ from tests.harness.kit import PASSWORDS, bearer, log_in, make_app
 from tests.stores.contract import in_parallel
 from tests.stores.shared import MEMORY_FIRST, Place, Service, place_on
 from tokenauth import User, hash_password
-from tokenauth.accounts.passwords import Argon2Cost
+from tokenauth.accounts.hash_schemes import Argon2Cost
 from tokenauth.stores.provision import Stores
 from tokenauth.testing import CHEAP_HASHING
 

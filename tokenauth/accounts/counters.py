@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import math
 import threading
+from collections import OrderedDict
 from collections.abc import Callable, Generator, Iterable
 from contextlib import contextmanager, suppress
-from itertools import islice
 from typing import Any, Final, TypeAlias
 
 from limits import RateLimitItem, parse_many
@@ -48,11 +48,7 @@ class MemoryCounters(Storage):
         self._now = now
         self._capacity = capacity
         self._lock = threading.Lock()
-        self._counts: dict[str, tuple[int, float]] = {}
-        self._sweep_at = 0
-
-    def __len__(self) -> int:
-        return len(self._counts)
+        self._counts: OrderedDict[str, tuple[int, float]] = OrderedDict()
 
     def incr(self, key: str, expiry: float, amount: int = 1) -> int:
         """Add to a count, atomically, and return it; no count is less than 0."""
@@ -60,12 +56,13 @@ class MemoryCounters(Storage):
         with self._lock:
             count, ends_at = self._counts.pop(key, (0, 0.0))  # to come last again
             if ends_at <= now:
-                self._limit_size(now)
                 count, ends_at = 0, now + expiry
-            count += amount
-            if count > 0:
+            count = max(count + amount, 0)
+            if count:
                 self._counts[key] = count, ends_at
-            return max(count, 0)
+            if len(self._counts) > self._capacity:
+                self._counts.popitem(last=False)
+        return count
 
     def get(self, key: str) -> int:
         """Return a count, 0 when its window has ended."""
@@ -99,23 +96,8 @@ class MemoryCounters(Storage):
         """What the limits library wraps: nothing else fails here."""
         return MemoryError
 
-    def _limit_size(self, now: float) -> None:
-        """Drop what has ended, now and then, and if that is not enough, the oldest.
 
-        A sixteenth of them at once: each look through all of them takes 10 ms.
-        """
-        if len(self._counts) < min(self._sweep_at, self._capacity):
-            return
-        for key, (_, ends_at) in list(self._counts.items()):
-            if ends_at <= now:
-                del self._counts[key]
-        if len(self._counts) >= self._capacity:
-            for key in list(islice(self._counts, self._capacity // 16 + 1)):
-                del self._counts[key]
-        self._sweep_at = 2 * len(self._counts) + 1024
-
-
-class Counters:
+class Counters(FixedWindowRateLimiter):
     """Counts against limits in one storage.
 
     Args:
@@ -124,45 +106,29 @@ class Counters:
     """
 
     def __init__(self, storage: Storage, now: Callable[[], float]) -> None:
-        self._storage = storage
-        self._counter = FixedWindowRateLimiter(storage)
+        super().__init__(storage)
         self._now = now
-
-    def test(self, limited: Iterable[Limited]) -> None:
-        """Raise `TooManyAttemptsError` if a limit is reached."""
-        for item, key in limited:
-            if not self._counter.test(item, key):
-                raise TooManyAttemptsError(self._seconds_left(item, key))
 
     def reserve(self, limited: tuple[Limited, ...]) -> None:
         """Count for every limit, or raise `TooManyAttemptsError` and count for none."""
         for taken, (item, key) in enumerate(limited, start=1):
-            if not self._counter.hit(item, key):
-                seconds = self._seconds_left(item, key)
+            if not self.hit(item, key):
+                error = self.refusal(item, key)
                 self.give_back(limited[:taken])
-                raise TooManyAttemptsError(seconds)
-
-    def add(self, limited: Iterable[Limited]) -> None:
-        """Count, whatever the limits are."""
-        for item, key in limited:
-            self._counter.hit(item, key)
+                raise error
 
     def give_back(self, limited: Iterable[Limited]) -> None:
         """Take back what was counted."""
         for item, key in limited:
-            left = self._storage.incr(item.key_for(key), item.get_expiry(), -1)
+            left = self.storage.incr(item.key_for(key), item.get_expiry(), -1)
             if left < 0:  # the window has ended meanwhile: this is the next one
-                self._counter.clear(item, key)
+                self.clear(item, key)
 
-    def clear(self, limited: Iterable[Limited]) -> None:
-        """Forget what was counted."""
-        for item, key in limited:
-            self._counter.clear(item, key)
-
-    def _seconds_left(self, item: RateLimitItem, key: str) -> int:
-        seconds = self._storage.get_expiry(item.key_for(key)) - self._now()
+    def refusal(self, item: RateLimitItem, key: str) -> TooManyAttemptsError:
+        """Return the error of a limit that is reached."""
+        seconds = self.get_window_stats(item, key).reset_time - self._now()
         # A shared storage goes by its own clock.
-        return math.ceil(min(max(seconds, 1), item.get_expiry()))
+        return TooManyAttemptsError(math.ceil(min(max(seconds, 1), item.get_expiry())))
 
 
 def open_storage(url: str, client: Any = None) -> Storage:
@@ -175,9 +141,7 @@ def open_storage(url: str, client: Any = None) -> Storage:
     Raises:
         ConfigurationError: there is no such storage, or its driver is missing.
     """
-    options: dict[str, Any] = {}
-    if url.startswith(("redis", "valkey")):
-        options["key_prefix"] = _KEY_PREFIX
+    options: dict[str, Any] = {"key_prefix": _KEY_PREFIX}
     if client is not None:
         options["connection_pool"] = client.connection_pool
     try:

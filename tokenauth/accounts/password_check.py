@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from functools import partial
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, TypeVar
 
 import msgspec
 
@@ -23,10 +23,13 @@ from .hashing_pool import HashingPool
 from .names import fold_username
 from .passwords import PasswordHasher
 from .policy import PasswordPolicy
-from .users import UserRecord, UserStore, active_user, id_of
+from .users import UserRecord, UserStore, active_user, find_user, id_of
 
 if TYPE_CHECKING:
     from .throttle import Attempt, LoginThrottle
+
+
+R = TypeVar("R")
 
 
 class CheckedPassword(Redacted, msgspec.Struct, frozen=True):
@@ -43,10 +46,10 @@ class CheckedPassword(Redacted, msgspec.Struct, frozen=True):
     attempt: Attempt
 
 
-class PasswordChecker:
+class PasswordChecker(Redacted, msgspec.Struct, frozen=True, kw_only=True):
     """Checks usernames and passwords.
 
-    Args:
+    Attributes:
         users: The store of users.
         hasher: Makes and verifies hashes.
         policy: What a new password must satisfy.
@@ -56,24 +59,13 @@ class PasswordChecker:
         upgrades: Whether stored hashes that are weak are replaced at login.
     """
 
-    def __init__(
-        self,
-        users: UserStore,
-        *,
-        hasher: PasswordHasher,
-        policy: PasswordPolicy,
-        throttle: LoginThrottle,
-        pool: HashingPool,
-        emit: Emit,
-        upgrades: bool = True,
-    ) -> None:
-        self._users = users
-        self._hasher = hasher
-        self._policy = policy
-        self._throttle = throttle
-        self._pool = pool
-        self._emit = emit
-        self._upgrades = upgrades
+    users: UserStore
+    hasher: PasswordHasher
+    policy: PasswordPolicy
+    throttle: LoginThrottle
+    pool: HashingPool
+    emit: Emit
+    upgrades: bool = True
 
     def check(
         self, username: str, password: str, address: str | None = None
@@ -95,18 +87,16 @@ class PasswordChecker:
             OverloadedError: too many passwords are being checked.
             StoreUnavailableError: a store cannot answer.
         """
-        account = fold_username(username)
-        user = None if account is None else self._users.find(account)
-        with self._attempt(account or username, user, address) as attempt:
+        user = find_user(self.users, username)
+        name = fold_username(username) or username
+        with self._attempt(name, user, address) as attempt:
             return self._verify(user, attempt, password)
 
     def check_user(
         self, user: UserRecord, password: str, address: str | None = None
     ) -> CheckedPassword:
         """Check the current password of a user who changes it, as `check` does."""
-        with self._attempt(
-            account_of(user), user, address, purpose="change"
-        ) as attempt:
+        with self._attempt(account_of(user), user, address, "change") as attempt:
             return self._verify(user, attempt, password)
 
     def recheck(self, checked: CheckedPassword, password: str) -> CheckedPassword:
@@ -126,11 +116,11 @@ class PasswordChecker:
         Raises:
             InvalidCredentialsError: removed or disabled.
         """
-        user = active_user(self._users, user_id)
+        user = active_user(self.users, user_id)
         if user is None:
-            is_known = self._users.get(user_id) is not None
+            is_known = self.users.get(user_id) is not None
             reason = "disabled" if is_known else "unknown_user"
-            self._emit(events.login_failed, user_id=user_id, reason=reason)
+            self.emit(events.login_failed, user_id=user_id, reason=reason)
             raise InvalidCredentialsError
         return user
 
@@ -140,13 +130,12 @@ class PasswordChecker:
         What fails here fails nothing else: the next login tries again.
         """
         stored = checked.password_hash
-        if not (self._upgrades and self._hasher.needs_upgrade(stored)):
+        if not (self.upgrades and self.hasher.needs_upgrade(stored)):
             return
         user_id = checked.user.get_id()
         try:
-            attempt = checked.attempt
-            new = self._hash(password, attempt.keys, is_known=attempt.is_known)
-            self._users.set_password_hash(user_id, new, expected=stored)
+            new = self._run(partial(self.hasher.hash, password), checked.attempt)
+            self.users.set_password_hash(user_id, new, expected=stored)
         except (OverloadedError, StoreUnavailableError):
             pass
         except Exception as error:  # noqa: BLE001 # the password was right all the same
@@ -165,15 +154,16 @@ class PasswordChecker:
         Raises:
             PasswordRefusedError: the policy refuses it; the error names the rule.
         """
-        self._policy.check(password, account)
-        return self._hash(password, (f"new {account}",), is_known=True)
+        self.policy.check(password, account)
+        work = partial(self.hasher.hash, password)
+        return self.pool.run(work, (f"new {account}",), is_known=True)
 
     def record_trusted(self, user_id: str, address: str | None) -> None:
         """Let a user in from a network in spite of others' guesses.
 
         For a user whom the application, or a mailed link, has identified.
         """
-        self._throttle.record_trusted(user_id, address)
+        self.throttle.record_trusted(user_id, address)
 
     @contextlib.contextmanager
     def _attempt(
@@ -181,7 +171,6 @@ class PasswordChecker:
         name: str,
         user: UserRecord | None,
         address: str | None,
-        *,
         purpose: Literal["login", "change"] = "login",
     ) -> Generator[Attempt]:
         """Count an attempt, and take it back if it succeeds or was not made.
@@ -191,33 +180,29 @@ class PasswordChecker:
         """
         user_id = None if user is None else id_of(user)
         try:
-            attempt = self._throttle.reserve(
+            attempt = self.throttle.reserve(
                 name, address, user_id=user_id, purpose=purpose
             )
         except TooManyAttemptsError:
-            self._emit(events.attempts_limited, account=name, user_id=user_id)
+            self.emit(events.attempts_limited, account=name, user_id=user_id)
             raise
         try:
             yield attempt
         except InvalidCredentialsError:
             raise
         except AuthError:  # overloaded, or a store that is down: no guess was made
-            self._throttle.cancel(attempt)
+            self.throttle.cancel(attempt)
             raise
-        self._throttle.record_success(attempt)
+        self.throttle.record_success(attempt)
 
     def _verify(
         self, user: UserRecord | None, attempt: Attempt, password: str
     ) -> CheckedPassword:
         stored = None if user is None else user.password_hash
-        is_right = self._pool.run(
-            partial(self._hasher.verify, stored, password),
-            attempt.keys,
-            is_known=attempt.is_known,
-        )
+        is_right = self._run(partial(self.hasher.verify, stored, password), attempt)
         if user is not None and user.is_active and stored and is_right:
             return CheckedPassword(user, stored, attempt)
-        self._emit(
+        self.emit(
             events.login_failed,
             account=attempt.name,
             user_id=None if user is None else user.get_id(),
@@ -225,9 +210,8 @@ class PasswordChecker:
         )
         raise InvalidCredentialsError
 
-    def _hash(self, password: str, keys: tuple[str, ...], *, is_known: bool) -> str:
-        work = partial(self._hasher.hash, password)
-        return self._pool.run(work, keys, is_known=is_known)
+    def _run(self, work: Callable[[], R], attempt: Attempt) -> R:
+        return self.pool.run(work, attempt.keys, is_known=attempt.is_known)
 
 
 def account_of(user: UserRecord) -> str:

@@ -16,32 +16,10 @@ from werkzeug.security import check_password_hash
 
 from ..errors import OverloadedError, PasswordRefusedError
 from ..events import LOGGER
-from .hash_schemes import (
-    MAX_COST,
-    MAX_WORK,
-    Argon2Cost,
-    is_bearable,
-    is_strong_enough,
-    is_supported,
-    is_werkzeug,
-    needs_upgrade,
-)
+from .hash_schemes import Argon2Cost, is_supported, is_werkzeug, needs_upgrade
 
 if TYPE_CHECKING:
     import argon2
-
-__all__ = [
-    "MAX_COST",
-    "MAX_WORK",
-    "Argon2Cost",
-    "PasswordHasher",
-    "Verifier",
-    "hash_password",
-    "is_bearable",
-    "is_strong_enough",
-    "is_supported",
-    "verify_password",
-]
 
 Verifier: TypeAlias = Callable[[str, str], bool | None]
 """Of the application, for hashes of another system: takes a stored hash and a password,
@@ -140,19 +118,15 @@ def verify_password(stored: str, password: str) -> bool:
     Raises:
         OverloadedError: there is not enough memory to tell.
     """
+    import argon2
+
     with _computing():
         if is_werkzeug(stored):
             return check_password_hash(stored, password)
-        return _verify_argon2(stored, password)
-
-
-def _verify_argon2(stored: str, password: str) -> bool:
-    import argon2
-
-    try:
-        return argon2.PasswordHasher().verify(stored, password)
-    except argon2.exceptions.VerifyMismatchError:
-        return False
+        try:
+            return argon2.PasswordHasher().verify(stored, password)
+        except argon2.exceptions.VerifyMismatchError:
+            return False
 
 
 @contextmanager
@@ -180,16 +154,10 @@ def _dummy_hash(cost: Argon2Cost) -> str:
         base64.b64encode(secrets.token_bytes(size)).rstrip(b"=").decode()
         for size in (16, 32)
     )
-    return (
-        f"$argon2id$v=19$m={cost.memory},t={cost.time},p={cost.parallelism}"
-        f"${salt}${digest}"
-    )
+    parameters = f"m={cost.memory},t={cost.time},p={cost.parallelism}"
+    return f"$argon2id$v=19${parameters}${salt}${digest}"
 
 
 def _is_text(password: str) -> bool:
     """Return whether a password can be encoded: it has no lone surrogate."""
-    try:
-        password.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
+    return password == password.encode(errors="ignore").decode()

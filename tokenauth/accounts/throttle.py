@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import hmac
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, Final, Literal, NamedTuple
 
 from ..tokens.redact import Redacted
@@ -52,8 +52,8 @@ class Attempt(NamedTuple):
 
     Attributes:
         name: The folded username, or as it was sent if nobody can have it.
-        account: Which account it is on.
-        network: The client's network (see `network_of`).
+        place: Where the client's network is remembered for the account.
+        mark: What is remembered there for this network.
         is_known: Whether the account has logged in from the network before.
         failures: Where it counts unless it succeeds.
         successes: Where it counts if it succeeds.
@@ -61,12 +61,12 @@ class Attempt(NamedTuple):
     """
 
     name: str
-    account: tuple[str, str]
-    network: str
+    place: str
+    mark: int
     is_known: bool
     failures: tuple[Limited, ...]
     successes: tuple[Limited, ...]
-    keys: tuple[str, str, str]
+    keys: tuple[str, ...]
 
 
 class LoginThrottle(Redacted):
@@ -132,7 +132,9 @@ class LoginThrottle(Redacted):
         account = ("name", name) if user_id is None else ("user", user_id)
         with failing_closed(self._storage):
             attempt = self._attempt(purpose, name, account, network_of(address))
-            self._counters.test(attempt.successes)
+            for item, key in attempt.successes:
+                if not self._counters.test(item, key):
+                    raise self._counters.refusal(item, key)
             self._counters.reserve(attempt.failures)
         return attempt
 
@@ -149,11 +151,12 @@ class LoginThrottle(Redacted):
         """
         with failing_closed(self._storage):
             if attempt.is_known:
-                self._counters.clear(attempt.failures)
+                self._clear(attempt.failures)
             else:
                 self._counters.give_back(attempt.failures)
-            self._counters.add(attempt.successes)
-            self._remember(attempt.account, attempt.network)
+            for item, key in attempt.successes:
+                self._counters.hit(item, key)
+            self._remember(attempt.place, attempt.mark)
 
     def record_trusted(self, user_id: str, address: str | None) -> None:
         """Forget an account's failed logins and remember the network for it.
@@ -162,13 +165,10 @@ class LoginThrottle(Redacted):
         does: else strangers' guesses would keep the owner out of every new network.
         """
         account, network = ("user", user_id), network_of(address)
-        keys = (
-            self._account_key("login", account),
-            self._pair_key("login", account, network),
-        )
+        keys = self._key("login", *account), self._pair_key("login", account, network)
         with failing_closed(self._storage):
-            self._counters.clear((item, key) for item in self._limits for key in keys)
-            self._remember(account, network)
+            self._clear((item, key) for item in self._limits for key in keys)
+            self._remember(*self._place(account, network))
 
     def check(self) -> None:
         """Return if the storage answers."""
@@ -178,34 +178,42 @@ class LoginThrottle(Redacted):
     def _attempt(
         self, purpose: str, name: str, account: tuple[str, str], network: str
     ) -> Attempt:
-        account_key = self._account_key(purpose, account)
+        # Users are as many as the store has; made-up names have no end.
+        make = self._key if account[0] == "user" else self._bucket
+        account_key = make(purpose, *account)
         network_key = self._bucket(purpose, "network", network)
         place, mark = self._place(account, network)
         is_known = self._known.get(place) == mark
         failed = [network_key, account_key]
         if is_known:
             failed = [self._pair_key(purpose, account, network)]
+        # Apart for owners: a stranger's guess at their name is not in their way.
+        whose = "owner" if is_known else "stranger"
+        keys = (account_key, network, f"around {wider_network_of(network)}")
         shortest = self._limits[0]
         return Attempt(
             name=name,
-            account=account,
-            network=network,
+            place=place,
+            mark=mark,
             is_known=is_known,
             failures=tuple((item, key) for key in failed for item in self._limits),
             successes=(
                 (times(shortest, _SUCCESSES_OF_ACCOUNT), f"{account_key}/good"),
                 (times(shortest, _SUCCESSES_OF_NETWORK), f"{network_key}/good"),
             ),
-            keys=_pool_keys(account_key, network, is_known=is_known),
+            keys=tuple(f"{whose} {key}" for key in keys),
         )
 
-    def _remember(self, account: tuple[str, str], network: str) -> None:
+    def _clear(self, limited: Iterable[Limited]) -> None:
+        for item, key in limited:
+            self._counters.clear(item, key)
+
+    def _remember(self, place: str, mark: int) -> None:
         """Remember that an account has logged in from a network.
 
         A count serves as the memory: one of a hundred for each account, whose value
         tells which network it is for.
         """
-        place, mark = self._place(account, network)
         for _ in range(9):  # again if another login of the account came in between
             if self._known.incr(place, _KNOWN_SECONDS, mark) == mark:
                 return
@@ -216,12 +224,6 @@ class LoginThrottle(Redacted):
         place = int.from_bytes(digest[:8]) % MAX_KNOWN_NETWORKS
         mark = int.from_bytes(digest[8:14]) + 1
         return self._key("known", *account, str(place)), mark
-
-    def _account_key(self, purpose: str, account: tuple[str, str]) -> str:
-        kind, _ = account
-        # Users are as many as the store has; made-up names have no end.
-        make = self._key if kind == "user" else self._bucket
-        return make(purpose, *account)
 
     def _pair_key(self, purpose: str, account: tuple[str, str], network: str) -> str:
         return self._key(purpose, "pair", *account, network)
@@ -238,13 +240,3 @@ class LoginThrottle(Redacted):
         """Return a digest of names that nobody can compute without the secret."""
         text = json.dumps([self._realm, *parts])
         return hmac.digest(self._secret, text.encode(), "sha256")
-
-
-def _pool_keys(
-    account_key: str, network: str, *, is_known: bool
-) -> tuple[str, str, str]:
-    """Return what `HashingPool` counts: an account, a network and a wider network."""
-    # Apart for owners: a stranger's guess at their name is not in their way.
-    whose = "owner" if is_known else "stranger"
-    wider = f"around {wider_network_of(network)}"
-    return f"{whose} {account_key}", f"{whose} {network}", f"{whose} {wider}"

@@ -8,6 +8,7 @@ from typing import Any, Protocol, runtime_checkable
 from flask_login import UserMixin
 
 from ..tokens.scopes import check_names, parse_scopes
+from .names import fold_username
 
 
 class UserRecord(Protocol):
@@ -185,6 +186,12 @@ def active_user(users: UserStore, user_id: str) -> UserRecord | None:
     if user is None or not user.is_active or user.get_id() != user_id:
         return None
     return user
+
+
+def find_user(users: UserStore, username: str) -> UserRecord | None:
+    """Return the user with this name, in any spelling, or None."""
+    folded = fold_username(username)
+    return None if folded is None else users.find(folded)
 
 
 def scopes_of(user: UserRecord) -> frozenset[str]:

@@ -10,8 +10,7 @@ from typing import Any
 import click
 from flask.cli import AppGroup
 
-from ..accounts.names import fold_username
-from ..accounts.users import UserRecord
+from ..accounts.users import UserRecord, find_user
 from ..errors import AuthError, ConfigurationError, StoreUnavailableError
 from ..sessions.session import NEVER
 from ..stores.memory import MemorySessionStore
@@ -101,8 +100,7 @@ def user_named(here: State, username: str) -> UserRecord:
     Raises:
         ClickException: there is none.
     """
-    folded = fold_username(username)
-    user = None if folded is None else here.stores.users.find(folded)
+    user = find_user(here.stores.users, username)
     if user is None:
         raise click.ClickException("There is no user of this name.")
     return user

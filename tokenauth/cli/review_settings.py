@@ -7,7 +7,7 @@ import os
 from collections.abc import Iterator
 from typing import Final, Literal, NamedTuple, TypeAlias
 
-from ..accounts.passwords import Argon2Cost
+from ..accounts.hash_schemes import Argon2Cost
 from ..accounts.policy import is_guessable_key
 from ..settings import Settings
 

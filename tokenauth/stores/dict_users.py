@@ -6,8 +6,8 @@ import operator
 import threading
 from collections.abc import Mapping
 
+from ..accounts.hash_schemes import is_supported
 from ..accounts.names import fold_username
-from ..accounts.passwords import is_supported
 from ..accounts.users import User, check_id
 from ..errors import ConfigurationError
 from ..events import LOGGER

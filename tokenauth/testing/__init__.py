@@ -13,8 +13,7 @@ from typing import Final
 from flask import Flask
 from flask.testing import FlaskClient
 
-from ..accounts.names import fold_username
-from ..accounts.users import UserRecord, UserStore
+from ..accounts.users import UserRecord, UserStore, find_user
 from ..errors import ConfigurationError
 from ..web.state import State, state_of
 
@@ -86,8 +85,7 @@ def client_as(
 
 
 def _user_named(username: str, users: UserStore) -> UserRecord:
-    folded = fold_username(username)
-    user = None if folded is None else users.find(folded)
+    user = find_user(users, username)
     if user is None:
         raise LookupError(f"The application has no user {username!r}.")
     return user

@@ -187,7 +187,7 @@ def _checker(shared: Shared, throttle: LoginThrottle) -> PasswordChecker:
         settings.realm,
     )
     return PasswordChecker(
-        shared.users,
+        users=shared.users,
         hasher=PasswordHasher(settings.argon2, settings.password_verifier),
         policy=announcing(policy, PasswordPolicy, "breach_check", emit),
         throttle=announcing(throttle, type(throttle), "attempts", emit),
