@@ -11,6 +11,7 @@ from flask.testing import FlaskClient
 from flask_login import FlaskLoginClient, current_user, login_user, logout_user
 from werkzeug.security import generate_password_hash
 
+from tests.cli.running import done
 from tests.harness.kit import (
     PASSWORDS,
     SECRET,
@@ -62,7 +63,26 @@ def revoke_user(app: Flask) -> None:
         AUTH.revoke_user("u-alice")
 
 
-@pytest.mark.parametrize("end", [change_by_request, set_password, revoke_user])
+def revoke_everyone(app: Flask) -> None:
+    done(app, "sessions", "revoke", "--all", "--yes")
+
+
+def revoke_user_and_everyone(app: Flask) -> None:
+    """What tells that the user's cookies ended is not ended with the sessions."""
+    revoke_user(app)
+    revoke_everyone(app)
+
+
+@pytest.mark.parametrize(
+    "end",
+    [
+        change_by_request,
+        set_password,
+        revoke_user,
+        revoke_everyone,
+        revoke_user_and_everyone,
+    ],
+)
 @pytest.mark.parametrize("is_remembered", [False, True])
 def test_a_cookie_login_ends_with_what_ends_all_logins(
     app: Flask, end: Callable[[Flask], None], *, is_remembered: bool

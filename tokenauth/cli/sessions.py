@@ -66,8 +66,8 @@ def revoke(
 ) -> None:
     """End one session or personal access token at once, or all of a user.
 
-    With --all everybody has to log in again, and scripts need new tokens: for the
-    time after a breach. Exits with 1 if there is no such session.
+    With --all everybody has to log in again, by cookie, too, and scripts need new
+    tokens: for the time after a breach. Exits with 1 if there is no such session.
 
     \b
     Example:
@@ -99,6 +99,7 @@ def _end_everyone(here: State) -> int:
             "another SECRET_KEY and no fallback: that ends every token."
         )
     ended = store.end_everyone()
+    here.service.end_cookies()
     here.emit(events.session_revoked, reason="everyone")
     return ended
 

@@ -137,16 +137,20 @@ class SessionService(SessionRules):
         Who ends all of them ends the cookie logins of Flask-Login, too.
         """
         if kind is None:
-            ending = new_session(
-                _cookies_of(user_id),
-                now=self._now(),
-                lifetime=_LONGEST_COOKIE,
-                kind=COOKIES_ENDED,
-            )
-            self._sessions.add(ending, limit=1)
+            self.end_cookies(user_id)
         ended = self._sessions.end_all(user_id, kind=kind, keep=keep)
         self._emit(events.session_revoked, user_id=user_id)
         return ended
+
+    def end_cookies(self, user_id: str | None = None) -> None:
+        """End the cookie logins of a user, or of all users, that began until now."""
+        ending = new_session(
+            _cookies_of(user_id),
+            now=self._now(),
+            lifetime=_LONGEST_COOKIE,
+            kind=COOKIES_ENDED,
+        )
+        self._sessions.add(ending, limit=1)
 
     def cookie_proof(self, user: UserRecord) -> str:
         """Return what a cookie says of a login: when it began, and a keyed digest."""
@@ -160,9 +164,14 @@ class SessionService(SessionRules):
         facts = _cookie_facts(user, began_at)
         if not self._issuer.cookie.verify_signature(facts, digest):
             return False
-        user_id = _cookies_of(str(user.get_id()))
-        ended = self._sessions.of_user(user_id, kind=COOKIES_ENDED)
-        return not ended or float(began_at) > ended[0].created_at
+        endings = [
+            ending
+            for user_id in (str(user.get_id()), None)
+            for ending in self._sessions.of_user(
+                _cookies_of(user_id), kind=COOKIES_ENDED
+            )
+        ]
+        return all(float(began_at) > ending.created_at for ending in endings)
 
     def revoke_token(self, token: str) -> None:
         """End the session of any token (RFC 7009); a bad token ends nothing."""
@@ -247,9 +256,9 @@ class SessionService(SessionRules):
             self._announce(events.refresh_reused, session)
 
 
-def _cookies_of(user_id: str) -> str:
-    """Return under which id is kept when a user's cookie logins were ended."""
-    return f"cookies of {user_id}"
+def _cookies_of(user_id: str | None) -> str:
+    """Return under which id is kept when the cookie logins of a user, or all, ended."""
+    return "all cookies" if user_id is None else f"cookies of {user_id}"
 
 
 def _cookie_facts(user: UserRecord, began_at: str) -> str:
