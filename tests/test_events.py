@@ -187,6 +187,30 @@ def send(method: str, path: str, **kwargs: Any) -> Ask:
     )
 
 
+def reach_for_another_s_session(scene: Scene) -> int:
+    token_of(scene.app, "bob")
+    (theirs,) = scene.sessions.of_user("u-bob", kind="login")
+    scene.trail.clear()
+    return send("DELETE", f"/auth/sessions/{theirs.id}")(scene)  # type: ignore[no-any-return]
+
+
+def show_a_personal_token(scene: Scene) -> int:
+    made = scene.client.post("/auth/tokens", json={"name": "n"}, headers=scene.login)
+    scene.trail.clear()
+    headers = bearer(made.get_json()["token"])
+    return scene.client.get("/auth/sessions", headers=headers).status_code
+
+
+def refresh_too_often(scene: Scene) -> int:
+    for _ in range(300):
+        pair = scene.client.post(
+            "/auth/refresh", json={"refresh_token": scene.tokens["refresh_token"]}
+        )
+        scene.tokens.update(pair.get_json())
+    scene.trail.clear()
+    return scene.refresh()
+
+
 def revoke(scene: Scene) -> int:
     form = {"token": scene.tokens["refresh_token"]}
     return scene.client.post("/auth/revoke", data=form).status_code
@@ -261,6 +285,40 @@ STORIES: dict[str, tuple[Ask, int, str, dict[str, Any]]] = {
         200,
         "refresh-repeated",
         BY_ALICE | {"reason": "other_network"},
+    ),
+    "one refresh too many": (
+        refresh_too_often,
+        429,
+        "attempts-limited",
+        {"user_id": "u-alice", "purpose": "refresh"},
+    ),
+    "a scope that the token lacks": (
+        send("POST", "/auth/introspect"),
+        403,
+        "access-denied",
+        BY_ALICE | {"reason": "insufficient_scope"},
+    ),
+    "a login that is too old": (
+        after(wait(301), ask=send("POST", "/auth/tokens")),
+        401,
+        "access-denied",
+        BY_ALICE | {"reason": "fresh_login_required"},
+    ),
+    "a personal access token where a login is needed": (
+        show_a_personal_token,
+        401,
+        "access-denied",
+        {
+            "user_id": "u-alice",
+            "session_id": "any",
+            "reason": "fresh_login_required",
+        },
+    ),
+    "another user's session": (
+        reach_for_another_s_session,
+        404,
+        "access-denied",
+        BY_ALICE | {"reason": "not_found"},
     ),
     "refresh with a token that is newer than the store": (
         refresh_after_a_restore,

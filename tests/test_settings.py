@@ -274,6 +274,7 @@ REFUSED: dict[str, tuple[str, list[Any]]] = {
             *(["https://*.a.example"], ["https://a@b.example"], ["https://a b"]),
         ],
     ),
+    "REFRESH_OTHER_NETWORKS": ("at least 1", COUNT),
     "USERS_URL": ("not empty", TEXT),
     "SESSION_URL": ("not empty", TEXT),
     "QUERY_PARAM": ("not empty", TEXT),

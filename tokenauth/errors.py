@@ -337,10 +337,10 @@ class RetryLaterError(AuthError):
 
 
 class TooManyAttemptsError(RetryLaterError, TooManyRequests):
-    """The limit of password attempts is reached (RFC 6585 section 4)."""
+    """A limit of attempts or uses is reached (RFC 6585 section 4)."""
 
     error_code = "too_many_attempts"
-    description = "Too many login attempts: wait before the next one."
+    description = "Too many attempts: wait before the next one."
 
 
 class OverloadedError(RetryLaterError, ServiceUnavailable):

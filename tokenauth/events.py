@@ -29,7 +29,7 @@ _signal = _signals.signal
 login_succeeded: Final = _signal("login-succeeded", "A session was started.")
 login_failed: Final = _signal("login-failed", "A login or password change was refused.")
 attempts_limited: Final = _signal(
-    "attempts-limited", "Too many password attempts, or one-time tokens (`purpose`)."
+    "attempts-limited", "Too many password attempts, or uses of a `purpose`."
 )
 session_refreshed: Final = _signal("session-refreshed", "A refresh token was used.")
 refresh_repeated: Final = _signal(
@@ -44,6 +44,9 @@ session_revoked: Final = _signal(
 password_changed: Final = _signal("password-changed", "A password was changed or set.")
 token_created: Final = _signal("token-created", "A personal access token was made.")
 token_redeemed: Final = _signal("token-redeemed", "A one-time token was used.")
+access_denied: Final = _signal(
+    "access-denied", "A user who is known was refused: scope, login age, ownership."
+)
 token_refused: Final = _signal("token-refused", "A token was not accepted.")
 store_failed: Final = _signal("store-failed", "A store could not answer.")
 user_added: Final = _signal("user-added", "An operator added a user.")
@@ -71,6 +74,11 @@ REASONS: Final[Mapping[str, AbstractSet[str]]] = {
         "token_expired",
         "token_revoked",
         "invalid_request",  # more than one token, or a URL that cannot be read
+    },
+    "access-denied": {
+        "insufficient_scope",
+        "fresh_login_required",
+        "not_found",  # it is another user's
     },
     "refresh-repeated": {"other_network"},
     "session-revoked": {
@@ -106,8 +114,8 @@ class Event(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
             `StoreUnavailableError`.
         user_id: The user, where one is known.
         session_id: The session; None where the event is about all that a user has.
-        purpose: What a token was used for: `refresh` or `once:<purpose>`; None for
-            access.
+        purpose: What a token was used for: `refresh`, `once:<purpose>`, or an endpoint
+            that is limited, `tokens` or `introspect`; None for access.
         address: The client's network address; None outside a request.
         account: The username that was tried: folded, or as it was sent if no user can
             have it.

@@ -48,6 +48,9 @@ _Lag = Annotated[
     ),
 ]
 _Count = Annotated[int, Meta(ge=1, description="a whole number, at least 1")]
+_OptionalCount = Annotated[
+    _Count | None, Meta(description="a whole number, at least 1")
+]
 _Flag = Annotated[
     bool, Meta(description="True or False (in the environment: true or false)")
 ]
@@ -151,6 +154,7 @@ class Settings(
     session_check_lag: _Lag = 0
     session_limit: _Count = 100
     refresh_grace: _Duration = 10
+    refresh_other_networks: _OptionalCount = None
     refresh_cookie: _Flag = False
     refresh_cookie_samesite: _SameSite = "Strict"
     refresh_cookie_domain: _Domain = None

@@ -50,7 +50,7 @@ OAUTH_ERRORS = {
         "payload_too_large",
         "unsupported_media_type",
     },
-    "temporarily_unavailable": {"store_unavailable"},
+    "temporarily_unavailable": {"store_unavailable", "too_many_attempts"},
     "server_error": {"server_error"},
 }
 

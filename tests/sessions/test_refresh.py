@@ -20,7 +20,9 @@ from tests.harness.kit import (
     make_users,
 )
 from tests.sessions.meanwhile import Meanwhile
-from tokenauth import MemorySessionStore
+from tokenauth import MemorySessionStore, events
+from tokenauth.events import Event
+from tokenauth.sessions import grace
 from tokenauth.sessions.grace import GraceNetworks
 from tokenauth.sessions.session import new_session
 from tokenauth.tokens.claims import RefreshClaims
@@ -330,14 +332,49 @@ def test_a_session_that_ended_during_a_refresh_is_not_refreshed() -> None:
     assert_problem(refresh(scene.client, token), 400, "invalid_grant")
 
 
+def test_retries_from_another_network_end_the_session_by_a_setting(
+    clock: Clock,
+) -> None:
+    """A thief who follows the owner within the grace, at each refresh."""
+    app = make_app(clock=clock, config={"TOKENAUTH_REFRESH_OTHER_NETWORKS": 3})
+    client = app.test_client()
+    reused: list[Event] = []
+    receive = events.refresh_reused.connect_via(app)
+    receive(lambda _, event: reused.append(event))
+    pair, thief = log_in(client), {"REMOTE_ADDR": "198.51.100.7"}
+    for answer in (200, 200, 400):
+        old = {"refresh_token": pair["refresh_token"]}
+        pair = refreshed(client, pair["refresh_token"])
+        assert refresh(client, old["refresh_token"]).status_code == 200  # a second tab
+        stolen = client.post("/auth/refresh", json=old, environ_base=thief)
+        assert stolen.status_code == answer
+        clock.move(900)
+    assert_problem(refresh(client, pair["refresh_token"]), 400, "invalid_grant")
+    assert len(reused) == 1
+
+
+def test_retries_are_counted_for_a_bounded_number_of_sessions(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Those that had one last."""
+    monkeypatch.setattr(grace, "_MOST_SESSIONS", 10)
+    networks = GraceNetworks(10)
+    sessions = [new_session("u-alice", now=0, lifetime=60) for _ in range(11)]
+    for session in sessions:
+        networks.note(session, "192.0.2.1")
+        assert networks.retries(session, "192.0.2.2") == 1
+    assert networks.retries(sessions[-1], "192.0.2.2") == 2
+    assert networks.retries(sessions[0], "192.0.2.2") == 1
+
+
 def test_networks_are_forgotten_after_the_grace() -> None:
     """What is remembered of refreshes does not grow."""
     networks = GraceNetworks(10)
     for second in range(100):
         session = new_session("u-alice", now=second, lifetime=60)
         networks.note(session, "192.0.2.1")
-        assert networks.is_other(session, "192.0.2.2")
-        assert not networks.is_other(session, "192.0.2.1")
+        assert networks.retries(session, "192.0.2.2") == 1
+        assert networks.retries(session, "192.0.2.1") == 0
     assert len(networks._seen) == 11
     unknown = new_session("u-alice", now=0, lifetime=60)
-    assert not networks.is_other(unknown, "192.0.2.2")
+    assert networks.retries(unknown, "192.0.2.2") == 0

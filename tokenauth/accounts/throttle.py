@@ -9,7 +9,8 @@ Failures are counted for
 
 Successes are limited as well, far above what a person needs: else somebody could keep
 the processors busy with a password that is right. What is refused, or not tried after
-all, is neither. Where a password is changed, attempts are counted apart.
+all, is neither. Where a password is changed, attempts are counted apart. So is what a
+user does without a password (ASVS 2.4.1).
 """
 
 from __future__ import annotations
@@ -35,6 +36,10 @@ from .networks import network_of, wider_network_of
 # minute of an account and 1200 of a network, which may be that of a whole university.
 _SUCCESSES_OF_ACCOUNT: Final = 10
 _SUCCESSES_OF_NETWORK: Final = 40
+
+# The same for what needs a token: 300 a minute. A service asks about each token that it
+# gets: 6000 a minute.
+_USES: Final = {"refresh": 10, "tokens": 10, "introspect": 200}
 
 # Names that no user has, and networks, share this many counts: a flood of random ones
 # cannot fill the storage. In memory few, in a shared one many.
@@ -137,6 +142,12 @@ class LoginThrottle(Redacted):
                     raise self._counters.refusal(item, key)
             self._counters.reserve(attempt.failures)
         return attempt
+
+    def count_use(self, what: str, user_id: str) -> None:
+        """Count a use of an endpoint by a user, or raise `TooManyAttemptsError`."""
+        use = times(self._limits[0], _USES[what]), self._key("use", what, user_id)
+        with failing_closed(self._storage):
+            self._counters.reserve((use,))
 
     def cancel(self, attempt: Attempt) -> None:
         """Take back an attempt that was not made after all."""

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import itertools
 import threading
+from typing import Final
 
 from .session import Session
+
+_MOST_SESSIONS: Final = 10_000
 
 
 class GraceNetworks:
     """Notices a retry from another network, which may be a thief's.
 
-    It knows the refreshes of its own process only.
+    It knows the refreshes of its own process only, and counts the retries of the
+    sessions that had one last.
 
     Args:
         grace: Seconds in which the previous refresh token is still answered.
@@ -21,6 +25,7 @@ class GraceNetworks:
         self._grace = grace
         self._lock = threading.Lock()
         self._seen: dict[str, tuple[float, str]] = {}  # oldest first
+        self._retries: dict[str, int] = {}
 
     def note(self, session: Session, network: str) -> None:
         """Remember the network of a rotation."""
@@ -33,7 +38,14 @@ class GraceNetworks:
                 if now - at > self._grace:
                     del self._seen[session_id]
 
-    def is_other(self, session: Session, network: str) -> bool:
-        """Return whether the latest rotation is known to be of another network."""
-        _, first = self._seen.get(session.id, (0, network))
-        return network != first
+    def retries(self, session: Session, network: str) -> int:
+        """Return how many came from another network, this one included, or 0."""
+        with self._lock:
+            _, first = self._seen.get(session.id, (0, network))
+            if network == first:
+                return 0
+            count = self._retries.pop(session.id, 0) + 1
+            self._retries[session.id] = count
+            if len(self._retries) > _MOST_SESSIONS:
+                del self._retries[next(iter(self._retries))]
+        return count

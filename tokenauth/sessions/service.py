@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 from collections.abc import Callable, Iterable
 from typing import Final
 
@@ -89,20 +90,28 @@ class SessionService(SessionRules):
         return session
 
     def refresh(
-        self, token: str, *, scope: str | None = None, address: str | None = None
+        self,
+        token: str,
+        *,
+        scope: str | None = None,
+        address: str | None = None,
+        admit: Callable[[str], object] | None = None,
     ) -> TokenPair:
         """Exchange a refresh token for the next pair; the old one stops working.
 
         Of any number of uses of one token, one rotates it. A retry within the grace
         gets the same successor, since signing the same row gives the same token; any
         later use is a theft and ends the session (RFC 9700 section 4.14). `scope`
-        narrows the new access token alone (RFC 6749 section 6).
+        narrows the new access token alone (RFC 6749 section 6). `admit` may refuse the
+        user of a good token.
         """
         now = self._now()
         claims = None
         try:
             claims = self._issuer.refresh.read(token)
             identity = self._identify(claims, LOGIN, now)
+            if admit is not None:
+                admit(claims.subject)
             scopes = grant(scope, identity.session.scopes)
             session = self._advance(claims, identity.session, now, address)
         except TokenError as error:
@@ -223,10 +232,11 @@ class SessionService(SessionRules):
                 raise TokenRevokedError
             session = latest  # another use came first
         if self._is_retry(claims, session, now):
-            is_other = self._networks.is_other(session, network)
-            reason = "other_network" if is_other else None
-            self._announce(events.refresh_repeated, session, reason=reason)
-            return session
+            retries = self._networks.retries(session, network)
+            if retries < (self._settings.refresh_other_networks or math.inf):
+                reason = "other_network" if retries else None
+                self._announce(events.refresh_repeated, session, reason=reason)
+                return session
         self._end_reused(claims, session)
         raise InvalidGrantError
 

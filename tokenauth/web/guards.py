@@ -15,7 +15,7 @@ from ..errors import FreshLoginRequiredError, InsufficientScopeError
 from ..sessions.verifier import Identity
 from ..tokens.claims import Claims
 from ..tokens.scopes import check_names
-from .identity import FRESH_SECONDS, is_fresh, refusal, token_identity
+from .identity import FRESH_SECONDS, denied, is_fresh, refusal, token_identity
 from .login import manager_of
 from .state import current_state
 
@@ -94,7 +94,7 @@ def require_scopes(*scopes: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
         return required <= held
 
     def refuse() -> NoReturn:
-        raise InsufficientScopeError(required)
+        raise denied(InsufficientScopeError(required))
 
     return _guard(is_allowed, refuse, needs_login=True)
 
@@ -130,7 +130,7 @@ def fresh_login_required(view: Any = None, *, max_age: int = FRESH_SECONDS) -> A
     def refuse() -> Any:
         if token_identity() is None:
             return manager_of(current_app).needs_refresh()
-        raise FreshLoginRequiredError(max_age)
+        raise denied(FreshLoginRequiredError(max_age))
 
     guard = _guard(is_allowed, refuse, needs_login=True)
     return guard if view is None else guard(view)

@@ -7,7 +7,12 @@ from flask import Flask, Request, g, has_request_context
 from flask_login import current_user, logout_user
 
 from .. import events
-from ..errors import AuthError, TokenMissingError, TokenRevokedError
+from ..errors import (
+    AuthError,
+    TokenMissingError,
+    TokenRevokedError,
+    TooManyAttemptsError,
+)
 from ..sessions.session import PERSONAL
 from ..sessions.verifier import Identity
 from .request import is_token_request, this_request
@@ -149,6 +154,28 @@ def end_request(_: Flask, **__: object) -> None:
     found = None if outcome is None else outcome.identity
     if found is not None and found.session.kind == PERSONAL:
         current_state().personal.note_use(found.session)
+
+
+def denied(error: AuthError) -> AuthError:
+    """Announce that a user who is known is refused, and return the error."""
+    found = kept_identity()
+    current_state().emit(
+        events.access_denied,
+        reason=error.error_code,
+        user_id=str(current_user.get_id()),
+        session_id=None if found is None else found.claims.session_id,
+    )
+    return error
+
+
+def count_use(what: str, user_id: str) -> None:
+    """Count a use of an endpoint, or raise `TooManyAttemptsError` and announce it."""
+    state = current_state()
+    try:
+        state.throttle.count_use(what, user_id)
+    except TooManyAttemptsError:
+        state.emit(events.attempts_limited, user_id=user_id, purpose=what)
+        raise
 
 
 def announce(error: AuthError) -> None:

@@ -39,6 +39,7 @@ _OAUTH_ERRORS = {
     "token_missing": "invalid_client",
     "invalid_grant": "invalid_grant",
     "invalid_scope": "invalid_scope",
+    "too_many_attempts": "temporarily_unavailable",
     "store_unavailable": "temporarily_unavailable",
     "server_error": "server_error",
 }

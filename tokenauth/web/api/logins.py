@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from flask import request
 
 from ... import errors
@@ -37,7 +39,7 @@ def current_login() -> Identity:
     """
     found = require_token()
     if found.session.kind != LOGIN:
-        raise errors.FreshLoginRequiredError
+        raise identity.denied(errors.FreshLoginRequiredError())
     state = current_state()
     lag, session_id = state.settings.session_check_lag, found.claims.session_id
     if lag and not state.service.active_session(session_id):
@@ -104,7 +106,11 @@ def log_in(body: LoginRequest) -> TokenPair | CookieAnswer:
     "/refresh",
     PUBLIC,
     is_oauth=True,
-    errors=(errors.InvalidGrantError(), errors.InvalidScopeError()),
+    errors=(
+        errors.InvalidGrantError(),
+        errors.InvalidScopeError(),
+        errors.TooManyAttemptsError(),
+    ),
 )
 def refresh(body: RefreshRequest | RefreshForm) -> TokenPair | CookieAnswer:
     """Exchange a refresh token, or that of the cookie, for the next pair of tokens."""
@@ -114,6 +120,7 @@ def refresh(body: RefreshRequest | RefreshForm) -> TokenPair | CookieAnswer:
             cookie or body.refresh_token or "",
             scope=body.scope if isinstance(body, RefreshForm) else None,
             address=request.remote_addr,
+            admit=partial(identity.count_use, "refresh"),
         )
     except errors.InvalidGrantError:
         if cookie is not None:
@@ -203,7 +210,9 @@ def end_own(found: Identity, session_id: str, *, kind: str) -> None:
     service, user_id = current_state().service, found.claims.subject
     is_id = is_session_id(session_id)
     session = service.active_session(session_id) if is_id else None
-    if session is None or session.user_id != user_id or session.kind != kind:
+    if session is None or session.kind != kind:
         raise errors.NotFoundError
+    if session.user_id != user_id:
+        raise identity.denied(errors.NotFoundError())
     service.revoke_session(session_id, user_id=user_id)
     refresh_cookie.clear_ended()

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import msgspec
 
 from ... import errors
 from ...accounts.users import scopes_of
+from ...errors import AuthError
 from ...sessions.session import NEVER, PERSONAL
 from ...sessions.verifier import Identity
 from ...tokens.scopes import format_scopes
@@ -15,6 +18,7 @@ from ..guards import (
     require_token,
     token_required,
 )
+from ..identity import count_use
 from ..refresh_cookie import clear_ended
 from ..state import current_state
 from .endpoint import PUBLIC, Endpoints, Guard
@@ -31,14 +35,28 @@ from .schemas import (
 INTROSPECT = "introspect"
 """Scope that a token needs to ask about other tokens."""
 
-_RECENT_LOGIN = Guard(
+
+def _counted(what: str, check: Callable[[], Identity], *more: AuthError) -> Guard:
+    """Return a guard that limits how often a user comes through it."""
+
+    def counted() -> Identity:
+        found = check()
+        count_use(what, found.claims.subject)
+        return found
+
+    return Guard(counted, (*TOKEN.errors, *more, errors.TooManyAttemptsError()))
+
+
+_RECENT_LOGIN = _counted(
+    "tokens",
     token_required(fresh_login_required(max_age=300)(current_login)),
-    (*TOKEN.errors, errors.FreshLoginRequiredError(300)),
+    errors.FreshLoginRequiredError(300),
 )
 # RFC 7662 section 2.1: the caller authorises itself with a bearer token of its own.
-_SERVICE = Guard(
+_SERVICE = _counted(
+    "introspect",
     token_required(require_scopes(INTROSPECT)(require_token)),
-    (*TOKEN.errors, errors.InsufficientScopeError(frozenset({INTROSPECT}))),
+    errors.InsufficientScopeError(frozenset({INTROSPECT})),
 )
 
 endpoint = Endpoints("Personal access tokens")
