@@ -15,7 +15,7 @@ FENCE = re.compile(r"^```(\w+)(?: (\S+))?\n", re.MULTILINE)
 ALL = {FOLDER / name: text for name, text in PAGES.items()} | {
     page: page.read_text() for page in ROOT.glob("*.md")
 }
-IDS = [page.name for page in ALL]
+IDS = ["/".join(page.parts[-2:]) for page in ALL]
 
 
 def anchors(text: str) -> set[str]:
