@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
 from importlib.util import find_spec
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
 
 import pytest
-
-from tests.harness.servers import AppServer
 
 if TYPE_CHECKING:
     from playwright.async_api import BrowserContext, ConsoleMessage, Request, WebError
@@ -26,13 +25,24 @@ needs_browser = pytest.mark.skipif(
 )
 
 
+class Server(Protocol):
+    @property
+    def url(self) -> str: ...
+
+
 @asynccontextmanager
 async def open_browser(
-    server: AppServer, *others: str
+    server: Server,
+    *others: str,
+    flags: Sequence[str] = (),
+    complaints: Sequence[str] = (),
+    profile: Path | None = None,
 ) -> AsyncGenerator[BrowserContext]:
     """Open the browser; a page's complaint fails, and a fetch from elsewhere.
 
-    Others are the beginnings of addresses that pages may fetch from, too.
+    Others are the beginnings of addresses that pages may fetch from, too; complaints
+    are parts of those that the story expects. Any certificate will do. A profile is a
+    folder with preferences, in place of those by default.
 
     With playwright's asynchronous kit, since the other is made of greenlets: with
     those, and coverage measured in many threads, Python 3.11 can spin for ever.
@@ -43,26 +53,39 @@ async def open_browser(
     requests: list[Request] = []
     crashes: list[WebError] = []
     async with async_playwright() as playwright:
-        browser = await playwright.chromium.launch(
-            executable_path=BROWSER,
-            args=[
+        options: Any = {
+            "executable_path": BROWSER,
+            "args": [
                 "--no-sandbox",  # CI runs as root, which Chromium's sandbox refuses
                 "--disable-gpu",
                 "--disable-background-networking",
                 "--disable-component-update",
                 "--disable-sync",
+                *flags,
             ],
-        )
-        context = await browser.new_context(viewport={"width": 1200, "height": 1600})
+            "ignore_default_args": ["--disable-back-forward-cache"],
+        }
+        view: Any = {
+            "viewport": {"width": 1200, "height": 1600},
+            "ignore_https_errors": True,
+        }
+        chromium = playwright.chromium
+        if profile is None:
+            context = await (await chromium.launch(**options)).new_context(**view)
+        else:
+            context = await chromium.launch_persistent_context(
+                profile, **options, **view
+            )
         # Playwright marks its handlers, which a method of a list does not bear.
         context.on("console", lambda entry: entries.append(entry))  # noqa: PLW0108
         context.on("weberror", lambda error: crashes.append(error))  # noqa: PLW0108
         context.on("request", lambda sent: requests.append(sent))  # noqa: PLW0108
         yield context
-        await browser.close()
+        await context.close()
     assert [crash.error for crash in crashes] == []
     # A status that the story expects is no fault of the page's.
-    complaints = [entry.text for entry in entries if entry.type == "error"]
-    assert [text for text in complaints if "Failed to load resource" not in text] == []
+    errors = [entry.text for entry in entries if entry.type == "error"]
+    expected = ("Failed to load resource", *complaints)
+    assert [text for text in errors if not any(e in text for e in expected)] == []
     own = (f"{server.url}/", "data:", "blob:", *others)
     assert [sent.url for sent in requests if not sent.url.startswith(own)] == []

@@ -12,7 +12,8 @@ import pytest
 from flask.testing import FlaskClient
 
 from tests.harness.browser import needs_browser, open_browser
-from tests.harness.kit import SECRET, assert_problem
+from tests.harness.kit import PASSWORDS, SECRET, assert_problem
+from tests.harness.pages import Site
 from tests.harness.servers import AppServer, serve
 from tokenauth.web.api import docs_page
 
@@ -129,6 +130,46 @@ async def visit(server: AppServer, pictures: Path) -> None:
         block = page.locator("[id$='-tokenauth_me']")
         await block.get_by_text("token_revoked").first.wait_for()
         await block.screenshot(path=pictures / "revoked.png")
+
+
+@needs_browser
+def test_a_person_logs_in_by_the_refresh_cookie(tmp_path: Path) -> None:
+    """Where there is one: the page's calls have the token, after a reload, too."""
+
+    async def story(site: Site) -> None:
+        async with open_browser(site) as browser:
+            page = await browser.new_page()
+            await page.goto(f"{site.url}/auth/docs")
+            form = page.locator("form").first
+            await form.get_by_placeholder("username").fill("alice")
+            await form.get_by_placeholder("password").fill("wrong")
+            await form.get_by_role("button", name="Log in").click()
+            await form.get_by_text("password is wrong").wait_for()
+            await form.get_by_placeholder("password").fill(PASSWORDS["alice"])
+            await form.get_by_role("button", name="Log in").click()
+            await form.get_by_role("button", name="Log out").wait_for()
+            for _ in "ab":
+                status, me = await execute(page, "tokenauth_me")
+                assert (status, me["username"]) == (200, "alice")
+                site.expire()
+                await page.goto(f"{site.url}/blank")
+                await page.goto(f"{site.url}/auth/docs")
+                await page.locator(".opblock").first.wait_for()
+            await page.screenshot(path=tmp_path / "logged-in.png")
+            await form.get_by_role("button", name="Log out").click()
+            await form.get_by_role("button", name="Log in").wait_for()
+            status, _ = await execute(page, "tokenauth_me")
+            assert status == 401
+
+    with Site("http", "localhost").served(tmp_path) as site:
+        asyncio.run(story(site))
+
+
+def test_without_the_setting_the_page_has_no_form_to_log_in(
+    client: FlaskClient,
+) -> None:
+    """A password would be sent in vain."""
+    assert re.search("<form [^>]*hidden>", client.get("/auth/docs").text)
 
 
 async def authorise(page: Page, token: str, pictures: Path) -> None:

@@ -64,7 +64,24 @@ def test_every_endpoint_is_described(app: Flask, document: dict[str, Any]) -> No
         for method in (rule.methods or set()) - {"HEAD", "OPTIONS"}
     }
     page = {"GET /auth/openapi.json", "GET /auth/docs", "GET /auth/docs/{name}"}
-    assert operations(document).keys() == registered - page
+    files = {"GET /auth/client.js"}
+    assert operations(document).keys() == registered - page - files
+
+
+def test_the_refresh_cookie_is_described(document: dict[str, Any]) -> None:
+    """Who asks for it, what takes it, and what the answer is then."""
+    described = operations(document)
+    schemas = document["components"]["schemas"]
+    assert "cookie" in schemas["TokenauthLoginRequest"]["properties"]
+    [cookie] = described["POST /auth/refresh"]["parameters"]
+    assert (cookie["in"], cookie["required"]) == ("cookie", False)
+    for path in ("login", "refresh", "password"):
+        success = described[f"POST /auth/{path}"]["responses"]["200"]
+        assert "Set-Cookie" in success["headers"]
+        answers = success["content"]["application/json"]["schema"]["anyOf"]
+        names = [each["$ref"].rpartition("/")[2] for each in answers]
+        assert names == ["TokenauthTokenPair", "TokenauthCookieAnswer"]
+    assert "refresh_token" not in schemas["TokenauthCookieAnswer"]["properties"]
 
 
 def test_every_error_is_described(document: dict[str, Any]) -> None:

@@ -1,4 +1,4 @@
-"""The API's description, and a page on which a person reads it and tries it out.
+"""The API's description, a page to read and try it, and the file `client.js`.
 
 The page is Swagger UI from an installed package. Nothing is loaded from elsewhere, and
 the page's policy lets nothing be.
@@ -7,6 +7,7 @@ the page's policy lets nothing be.
 from __future__ import annotations
 
 from functools import lru_cache
+from importlib.metadata import version
 from importlib.resources import files
 from pathlib import Path
 from typing import Any, Final
@@ -14,10 +15,11 @@ from typing import Any, Final
 from flask import Response, request, send_from_directory
 
 from ...errors import NotFoundError
+from ..request import this_request, url_parameters
 from ..responses import json_response
 from ..state import current_state
 from . import ROUTES
-from .openapi import describe
+from .openapi import DISTRIBUTION, describe
 
 _PACKAGE: Final = "flask_swagger_ui"
 _ASSETS: Final = ("swagger-ui.css", "swagger-ui-bundle.js", "favicon-32x32.png")
@@ -27,34 +29,6 @@ _POLICY: Final = (
     "img-src 'self' data:; connect-src 'self'; base-uri 'none'; form-action 'none'; "
     "frame-ancestors 'none'"
 )
-
-# Addresses are relative to the page's own, so it works wherever it is mounted.
-_PAGE: Final = """\
-<!doctype html>
-<html lang="en">
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<title>API</title>
-<link rel="stylesheet" href="docs/swagger-ui.css">
-<link rel="icon" type="image/png" href="docs/favicon-32x32.png">
-<div id="swagger-ui"></div>
-<noscript>This page needs JavaScript. <a href="openapi.json">The description</a>
-does not.</noscript>
-<script src="docs/swagger-ui-bundle.js"></script>
-<script src="docs/start.js"></script>
-</html>
-"""
-
-# Tokens are kept in the page's memory alone, and no validator elsewhere is asked.
-_START: Final = """\
-SwaggerUIBundle({
-  url: "openapi.json",
-  dom_id: "#swagger-ui",
-  deepLinking: true,
-  persistAuthorization: false,
-  validatorUrl: null,
-});
-"""
 
 
 def description() -> dict[str, Any]:
@@ -81,7 +55,11 @@ def page() -> Response:
         NotFoundError: the page's package is not installed.
     """
     _folder()
-    response = Response(_PAGE, mimetype="text/html")
+    html = _read("docs.html").decode()
+    if current_state().settings.refresh_cookie:
+        html = html.replace(" hidden>", ">", 1)
+    # Its addresses are relative to its own, so it works wherever it is mounted.
+    response = Response(html, mimetype="text/html")
     response.headers["Content-Security-Policy"] = _POLICY
     response.headers["Referrer-Policy"] = "no-referrer"
     return _plain(response)
@@ -94,10 +72,27 @@ def asset(name: str) -> Response:
         NotFoundError: the page has no such file, or its package is not installed.
     """
     if name == "start.js":
-        return _plain(Response(_START, mimetype="text/javascript"))
+        return _plain(Response(_read(name), mimetype="text/javascript"))
     if name not in _ASSETS:
         raise NotFoundError
     return _plain(send_from_directory(_folder(), name))
+
+
+def client() -> Response:
+    """Send the fetch wrapper for browsers; `?v=<version>` lets caches keep it."""
+    response = Response(_read("client.js"), mimetype="text/javascript")
+    response.add_etag()
+    is_named = url_parameters(this_request(), "v") == [version(DISTRIBUTION)]
+    response.cache_control.public = True
+    response.cache_control.max_age = 365 * 86400 if is_named else 3600
+    response.cache_control.immutable = is_named
+    response.make_conditional(this_request())
+    return _plain(response)
+
+
+@lru_cache
+def _read(name: str) -> bytes:
+    return (files(__package__) / "static" / name).read_bytes()
 
 
 def _folder() -> Path:

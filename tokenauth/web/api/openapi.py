@@ -20,6 +20,8 @@ from .schemas import Id, ProblemDocument, RefreshRequest
 
 Document = dict[str, Any]
 
+DISTRIBUTION: Final = "flask-login-tokenauth"
+
 SCHEME: Final = "tokenauth"
 """Name of the security scheme; an application's own operations may refer to it."""
 
@@ -66,7 +68,7 @@ def describe(routes: Sequence[Route], *, url_prefix: str, title: str) -> Documen
     named = {_NAME.format(name=name): schema for name, schema in schemas.items()}
     return {
         "openapi": "3.1.0",
-        "info": {"title": title, "version": version("flask-login-tokenauth")},
+        "info": {"title": title, "version": version(DISTRIBUTION)},
         "paths": paths,
         "components": {"schemas": named, "securitySchemes": {SCHEME: _SECURITY}},
     }

@@ -54,6 +54,7 @@ def register(app: Flask, settings: Settings) -> None:
     blueprint = Blueprint(KEY, __name__, url_prefix=settings.url_prefix)
     host = _host(app, settings)
     rules = [(route.method, route.path, route.name, route.view()) for route in ROUTES]
+    rules.append(("GET", "/client.js", "client", docs_page.client))
     if settings.docs:
         rules += [("GET", path, view.__name__, view) for path, view in _DOCS]
     for method, path, name, view in rules:

@@ -1,0 +1,191 @@
+"""What another site or a sibling domain tries with the refresh cookie, in a browser."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.harness.browser import needs_browser
+from tests.harness.kit import PASSWORDS
+from tests.harness.pages import (
+    API,
+    APP,
+    CALL,
+    FOREIGN,
+    LOG_IN,
+    SIBLING,
+    Site,
+    Tabs,
+    ask,
+    in_tabs,
+)
+from tokenauth.web.refresh_cookie import NAME
+
+if TYPE_CHECKING:
+    from playwright.async_api import Page
+
+pytestmark = needs_browser
+
+BOB = json.dumps({"username": "bob", "password": PASSWORDS["bob"], "cookie": True})
+
+# What a page can send to another origin without being allowed to.
+SENT = {
+    "a form": """(url, body) => {
+        const form = document.createElement("form");
+        const input = document.createElement("input");
+        form.method = "post"; form.enctype = "text/plain"; form.action = url;
+        input.name = body.slice(0, -1) + ', "label": "'; input.value = '"}';
+        form.append(input); document.body.append(form);
+        form.submit();
+    }""",
+    "a form of OAuth": """(url) => {
+        const form = document.createElement("form");
+        form.method = "post"; form.action = url;
+        form.innerHTML = "<input name=grant_type value=refresh_token>";
+        document.body.append(form);
+        form.submit();
+    }""",
+    "a fetch without CORS": """(url, body) => fetch(url, {
+        method: "POST", mode: "no-cors", credentials: "include", body,
+        headers: { "Content-Type": "application/json" },
+    })""",
+    "a fetch": """(url, body) => fetch(url, {
+        method: "POST", credentials: "include", body,
+        headers: { "Content-Type": "application/json" },
+    }).catch(() => 0)""",
+    "a beacon": """(url, body) => {
+        navigator.sendBeacon(url, body);
+        navigator.sendBeacon(url, new Blob([body], { type: "application/json" }));
+    }""",
+    "an image": """(url) => new Promise((done) => {
+        const image = new Image();
+        image.onerror = done;
+        image.src = url;
+    })""",
+    "a redirect": """(url, body) => fetch(`/redirect?to=${encodeURIComponent(url)}`, {
+        method: "POST", credentials: "include", body,
+        headers: { "Content-Type": "application/json" },
+    }).catch(() => 0)""",
+    "a form that is redirected": """(url, body) => {
+        const form = document.createElement("form");
+        form.method = "post"; form.enctype = "text/plain";
+        form.action = `/redirect?to=${encodeURIComponent(url)}`;
+        document.body.append(form);
+        form.submit();
+    }""",
+}
+COMPLAINTS = ["blocked by CORS policy", "Cross-Origin"]
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Iterator[Site]:
+    """An API that trusts the page on one subdomain."""
+    with Site("https", API, allowed=[APP]).served(tmp_path) as running:
+        yield running
+
+
+async def attack(tabs: Tabs, host: str, path: str, body: str) -> None:
+    """Send everything from a host's page, and wait until it has been answered."""
+    for script in SENT.values():
+        page = await tabs.browser.new_page()
+        await page.goto(f"{tabs.site.at(host)}/blank")
+        send = f"([url, body]) => void ({script})(url, body)"
+        await page.evaluate(send, [tabs.site.url + path, body])
+        await page.wait_for_timeout(500)
+        await page.close()
+
+
+@pytest.mark.parametrize("host", [FOREIGN, SIBLING])
+def test_no_other_site_spends_or_ends_the_login(site: Site, host: str) -> None:
+    """Cross-site and from a sibling domain, to which the browser sends the cookie."""
+
+    async def story(tabs: Tabs) -> None:
+        page = await tabs.open(APP, API)
+        await ask(page, LOG_IN)
+        [before] = await tabs.cookies()
+        site.requests()
+        await attack(tabs, host, "/auth/refresh", "{}")
+        await attack(tabs, host, "/auth/logout", "{}")
+        seen = site.requests()
+        sent = [line for line in seen if line.startswith("POST /auth/")]
+        assert "POST /auth/refresh 415" in sent
+        assert not [line for line in sent if line.endswith((" 200", " 204"))]
+        assert await tabs.cookies() == [before]
+        assert await ask(page, CALL) == [200, "alice"]
+        site.expire()
+        assert await ask(page, CALL) == [200, "alice"]
+
+    in_tabs(site, story, complaints=COMPLAINTS)
+
+
+@pytest.mark.parametrize("host", [FOREIGN, SIBLING])
+def test_no_other_site_logs_its_visitor_in(site: Site, host: str) -> None:
+    """Login CSRF: the visitor would act as the attacker."""
+
+    async def story(tabs: Tabs) -> None:
+        page = await tabs.open(APP, API)
+        await attack(tabs, host, "/auth/login", BOB)
+        seen = site.requests()
+        assert "POST /auth/login 415" in seen
+        assert "POST /auth/login 200" not in seen
+        assert await tabs.cookies() == []
+        assert await ask(page, CALL) == [401, "token_missing"]
+
+    in_tabs(site, story, complaints=COMPLAINTS)
+
+
+def bobs(site: Site) -> str:
+    """Return a refresh token of the attacker's own."""
+    with site.app.app_context():
+        service = site.app.extensions["tokenauth"].service
+        token: str = service.start(service._users.find("bob")).refresh_token
+    return token
+
+
+async def toss(tabs: Tabs) -> None:
+    """Have a page of the sibling domain set a cookie for the API."""
+    sibling = await tabs.browser.new_page()
+    await sibling.goto(f"{tabs.site.at(SIBLING)}/blank")
+    cookie = f"{NAME}={bobs(tabs.site)}; Domain=site.test; Path=/auth; Secure"
+    await sibling.evaluate("(cookie) => void (document.cookie = cookie)", cookie)
+    assert "site.test" in {each["domain"].lstrip(".") for each in await tabs.cookies()}
+
+
+async def reload(page: Page) -> None:
+    await page.reload()
+    await page.wait_for_function("() => window.auth")
+
+
+def test_a_tossed_cookie_does_not_replace_a_login(site: Site) -> None:
+    """It is refused beside the user's own, and both go: the user logs in again."""
+
+    async def story(tabs: Tabs) -> None:
+        page = await tabs.open()
+        await ask(page, LOG_IN)
+        await toss(tabs)
+        await reload(page)
+        assert await ask(page, CALL) == [401, "token_missing"]
+        assert await tabs.cookies() == []
+        await ask(page, LOG_IN)
+        await reload(page)
+        assert await ask(page, CALL) == [200, "alice"]
+
+    in_tabs(site, story)
+
+
+def test_a_tossed_cookie_logs_nobody_in(site: Site) -> None:
+    """A page whose user did not log in here asks for no refresh."""
+
+    async def story(tabs: Tabs) -> None:
+        page = await tabs.open()
+        await toss(tabs)
+        await reload(page)
+        site.requests()
+        assert await ask(page, CALL) == [401, "token_missing"]
+        assert site.requests() == ["GET /protected 401"]
+
+    in_tabs(site, story)
