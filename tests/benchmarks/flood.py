@@ -2,9 +2,13 @@
 
 64 clients post wrong passwords to gunicorn with 2 workers of 16 threads: the next one
 as soon as one was checked, and a fifth of a second after one was refused unchecked (in
-the last scenario at once). Beside them one client reads a protected page 25 times a
-second, and an owner logs in once a second. The same without the flood comes first, and
-the naive application is measured in the same run.
+one scenario at once). Beside them one client reads a protected page 25 times a second,
+and an owner logs in once a second. The same without the flood comes first, and the
+naive application is measured in the same run.
+
+In the last scenarios the servers are those of the Makefile and of the guides, and some
+of the clients log in to an account of their own. Each is compared with as many clients
+that ask for `/auth/me` without a token, which costs next to nothing.
 """
 
 from __future__ import annotations
@@ -21,7 +25,7 @@ from collections import Counter
 from collections.abc import Generator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -31,8 +35,6 @@ from tests.benchmarks.flood_apps import ATTACKED, HONEST, PASSWORD
 from tests.benchmarks.measure import Bar, Group
 from tests.harness.servers import AppServer, RedisServer, serve
 
-WORKERS, THREADS = 2, 16
-CLIENTS = 64
 PAGES_A_SECOND = 25
 REFUSED = {429, 503}
 HOME = "127.0.1.1"  # the honest owner's address
@@ -47,8 +49,13 @@ class Scenario:
 
     name: str
     app: str = "ours"
+    workers: int = 2
+    threads: int = 16
+    clients: int = 64
+    kinds: str = "guess"
     networks: int = 1
     pause: float = PAUSE
+    most_ms: float = 0  # that a page may take in the median, beside cheap requests
     env: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -59,6 +66,21 @@ SCENARIOS = (
     Scenario(name="ours, gate alone", env=UNLIMITED),
     Scenario(name="ours, gate alone, 64 networks", env=UNLIMITED, networks=64),
     Scenario(name="ours, no pause", pause=0),
+)
+MAKE_RUN = Scenario(name="make run", workers=1, threads=32, most_ms=60)
+SHOWN = (
+    replace(MAKE_RUN, name="make run, guesses from 200 networks", networks=200),
+    replace(MAKE_RUN, name="make run, own account", kinds="own"),
+    replace(MAKE_RUN, name="two workers, own account", kinds="own", workers=2),
+    replace(
+        MAKE_RUN,
+        name="two workers, both, 300 clients",
+        kinds="guess own",
+        workers=2,
+        clients=300,
+        networks=200,
+        most_ms=100,
+    ),
 )
 
 
@@ -127,26 +149,40 @@ class Client:
             return 0, {}
 
 
-def flood(url: str, seconds: float, networks: int, pause: float) -> Counter[str]:
-    """Post wrong passwords from 64 clients, and count the answers."""
+def flood(url: str, seconds: float, scenario: Scenario) -> Counter[str]:
+    """Send what a scenario's clients send, and count the answers."""
     answers: Counter[str] = Counter()
     until = time.monotonic() + seconds
+    kinds = scenario.kinds.split()
 
     def attack(number: int) -> None:
-        client = Client(url, f"127.0.2.{1 + number % networks}")
+        kind = kinds[number % len(kinds)]
+        network = number if kind == "guess" else 0
+        client = Client(url, f"127.0.2.{1 + network % scenario.networks}")
         while time.monotonic() < until:
-            status, _ = client.log_in(ATTACKED[number], f"a guess of {number}")
+            status = _attack(client, kind, number)
             answers[str(status)] += 1
             if status in REFUSED:
-                time.sleep(pause)
+                time.sleep(scenario.pause)
         client.close()
 
-    threads = [threading.Thread(target=attack, args=(i,)) for i in range(CLIENTS)]
+    threads = [
+        threading.Thread(target=attack, args=(i,)) for i in range(scenario.clients)
+    ]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
     return answers
+
+
+def _attack(client: Client, kind: str, number: int) -> int:
+    if kind == "cheap":
+        return client.ask("GET", "/auth/me")[0]
+    if kind == "own":
+        return client.log_in(ATTACKED[0], PASSWORD)[0]
+    name = ATTACKED[number % len(ATTACKED)]
+    return client.log_in(name, f"a guess of {number}")[0]
 
 
 def steadily(
@@ -229,14 +265,16 @@ def measure(
     """Return what happened without the flood and in it."""
     env = {"FLASK_TOKENAUTH_SESSION_URL": redis_url, **scenario.env}
     app = f"tests.benchmarks.flood_apps:{scenario.app}()"
-    with serve(app, workers=WORKERS, threads=THREADS, env=env) as server:
+    with serve(
+        app, workers=scenario.workers, threads=scenario.threads, env=env
+    ) as server:
         with closing(Client(server.url, HOME)) as owner:
             token = owner.log_in(HONEST, PASSWORD)[1]["access_token"]
         observe(server, token, 2)  # warms up
         calm = observe(server, token, seconds)
         command = [sys.executable, "-m", __spec__.name, "--attack", server.url]
-        command += ["--seconds", str(seconds + 1), "--networks", str(scenario.networks)]
-        command += ["--pause", str(scenario.pause)]
+        command += ["--seconds", str(seconds + 1)]
+        command += ["--scenario", json.dumps(asdict(scenario))]
         with subprocess.Popen(command, stdout=subprocess.PIPE) as attack:
             time.sleep(1)  # it starts
             flooded = observe(server, token, seconds)
@@ -250,14 +288,42 @@ def measure_all(seconds: int) -> tuple[list[Group], list[Bar]]:
     """Return what each application does in the flood, and what is promised of ours."""
     groups, bars = [], []
     with RedisServer() as redis:
-        for scenario in SCENARIOS:
+
+        def run(scenario: Scenario) -> tuple[Period, Period]:
             print(f"flood: {scenario.name} ...", file=sys.stderr)
             redis.flush()
             calm, flooded = measure(scenario, seconds, redis.url)
             groups.append(group(scenario.name, calm, flooded))
+            return calm, flooded
+
+        for scenario in SCENARIOS:
+            periods = run(scenario)
             if scenario.app == "ours":
-                bars += bars_of(scenario.name, calm, flooded)
+                bars += bars_of(scenario.name, *periods)
+        for scenario in SHOWN:
+            name = f"{scenario.name}: cheap requests instead"
+            _, cheap = run(replace(scenario, name=name, kinds="cheap"))
+            _, flooded = run(scenario)
+            bars += bars_beside_cheap_requests(scenario, flooded, cheap)
     return groups, bars
+
+
+def bars_beside_cheap_requests(
+    scenario: Scenario, flooded: Period, cheap: Period
+) -> list[Bar]:
+    """Return the bars of a server that we show."""
+    failed = len(flooded.logins.milliseconds) - flooded.logins.statuses[200]
+    page = flooded.pages.median
+    values = {
+        "page's p50, ms": (page, scenario.most_ms),
+        "page's p50 over that beside cheap requests": (page / cheap.pages.median, 2),
+        "the owner's slowest login, ms": (max(flooded.logins.milliseconds), 2000),
+        "the owner's failed logins": (failed, 0),
+    }
+    return [
+        Bar(what=f"{scenario.name}: {what}", value=value, at_most=at_most)
+        for what, (value, at_most) in values.items()
+    ]
 
 
 def group(name: str, calm: Period, flooded: Period) -> Group:
@@ -299,7 +365,7 @@ def bars_of(name: str, calm: Period, flooded: Period) -> list[Bar]:
             4,
         ),
         "the owner's failed logins": (failed, 0),
-        "MiB that memory grows": (grown, round(1.1 * WORKERS * 19, 1)),
+        "MiB that memory grows": (grown, round(1.1 * 2 * 19, 1)),
         "answers of 5xx but 503": (errors, 0),
     }
     return [
@@ -313,10 +379,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--attack", required=True)
     parser.add_argument("--seconds", type=float, required=True)
-    parser.add_argument("--networks", type=int, required=True)
-    parser.add_argument("--pause", type=float, required=True)
+    parser.add_argument("--scenario", type=json.loads, required=True)
     options = parser.parse_args()
-    answers = flood(options.attack, options.seconds, options.networks, options.pause)
+    answers = flood(options.attack, options.seconds, Scenario(**options.scenario))
     json.dump(answers, sys.stdout)
 
 
