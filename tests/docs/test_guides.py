@@ -11,6 +11,7 @@ from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import Any, NamedTuple, TypeAlias
 
+import flask_admin
 import jwt
 import pytest
 from flask import Flask, Request
@@ -149,18 +150,25 @@ def test_a_token_needs_no_csrf_token(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_flask_admin_lets_only_users_in(monkeypatch: pytest.MonkeyPatch) -> None:
     """With the scope, of user and token; without a token there is the challenge."""
+    monkeypatch.setenv("FLASK_SECRET_KEY", SECRET)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # Flask-Admin's own imports
-        client = run("admin", monkeypatch, users=make_users(alice=["admin"]))
-    assert_problem(client.get("/admin/"), 401, "token_missing")
-    app = client.application
+        names = names_of("admin", users=make_users(alice=["admin"]))
+    app = names["app"]
+    index = flask_admin.expose()(lambda _: "orders")
+    orders = type("Orders", (names["ProtectedView"],), {"index": index})
+    app.extensions["admin"][0].add_view(orders(endpoint="orders"))
+    client = app.test_client()
+    for page in ("/admin/", "/admin/orders/"):
+        assert_problem(client.get(page), 401, "token_missing")
     narrow = token_of(app, scopes=[])
     for token, status in (
         (token_of(app), 200),
         (narrow, 403),
         (token_of(app, "bob"), 403),
     ):
-        assert client.get("/admin/", headers=bearer(token)).status_code == status
+        for page in ("/admin/", "/admin/orders/"):
+            assert client.get(page, headers=bearer(token)).status_code == status
 
 
 @pytest.mark.parametrize("name", ["apiflask", "restx"])
