@@ -215,6 +215,31 @@ def test_a_cookie_without_a_digest_is_accepted(app: Flask) -> None:
         assert client.get("/public").json == {"user": "alice"}
 
 
+def test_a_user_whom_the_loader_does_not_know_is_remembered_without_a_digest() -> None:
+    """As by plain Flask-Login: it is the loader that lets nobody in."""
+    app = make_app()
+    app.login_manager.user_loader(lambda _: None)  # type: ignore[attr-defined]
+    app.post("/in")(lambda: str(login_user(Member(), remember=True)))
+    client = app.test_client()
+    assert client.post("/in").status_code == 200
+    remembered = client.get_cookie("remember_token")
+    assert remembered is not None
+    assert remembered.value.startswith("7|")
+    assert not is_in(client)
+
+
+def test_with_a_request_loader_alone_login_user_is_left_to_it() -> None:
+    """It may read what it needs from the session."""
+    app = make_app()
+    app.login_manager.request_loader(  # type: ignore[attr-defined]
+        lambda _: Member() if session.get("_user_id") else None
+    )
+    app.post("/in")(lambda: str(login_user(Member())))
+    client = app.test_client()
+    assert client.post("/in").text == "True"
+    assert is_in(client)
+
+
 def test_nothing_is_left_in_the_session_after_a_logout(app: Flask) -> None:
     """Nor where session protection takes the user out of it."""
     app.config["SESSION_PROTECTION"] = "strong"

@@ -11,7 +11,7 @@ from werkzeug.http import parse_cookie
 from werkzeug.test import TestResponse
 from werkzeug.wrappers import Response
 
-from tests.harness.kit import PASSWORDS, Clock, bearer, make_app, make_users
+from tests.harness.kit import PASSWORDS, Clock, bearer, log_in, make_app, make_users
 from tokenauth import (
     ConfigurationError,
     MemorySessionStore,
@@ -394,6 +394,14 @@ def test_what_ends_the_session_clears_the_cookie(
     assert "Max-Age=0" in flags_of(answer)
     again = logged_in.post("/auth/logout")
     assert (again.status_code, "Set-Cookie" in again.headers) == (204, False)
+
+
+def test_a_logout_clears_a_cookie_that_no_session_has(app: Flask) -> None:
+    client = app.test_client()
+    headers = bearer(log_in(client)["access_token"])
+    client.set_cookie(NAME, "altered", path="/auth")
+    answer = client.post("/auth/logout", headers=headers)
+    assert "Max-Age=0" in flags_of(answer)
 
 
 @pytest.mark.parametrize("path", ["/auth/sessions?keep=current", "/auth/sessions/{id}"])

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import base64
 import functools
+import re
 import secrets
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
@@ -160,4 +161,4 @@ def _dummy_hash(cost: Argon2Cost) -> str:
 
 def _is_text(password: str) -> bool:
     """Return whether a password can be encoded: it has no lone surrogate."""
-    return password == password.encode(errors="ignore").decode()
+    return re.search("[\ud800-\udfff]", password) is None
