@@ -16,7 +16,7 @@ from flask.testing import FlaskClient
 from tests.harness.kit import REDIRECTS, SECRET, assert_problem, bearer
 from tests.harness.servers import AppServer, serve
 from tests.harness.worker import Answer, Worker
-from tokenauth import demo
+from tokenauth import create_app, demo
 
 JANE: dict[str, Any] = {"username": "JaneDoe", "password": "staple tidy lantern"}
 ANN: dict[str, Any] = {"username": "Ann", "password": "quite a good phrase"}
@@ -87,13 +87,28 @@ def users(server: AppServer, *arguments: str) -> None:
     """Manage users as the README says, beside the server that runs."""
     bare = {k: v for k, v in os.environ.items() if not k.startswith("FLASK_")}
     command = [sys.executable, "-m", "flask", "--app", "tokenauth:create_app"]
+    url = f"sqlite:///{server.cwd}/instance/tokenauth-demo.sqlite3"
     subprocess.run(
         [*command, "tokenauth", "users", *arguments],
-        env={**bare, **ENVIRONMENT},
+        env={**bare, **ENVIRONMENT, "FLASK_TOKENAUTH_USERS_URL": url},
         input=ANN["password"].encode(),
         cwd=server.cwd,
         check=True,
     )
+
+
+def test_the_demo_s_tokens_work_nowhere_else(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It has a realm and a file of its own: everybody knows its passwords."""
+    monkeypatch.chdir(tmp_path)
+    config = {"SECRET_KEY": SECRET}
+    login = demo.create_app(config).test_client().post("/auth/login", json=JANE)
+    token = login.get_json()["access_token"]
+    own = create_app(config).test_client()
+    assert own.get("/auth/me", headers=bearer(token)).status_code == 401
+    assert own.post("/auth/login", json=JANE).status_code == 401
+    assert len(list(tmp_path.glob("instance/*.sqlite3"))) == 2
 
 
 def hello(worker: Worker, token: str) -> Answer:

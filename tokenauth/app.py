@@ -41,13 +41,14 @@ def create_app(config: Mapping[str, Any] | None = None) -> Flask:
     return app
 
 
-def configured_app(config: Mapping[str, Any] | None) -> Flask:
+def configured_app(config: Mapping[str, Any] | None, name: str = "tokenauth") -> Flask:
     """Return the application that `create_app` gives a `TokenAuth`.
 
     Its settings say where users are kept; sessions follow them.
 
     Args:
         config: As for `create_app`.
+        name: Of the default realm, and of the default SQLite file.
 
     Raises:
         ConfigurationError: a URL names no store, its driver is missing, or the default
@@ -57,20 +58,21 @@ def configured_app(config: Mapping[str, Any] | None) -> Flask:
     app = Flask("tokenauth", instance_path=str(Path.cwd() / "instance"))
     app.config.from_prefixed_env()
     app.config.from_mapping(config)
+    app.config.setdefault("TOKENAUTH_REALM", name)
     # Nobody but programs asks here, and none of them reads HTML.
     app.register_error_handler(HTTPException, as_problem)
     if not app.config.get("TOKENAUTH_USERS_URL"):
-        app.config["TOKENAUTH_USERS_URL"] = _embedded(app)
+        app.config["TOKENAUTH_USERS_URL"] = _embedded(app, name)
     return app
 
 
-def _embedded(app: Flask) -> str:
+def _embedded(app: Flask, name: str) -> str:
     """Return the URL of the default SQLite file.
 
     It is created by a server, and by commands that write: not by `users list`, which
     may run in the wrong folder.
     """
-    file = Path(app.instance_path, "tokenauth.sqlite3")
+    file = Path(app.instance_path, f"{name}.sqlite3")
     url = f"sqlite:///{file}"
     is_created = running_command() in {None, add, init_db}
     try:

@@ -25,7 +25,8 @@ def create_app(config: Mapping[str, Any] | None = None) -> Flask:
     Args:
         config: Settings that go over those of the environment.
     """
-    app = configured_app(config)
+    # No token of these two users, whose passwords are known, works anywhere else.
+    app = configured_app(config, "tokenauth-demo")
     TokenAuth(app, DemoUsers(open_users(app.config["TOKENAUTH_USERS_URL"])))
 
     @app.get("/protected")

@@ -26,6 +26,16 @@ def anchors(text: str) -> set[str]:
     }
 
 
+@pytest.mark.checkout
+def test_tests_that_a_page_names_exist() -> None:
+    """What shows a promise is where the page says."""
+    pages = "\n".join(ALL.values())
+    named = re.findall(r"`(tests/[\w/]+\.py)(?:::(\w+))?`", pages)
+    assert len(named) > 40
+    for file, function in named:
+        assert f"def {function}" in (ROOT / file).read_text(), (file, function)
+
+
 @pytest.mark.checkout  # the pages beside the package link into it
 @pytest.mark.parametrize("page", ALL, ids=IDS)
 def test_links_lead_to_pages_and_sections(page: Path) -> None:
