@@ -89,16 +89,12 @@ _Header = Annotated[
     Meta(pattern=_HEADER, description="a header's name, for example 'X-Api-Token'"),
 ]
 _SameSite = Annotated[
-    Literal["Strict", "Lax", "None"],
-    Meta(description="'Strict', 'Lax' or 'None'"),
+    Literal["Strict", "Lax", "None"], Meta(description="'Strict', 'Lax' or 'None'")
 ]
 _DOMAIN: Final = r"^(?:[a-z0-9-]+\.)+[a-z][a-z0-9-]*\Z"  # no IP address, no port
 _Domain = Annotated[
     Annotated[str, Meta(pattern=_DOMAIN)] | None,
-    Meta(
-        description="a domain in lower case, for example 'example.com': the API's host "
-        "or one above it. Without it the cookie is sent to the API's host alone"
-    ),
+    Meta(description="a domain in lower case, for example 'example.com'"),
 ]
 # As browsers send them (RFC 6454 section 6.2): without the scheme's own port.
 _ORIGIN: Final = (
@@ -107,10 +103,7 @@ _ORIGIN: Final = (
 )
 _Origins = Annotated[
     tuple[Annotated[str, Meta(pattern=_ORIGIN)], ...],
-    Meta(
-        description="a list of origins as browsers send them, in lower case, without a "
-        "path or a usual port, for example ['https://app.example.com']"
-    ),
+    Meta(description="a list of origins, for example ['https://app.example.com']"),
 ]
 _Limits = Annotated[
     str,
@@ -227,7 +220,11 @@ def load(config: Mapping[str, Any], app_name: str) -> Settings:
     fields = (field for key, field in _FIELDS.items() if key in values)
     settings = Settings(**{f.name: _read(f, values[f.encode_name]) for f in fields})
     _check_lengths(settings)
-    _check_refresh_cookie(settings)
+    if settings.refresh_cookie_samesite == "None" and not settings.origins:
+        raise ConfigurationError(
+            "TOKENAUTH_REFRESH_COOKIE_SAMESITE = 'None' is for pages of other sites: "
+            "name their origins in TOKENAUTH_ORIGINS."
+        )
     _check_cost(settings.argon2, testing=bool(config.get("TESTING")))
     return settings
 
@@ -275,25 +272,6 @@ def _check_lengths(settings: Settings) -> None:
         raise ConfigurationError(
             "TOKENAUTH_PASSWORD_MAX_LENGTH must be at least "
             f"TOKENAUTH_PASSWORD_MIN_LENGTH, which is {settings.password_min_length}."
-        )
-
-
-def _check_refresh_cookie(settings: Settings) -> None:
-    is_none, domain = (
-        settings.refresh_cookie_samesite == "None",
-        settings.refresh_cookie_domain,
-    )
-    if not settings.refresh_cookie and (is_none or domain or settings.origins):
-        raise ConfigurationError(
-            "TOKENAUTH_ORIGINS, TOKENAUTH_REFRESH_COOKIE_DOMAIN and "
-            "TOKENAUTH_REFRESH_COOKIE_SAMESITE = 'None' have no effect without "
-            "TOKENAUTH_REFRESH_COOKIE: set it to True, or remove them."
-        )
-    if is_none and not settings.origins:
-        raise ConfigurationError(
-            "TOKENAUTH_REFRESH_COOKIE_SAMESITE = 'None' is for pages of other sites: "
-            "name their origins in TOKENAUTH_ORIGINS, or leave it at 'Strict', which "
-            "pages on a subdomain of the API's site can use."
         )
 
 

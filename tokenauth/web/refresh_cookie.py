@@ -6,45 +6,27 @@ Only `/auth/refresh` takes it, and only from a page of ours: it opens no view.
 from __future__ import annotations
 
 import contextlib
-from typing import Annotated, Any, Final, Literal, TypeVar
+from typing import Any, Final, TypeVar
 
 import msgspec
 from flask import Response, after_this_request
-from msgspec import Meta
 from werkzeug.wrappers import Response as BaseResponse
 
-from ..errors import (
-    ConfigurationError,
-    InvalidGrantError,
-    InvalidRequestError,
-    StoreUnavailableError,
-)
+from .. import errors
 from ..sessions.issuer import TokenPair
-from ..tokens.redact import Redacted
-from .identity import announce
 from .request import this_request
 from .state import current_state
 
 NAME: Final = "__Secure-tokenauth_refresh"
 """The cookie's name; browsers refuse such a one from plain HTTP (RFC 6265bis 4.1.3)."""
 
+_OFF: Final = "No refresh cookie is set here unless TOKENAUTH_REFRESH_COOKIE is True."
 _FOREIGN: Final = (
-    "The cookie is only for pages of this site, and of the origins that "
-    "TOKENAUTH_ORIGINS names: the headers Sec-Fetch-Site and Origin name no such page."
+    "The refresh cookie is for pages of this site and of TOKENAUTH_ORIGINS, which "
+    "neither Sec-Fetch-Site nor Origin names."
 )
 
-
 ResponseT = TypeVar("ResponseT", bound=BaseResponse)
-
-
-class CookieAnswer(Redacted, msgspec.Struct, frozen=True, kw_only=True):
-    """The answer to a login whose refresh token is in the cookie."""
-
-    access_token: Annotated[str, Meta(examples=["lwGmSm9obkRvZbZ..."])]
-    token_type: Literal["Bearer"]
-    expires_in: Annotated[int, Meta(examples=[900])]
-    refresh_expires_in: Annotated[int, Meta(examples=[604800])]
-    scope: Annotated[str, Meta(examples=["reports:read"])]
 
 
 def check_login() -> None:
@@ -57,55 +39,47 @@ def check_login() -> None:
         InvalidRequestError: the application sets no cookie, or the page is foreign.
     """
     if not current_state().settings.refresh_cookie:
-        raise InvalidRequestError(
-            "This server keeps no refresh token in a cookie: leave out 'cookie', or "
-            "set TOKENAUTH_REFRESH_COOKIE to True."
-        )
+        raise errors.InvalidRequestError(_OFF)
     headers = this_request().headers
     if ("Sec-Fetch-Site" in headers or "Origin" in headers) and not _is_ours():
-        raise InvalidRequestError(_FOREIGN)
+        raise errors.InvalidRequestError(_FOREIGN)
 
 
-def take(given: str | None) -> str | None:
-    """Return the cookie that a refresh is asked by; None: the body has the token.
+def take(given: str | None) -> str:
+    """Return the refresh token: the body's, or that of the cookie.
 
     Args:
-        given: The refresh token of the body.
+        given: The body's.
 
     Raises:
-        InvalidRequestError: there is no refresh token, or one in body and cookie, or
-            nothing shows that the request comes from a page of ours.
+        InvalidRequestError: there is none or one in both, or nothing shows that the
+            request comes from a page of ours.
         InvalidGrantError: there are several cookies: one may be of an attacker on a
             sibling domain, who would log the user in as himself.
     """
     cookies = _sent()
-    if given is not None and cookies:
-        raise InvalidRequestError(
-            "Send a 'refresh_token' in the body, or the cookie, and not both."
+    if (given is None) is (not cookies):
+        raise errors.InvalidRequestError(
+            "Send either a 'refresh_token' or the cookie of a login, and not both."
         )
     if given is not None:
-        return None
-    if not cookies:
-        raise InvalidRequestError("Send a 'refresh_token', or the cookie of a login.")
+        return given
     if not _is_ours():
-        raise InvalidRequestError(_FOREIGN)
+        raise errors.InvalidRequestError(_FOREIGN)
     if len(cookies) > 1:
-        clear()
-        error = InvalidGrantError()
-        announce(error)
-        raise error
+        raise errors.InvalidGrantError
     return cookies[0]
 
 
-def keep(pair: TokenPair) -> CookieAnswer:
+def keep(pair: TokenPair) -> TokenPair:
     """Have the browser keep the refresh token; return the answer without it."""
     after_this_request(lambda response: set_on(response, pair))
-    return without_refresh(pair)
+    return without_token(pair)
 
 
-def without_refresh(pair: TokenPair) -> CookieAnswer:
-    """Return the answer without the refresh token."""
-    return msgspec.convert(pair, CookieAnswer, from_attributes=True)
+def without_token(pair: TokenPair) -> TokenPair:
+    """Return the answer to a login whose refresh token is in the cookie."""
+    return msgspec.structs.replace(pair, refresh_token=msgspec.UNSET)
 
 
 def set_on(response: ResponseT, pair: TokenPair) -> ResponseT:
@@ -115,21 +89,19 @@ def set_on(response: ResponseT, pair: TokenPair) -> ResponseT:
         ConfigurationError: the application sets no cookie.
     """
     if not current_state().settings.refresh_cookie:
-        raise ConfigurationError(
-            "There is no refresh cookie here: set TOKENAUTH_REFRESH_COOKIE to True."
-        )
-    response.set_cookie(
-        NAME, pair.refresh_token, max_age=pair.refresh_expires_in, **_attributes()
-    )
+        raise errors.ConfigurationError(_OFF)
+    token, age = pair.refresh_token, pair.refresh_expires_in
+    response.set_cookie(NAME, token, max_age=age, **_attributes())
     return response
 
 
 def clear() -> None:
     """Have the browser drop the cookie, and those that a sibling domain set."""
-    labels = this_request().host.partition(":")[0].split(".")
-    parents = {".".join(labels[n:]) for n in range(len(labels) - 1)}
     attributes = _attributes()
-    domains = {attributes.pop("domain"), *(parents if len(_sent()) > 1 else ())}
+    domains = {attributes.pop("domain"), None}
+    if len(_sent()) > 1:
+        labels = this_request().host.partition(":")[0].split(".")
+        domains |= {".".join(labels[n:]) for n in range(len(labels) - 1)}
 
     def drop(response: Response) -> Response:
         for domain in domains:
@@ -148,7 +120,7 @@ def is_of(session_id: str) -> bool:
 def clear_ended() -> None:
     """Have the browser drop a cookie whose session has ended."""
     cookies, service = _sent(), current_state().service
-    with contextlib.suppress(StoreUnavailableError):  # what was done is done
+    with contextlib.suppress(errors.StoreUnavailableError):  # what was done is done
         ids = map(service.session_of_refresh, cookies)
         if cookies and not any(id and service.active_session(id) for id in ids):
             clear()

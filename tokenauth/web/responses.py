@@ -27,7 +27,7 @@ class TokenPair(issuer.TokenPair, frozen=True, kw_only=True):
         """
         if not cookie:
             return json_response(self)
-        return self.set_cookie(json_response(refresh_cookie.without_refresh(self)))
+        return self.set_cookie(json_response(refresh_cookie.without_token(self)))
 
     def set_cookie(self, response: ResponseT) -> ResponseT:
         """Set the refresh cookie on a response, for example a redirect to a page.

@@ -92,7 +92,7 @@ def client() -> Response:
 
 @lru_cache
 def _read(name: str) -> bytes:
-    return (files(__package__) / "static" / name).read_bytes()
+    return (Path(__file__).parent / "static" / name).read_bytes()
 
 
 def _folder() -> Path:

@@ -55,7 +55,7 @@ class Route(Struct, frozen=True, kw_only=True):
         guard: Who may call it.
         function: Returns the answer; its docstring's first line is the summary.
         bodies: Types of the request's body, of which each has another media type.
-        answers: Types of the answer's body; none: it has no body.
+        answer: Type of the answer's body; None: it has none.
         status: Of success.
         query: Parameters of the URL, with the values that each may have.
         errors: What the function may raise.
@@ -68,7 +68,7 @@ class Route(Struct, frozen=True, kw_only=True):
     guard: Guard | None
     function: Callable[..., Struct | None]
     bodies: tuple[type[Struct], ...]
-    answers: tuple[type[Struct], ...]
+    answer: type[Struct] | None
     status: int
     query: Mapping[str, Sequence[str]]
     errors: tuple[AuthError, ...]
@@ -142,7 +142,7 @@ class Endpoints:
         def declare(function: FunctionT) -> FunctionT:
             hints = get_type_hints(function)
             body, answer = hints.get("body", NoneType), hints["return"]
-            answers = get_args(answer) or (answer,)
+            answer = None if answer is NoneType else answer
             bodies = get_args(body) or (body,)
             route = Route(
                 method=method,
@@ -151,8 +151,8 @@ class Endpoints:
                 guard=guard,
                 function=function,
                 bodies=() if body is NoneType else bodies,
-                answers=() if answer is NoneType else answers,
-                status=status or (204 if answer is NoneType else 200),
+                answer=answer,
+                status=status or (204 if answer is None else 200),
                 query=query,
                 errors=tuple(errors),
                 is_oauth=is_oauth,

@@ -13,7 +13,6 @@ from ...sessions.verifier import Identity
 from ...tokens.scopes import format_scopes
 from .. import identity, refresh_cookie
 from ..guards import require_token
-from ..refresh_cookie import CookieAnswer
 from ..request import client_name, request_token, this_request, url_parameters
 from ..state import current_state
 from .endpoint import PUBLIC, Endpoints, Guard
@@ -86,7 +85,7 @@ endpoint = Endpoints("Logins")
 @endpoint.route(
     "POST", "/login", PUBLIC, errors=(errors.InvalidScopeError(), *_PASSWORD_ERRORS)
 )
-def log_in(body: LoginRequest) -> TokenPair | CookieAnswer:
+def log_in(body: LoginRequest) -> TokenPair:
     """Exchange username and password for a pair of tokens."""
     if body.cookie:
         refresh_cookie.check_login()
@@ -112,21 +111,20 @@ def log_in(body: LoginRequest) -> TokenPair | CookieAnswer:
         errors.TooManyAttemptsError(),
     ),
 )
-def refresh(body: RefreshRequest | RefreshForm) -> TokenPair | CookieAnswer:
+def refresh(body: RefreshRequest | RefreshForm) -> TokenPair:
     """Exchange a refresh token, or that of the cookie, for the next pair of tokens."""
-    cookie = refresh_cookie.take(body.refresh_token)
     try:
         pair = current_state().service.refresh(
-            cookie or body.refresh_token or "",
+            refresh_cookie.take(body.refresh_token),
             scope=body.scope if isinstance(body, RefreshForm) else None,
             address=request.remote_addr,
             admit=partial(identity.count_use, "refresh"),
         )
     except errors.InvalidGrantError:
-        if cookie is not None:
+        if body.refresh_token is None:
             refresh_cookie.clear()
         raise
-    return pair if cookie is None else refresh_cookie.keep(pair)
+    return refresh_cookie.keep(pair) if body.refresh_token is None else pair
 
 
 @endpoint.route("POST", "/logout", SENT_TOKEN)
@@ -186,7 +184,7 @@ def end_sessions(found: Identity) -> None:
         errors.PasswordRefusedError("too_short", "The new password is too short."),
     ),
 )
-def change_password(found: Identity, body: PasswordRequest) -> TokenPair | CookieAnswer:
+def change_password(found: Identity, body: PasswordRequest) -> TokenPair:
     """Change the user's own password, and end every other session."""
     pair = current_state().password_login.change_password(
         found,

@@ -13,7 +13,8 @@ import msgspec
 from msgspec import Struct
 
 from ...errors import PROBLEM, AuthError, ConfigurationError, RetryLaterError
-from ..refresh_cookie import NAME, CookieAnswer
+from ...sessions.issuer import TokenPair
+from ..refresh_cookie import NAME
 from .bodies import JSON, Form, media_type
 from .endpoint import Route
 from .schemas import Id, ProblemDocument, RefreshRequest
@@ -34,13 +35,7 @@ _SECURITY: Final = {
 _COOKIE: Final = {
     "name": NAME,
     "in": "cookie",
-    "required": False,
-    "description": "The refresh token of a login with `cookie`, in place of one in the "
-    "body; the request comes from a page of the same site.",
-    "schema": {"type": "string"},
-}
-_COOKIE_SET: Final = {
-    "description": "The refresh token, where it is in the cookie.",
+    "description": "The refresh token, where the body has none.",
     "schema": {"type": "string"},
 }
 
@@ -113,7 +108,7 @@ def _schemas(routes: Iterable[Route]) -> tuple[dict[Any, Document], Document]:
     types: dict[Any, None] = {ProblemDocument: None}
     for route in routes:
         types |= dict.fromkeys(route.bodies)
-        types |= dict.fromkeys(route.answers)
+        types |= {} if route.answer is None else {route.answer: None}
     refs, schemas = msgspec.json.schema_components(types, ref_template=_REF)
     for schema in schemas.values():
         # The other paragraphs are for readers of the code.
@@ -122,6 +117,7 @@ def _schemas(routes: Iterable[Route]) -> tuple[dict[Any, Document], Document]:
     for each in types:
         if issubclass(each, Form):  # other parameters are ignored, but come once
             schemas[each.__name__]["additionalProperties"] = {"type": "string"}
+    schemas["TokenPair"]["required"].remove("refresh_token")  # it may be in the cookie
     codes = {error.error_code for route in routes for error in route.all_errors()}
     schemas["ProblemDocument"]["properties"]["code"]["enum"] = sorted(codes)
     return dict(zip(types, refs, strict=True)), schemas
@@ -170,17 +166,15 @@ def _parameters(route: Route) -> Iterable[Document]:
 
 
 def _success(route: Route, refs: Mapping[Any, Document]) -> Document:
-    if not route.answers:
+    if route.answer is None:
         return {"description": "Done."}
     headers: Document = {"Cache-Control": {"schema": {"const": "no-store"}}}
-    schema, *others = (refs[each] for each in route.answers)
-    if CookieAnswer in route.answers:
-        schema = {"anyOf": [schema, *others]}
-        headers["Set-Cookie"] = _COOKIE_SET
+    if route.answer is TokenPair:
+        headers["Set-Cookie"] = {"schema": {"type": "string"}}
     return {
         "description": "Done.",
         "headers": headers,
-        "content": {JSON: {"schema": schema}},
+        "content": {JSON: {"schema": refs[route.answer]}},
     }
 
 

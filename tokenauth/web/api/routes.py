@@ -171,6 +171,6 @@ def _problem_of(error: HTTPException) -> AuthError | None:
 
 
 def _exempt_from_csrf(app: Flask) -> None:
-    """Tell Flask-WTF's CSRFProtect, if it is there: our routes use no cookie."""
+    """Tell Flask-WTF's CSRFProtect, if it is there: our routes need no token of its."""
     if (csrf := app.extensions.get("csrf")) is not None:
         csrf.exempt(app.blueprints[KEY])

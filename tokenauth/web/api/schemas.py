@@ -113,11 +113,7 @@ class LoginRequest(Redacted, Struct, forbid_unknown_fields=True, frozen=True):
     label: NewName | None = None
     scope: WantedScope | None = None
     cookie: Annotated[
-        bool,
-        Meta(
-            description="Whether the refresh token goes into a cookie for "
-            "`/auth/refresh` that no script can read, instead of into the answer."
-        ),
+        bool, Meta(description="Whether the refresh token is set as a cookie instead.")
     ] = False
 
     def __post_init__(self) -> None:
