@@ -16,6 +16,7 @@ from tests.harness.servers import RedisServer
 from tokenauth import StoreUnavailableError
 from tokenauth.accounts.counters import MemoryCounters
 from tokenauth.accounts.throttle import LoginThrottle
+from tokenauth.stores import open_redis
 
 
 def test_counters_end_with_their_window_and_are_bounded() -> None:
@@ -73,8 +74,9 @@ def test_parallel_first_attempts_are_all_counted() -> None:
 
 
 def throttle_at(url: str) -> LoginThrottle:
+    client = open_redis(url)
     return LoginThrottle(
-        "9 per hour", url, secret=b"k" * 32, realm="app", now=time.time
+        "9 per hour", url, client, secret=b"k" * 32, realm="app", now=time.time
     )
 
 

@@ -34,6 +34,7 @@ from tokenauth.accounts import throttle as throttle_module
 from tokenauth.accounts.counters import MemoryCounters
 from tokenauth.accounts.throttle import MAX_KNOWN_NETWORKS, LoginThrottle
 from tokenauth.errors import ConfigurationError
+from tokenauth.stores import open_redis
 from tokenauth.testing import frozen_clock
 
 
@@ -310,8 +311,9 @@ def test_a_counter_that_is_down_lets_nobody_guess() -> None:
 def counting(
     limits: str = "5 per hour", url: str = "memory://", clock: Clock | None = None
 ) -> LoginThrottle:
+    client = open_redis(url)
     return LoginThrottle(
-        limits, url, secret=b"k" * 32, realm="app", now=clock or Clock()
+        limits, url, client, secret=b"k" * 32, realm="app", now=clock or Clock()
     )
 
 
@@ -339,12 +341,12 @@ def redis_server_of_its_own() -> Generator[RedisServer]:
         yield server
 
 
-@pytest.fixture(params=["memory", "redis"])
+@pytest.fixture(params=["memory", "redis", "cluster", "sentinel"])
 def throttle(request: pytest.FixtureRequest) -> LoginThrottle:
     """A throttle of five attempts per hour, on each storage."""
     if request.param == "memory":
         return counting()
-    return counting(url=request.getfixturevalue("redis_url"))
+    return counting(url=request.getfixturevalue(f"{request.param}_url"))
 
 
 def refused(
@@ -492,7 +494,10 @@ def test_applications_in_one_storage_count_apart(redis_url: str) -> None:
     """A realm is an application; the same realm and key is the same one."""
     mine = counting(url=redis_url)
     theirs = LoginThrottle(
-        "5 per hour", redis_url, secret=b"k" * 32, realm="another", now=Clock()
+        *("5 per hour", redis_url, open_redis(redis_url)),
+        secret=b"k" * 32,
+        realm="another",
+        now=Clock(),
     )
     for _ in range(5):
         mine.reserve("alice", "192.0.2.1")

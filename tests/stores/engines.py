@@ -13,6 +13,7 @@ from tokenauth.sessions.session import Session, new_session_id
 from tokenauth.stores import TableStore, open_sessions, open_users
 
 SHARED = ("sqlite", "postgresql", "redis")
+SEVERAL = ("cluster", "sentinel")  # Redis servers that work together
 NOW = 1_790_000_000.25
 
 
@@ -21,8 +22,8 @@ def url_of(engine: str, request: pytest.FixtureRequest) -> str:
     if engine == "sqlite":
         folder: Path = request.getfixturevalue("tmp_path")
         return f"sqlite:///{folder}/tokenauth.sqlite3"
-    name = {"postgresql": "postgres_url", "redis": "redis_url"}[engine]
-    url: str = request.getfixturevalue(name)
+    name = "postgres" if engine == "postgresql" else engine
+    url: str = request.getfixturevalue(f"{name}_url")
     return url
 
 
@@ -45,7 +46,7 @@ def users_at(url: str, *users: User) -> ManagedUserStore:
     return store
 
 
-@pytest.fixture(params=["memory", *SHARED])
+@pytest.fixture(params=["memory", *SHARED, *SEVERAL])
 def sessions(request: pytest.FixtureRequest) -> SessionStore:
     """An empty store of sessions, on each engine."""
     if request.param == "memory":
@@ -86,4 +87,6 @@ def make_session(
     """Return a new session that begins at a time and ends `idle` seconds later."""
     times = {"created_at": at, "authenticated_at": at, "refreshed_at": at}
     ends = {"idle_expires_at": at + idle, "expires_at": at + 3000}
-    return Session(id=new_session_id(), user_id=user_id, **{**times, **ends, **fields})
+    return Session(
+        id=new_session_id(user_id), user_id=user_id, **{**times, **ends, **fields}
+    )

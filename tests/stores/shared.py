@@ -9,7 +9,7 @@ from typing import cast
 
 import pytest
 
-from tests.stores.engines import SHARED
+from tests.stores.engines import SEVERAL, SHARED, url_of
 from tokenauth import DictUserStore, MemorySessionStore, User
 from tokenauth.accounts.users import ManagedUserStore
 from tokenauth.stores import open_sessions, open_users
@@ -71,8 +71,8 @@ def place_on(engine: str, request: pytest.FixtureRequest) -> Place:
     if engine == "postgresql":
         url: str = request.getfixturevalue("postgres_url")
         return Place(url, url)
-    if engine == "redis":
-        return Place(file, request.getfixturevalue("redis_url"))
+    if engine in ("redis", *SEVERAL):
+        return Place(file, url_of(engine, request))
     return Place(file, file)
 
 

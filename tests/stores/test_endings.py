@@ -23,12 +23,15 @@ from tokenauth import MemorySessionStore, SessionStore, StoreUnavailableError
 from tokenauth.errors import ConfigurationError
 from tokenauth.sessions import cache
 from tokenauth.sessions.cache import SessionCache
+from tokenauth.sessions.session import user_tag
 from tokenauth.sessions.store import MOST_ENDINGS, EndingFeed, Endings
+from tokenauth.stores.redis import scripts
+from tokenauth.stores.redis.sessions import _key, _session_key
 from tokenauth.stores.sql import SQLSessionStore, endings
 from tokenauth.stores.sql.tables import SESSIONS
 
 
-@pytest.fixture(params=SHARED)
+@pytest.fixture(params=[*SHARED, "cluster"])
 def url(request: pytest.FixtureRequest) -> str:
     return url_of(request.param, request)
 
@@ -160,15 +163,19 @@ def test_too_many_are_not_told_one_by_one(url: str, store: Any) -> None:
 
 def fill(url: str, store: Any) -> None:
     """Let more end than are told at once."""
-    names = [f"{i:022}" for i in range(MOST_ENDINGS + 200)]
     if url.startswith("redis"):
-        with redis.Redis.from_url(url) as client, client.pipeline() as pipeline:
-            for name in names:
-                pipeline.xadd("tokenauth:endings", {"id": name})
+        with store._redis.pipeline(transaction=False) as pipeline:
+            for number in range(scripts.MOST_ENDINGS + 200):
+                pipeline.xadd(stream_of("u-1"), {"id": f"{number:022}"})
             pipeline.execute()
         return
+    names = [f"{i:022}" for i in range(MOST_ENDINGS + 200)]
     with store.database.transaction() as connection:
         store._endings.write(connection, names)
+
+
+def stream_of(user_id: str) -> str:
+    return _key(user_tag(user_id), "endings")
 
 
 def test_redis_keeps_the_last_endings_and_drops_the_rest(redis_url: str) -> None:
@@ -178,7 +185,7 @@ def test_redis_keeps_the_last_endings_and_drops_the_rest(redis_url: str) -> None
     (session,) = kept(store, 1)
     store.end(session.id)
     with redis.Redis.from_url(redis_url) as client:
-        assert client.xlen("tokenauth:endings") < MOST_ENDINGS + 200
+        assert client.xlen(stream_of("u-1")) < scripts.MOST_ENDINGS + 200
 
 
 @pytest.mark.parametrize("has_gone_on", [False, True])
@@ -298,7 +305,7 @@ def delete_by_hand(store: Any, session_id: str) -> None:
     if isinstance(store, SQLSessionStore):
         store.database.count(delete(SESSIONS).where(SESSIONS.c.id == session_id))
     else:
-        store._redis.delete(f"tokenauth:session:{session_id}")
+        store._redis.delete(_session_key(session_id))
 
 
 def test_what_ends_while_it_is_read_is_not_trusted(store: Any, watch: Watch) -> None:

@@ -118,7 +118,7 @@ def test_without_a_grace_one_of_them_wins_and_the_login_ends(
 @pytest.mark.parametrize(
     "engine",
     [
-        "redis",
+        *("redis", "cluster"),
         *(pytest.param(e, marks=pytest.mark.full) for e in ("postgresql", "sqlite")),
     ],
 )

@@ -15,6 +15,7 @@ import redis
 
 from tests.harness.front import Front, tls_context
 from tests.harness.kit import SECRET, assert_problem, bearer, log_in, make_app
+from tests.harness.redis_servers import make_replica
 from tests.harness.servers import RedisServer
 from tests.stores.test_served import wait_until
 from tokenauth import StoreUnavailableError
@@ -22,13 +23,14 @@ from tokenauth.errors import ConfigurationError
 from tokenauth.sessions.session import Session, new_session_id
 from tokenauth.stores import open_sessions
 from tokenauth.stores.redis import RedisSessionStore
+from tokenauth.stores.redis.sessions import _session_key, _user_key
 
 DEAD = "redis://127.0.0.1:1/0"
 
 
 def session(*, kind: str = "login", begun: float = 1000.5) -> Session:
     return Session(
-        id=new_session_id(),
+        id=new_session_id("u-1"),
         user_id="u-1",
         kind=kind,
         scopes=frozenset({"read"}),
@@ -90,10 +92,10 @@ def test_no_key_outlives_its_sessions(redis_url: str) -> None:
     plain = redis.Redis.from_url(redis_url)
     keys = plain.keys("*")
     assert len(keys) == 2
-    assert 690_000 < plain.pttl(f"tokenauth:session:{kept.id}") <= 700_000
+    assert 690_000 < plain.pttl(_session_key(kept.id)) <= 700_000
     assert all(0 < plain.pttl(key) <= 3_000_000 for key in keys)
     store.rotate(kept.id, 0, now=1600, idle_expires_at=9000)
-    assert plain.pttl(f"tokenauth:session:{kept.id}") > 2_300_000
+    assert plain.pttl(_session_key(kept.id)) > 2_300_000
 
 
 def test_an_index_forgets_what_has_expired(redis_url: str) -> None:
@@ -102,10 +104,10 @@ def test_an_index_forgets_what_has_expired(redis_url: str) -> None:
     old, new = session(), session(begun=2000)
     store.add(old, limit=9)
     plain = redis.Redis.from_url(redis_url)
-    plain.delete(f"tokenauth:session:{old.id}")
+    plain.delete(_session_key(old.id))
     assert store.of_user("u-1", kind="login") == []
     store.add(new, limit=9)
-    assert plain.zcard("tokenauth:user:u-1") == 1
+    assert plain.zcard(_user_key("u-1")) == 1
 
 
 def test_nothing_at_rest_logs_anybody_in(redis_url: str) -> None:
@@ -146,7 +148,10 @@ def test_a_url_names_the_store(redis_url: str) -> None:
     for url in (
         "nonsense://u:hunter2@h",
         "redis://u:hunter2@host:port/0",
-        "redis+sentinel://u:hunter2@host/service",
+        "redis+sentinel://u:hunter2@host",
+        "redis+cluster://u:hunter2@host/1",
+        "unix+cluster://u:hunter2@host",
+        "redis+cluster://u:hunter2@host:port",
     ):
         with pytest.raises(ConfigurationError) as caught:
             open_sessions(url)
@@ -278,20 +283,16 @@ def test_a_changed_password_is_told_and_then_well_again() -> None:
 
 def test_a_dead_network_is_found_by_the_kernel(redis_url: str) -> None:
     """As on PostgreSQL: keepalives are on unless the URL turns them off."""
-    RedisSessionStore(f"{redis_url}?socket_keepalive=").get("x")  # as redis-py does
+    RedisSessionStore(f"{redis_url}?socket_keepalive=").get(
+        "0" * 22
+    )  # as redis-py does
     for query, is_on in (("", True), ("?socket_keepalive=no", False)):
         store = RedisSessionStore(f"{redis_url}{query}")
-        store.get("x")
+        store.get("0" * 22)
         connection: Any = store._redis.connection_pool.get_connection()
         get = connection._sock.getsockopt
         assert bool(get(socket.SOL_SOCKET, socket.SO_KEEPALIVE)) is is_on
         assert (get(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE) == 30) is is_on
-
-
-def make_replica(server: RedisServer, *, of: RedisServer) -> None:
-    client = redis.Redis(port=server.port)
-    client.replicaof("127.0.0.1", str(of.port))
-    wait_until(lambda: client.info("replication").get("master_link_status") == "up")
 
 
 @pytest.mark.parametrize("how", ["stop", "kill9"])
@@ -322,12 +323,14 @@ def test_a_server_that_hangs_is_not_waited_for_without_end() -> None:
     """What is sent is sent once: nobody knows whether it will be done."""
     with RedisServer() as server:
         store = RedisSessionStore(f"{server.url}?socket_timeout=0.2")
-        store.add(session(), limit=9)
-        assert store.end_all("u-2") == 0  # the server knows the script from now on
+        kept, other = session(), session()
+        for each in (kept, other):
+            store.add(each, limit=9)
+        assert store.end(other.id)  # the server knows the script from now on
         os.kill(server.pid, signal.SIGSTOP)
         begun = time.monotonic()
         with pytest.raises(StoreUnavailableError) as caught:
-            store.end_all("u-1")
+            store.end(kept.id)
         assert time.monotonic() - begun < 1
         assert caught.value.reason == "timeout"
         os.kill(server.pid, signal.SIGCONT)
@@ -341,5 +344,5 @@ def test_rotating_a_session_extends_its_user_s_set(redis_url: str) -> None:
     store.add(kept, limit=9)
     assert store.rotate(kept.id, 0, now=1000, idle_expires_at=12_000)
     plain = redis.Redis.from_url(redis_url)
-    ids = plain.pttl("tokenauth:user:u-1")
-    assert ids >= plain.pttl(f"tokenauth:session:{kept.id}") > 10_000_000
+    ids = plain.pttl(_user_key("u-1"))
+    assert ids >= plain.pttl(_session_key(kept.id)) > 10_000_000

@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import math
 import threading
+import time
 from collections import OrderedDict
 from collections.abc import Callable, Generator, Iterable
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from typing import Any, Final, TypeAlias
 
 from limits import RateLimitItem, parse_many
@@ -30,6 +31,15 @@ CAPACITY: Final = 1 << 17
 
 _LONGEST_WINDOW: Final = 366 * 86400
 _KEY_PREFIX: Final = "tokenauth"  # like all keys of this package on Redis
+_COUNT: Final = """
+local count = redis.call('INCRBY', KEYS[1], ARGV[1])
+if count <= 0 then
+  redis.call('DEL', KEYS[1])
+elseif redis.call('TTL', KEYS[1]) < 0 then
+  redis.call('EXPIRE', KEYS[1], ARGV[2])
+end
+return math.max(count, 0)
+"""
 
 
 class MemoryCounters(Storage):
@@ -97,6 +107,54 @@ class MemoryCounters(Storage):
         return MemoryError
 
 
+class RedisCounters(Storage):
+    """A storage on Redis: one server, a cluster, or what Sentinel leads to.
+
+    The library's own connects to a cluster when it is made, and keeps counts of 0.
+
+    Args:
+        client: A client of redis-py.
+    """
+
+    STORAGE_SCHEME = None
+
+    def __init__(self, client: Any) -> None:
+        super().__init__(wrap_exceptions=True)
+        self.client = client
+
+    def incr(self, key: str, expiry: float, amount: int = 1) -> int:
+        """Add to a count, atomically, and return it; no count is less than 0."""
+        return int(self.client.eval(_COUNT, 1, _named(key), amount, int(expiry)))
+
+    def get(self, key: str) -> int:
+        """Return a count, 0 when its window has ended."""
+        return int(self.client.get(_named(key)) or 0)
+
+    def get_expiry(self, key: str) -> float:
+        """Return when a count's window ends, in seconds since the epoch."""
+        return time.time() + max(float(self.client.ttl(_named(key))), 0)
+
+    def clear(self, key: str) -> None:
+        """Remove a count."""
+        self.client.delete(_named(key))
+
+    def check(self) -> bool:
+        """Return True if the server answers."""
+        return bool(self.client.ping())
+
+    def reset(self) -> None:
+        """Do nothing: others count here, too."""
+
+    @property
+    def base_exceptions(self) -> type[Exception]:
+        """What the limits library wraps: whatever the driver raises."""
+        return Exception
+
+
+def _named(key: str) -> str:
+    return f"{_KEY_PREFIX}:{key}"
+
+
 class Counters(FixedWindowRateLimiter):
     """Counts against limits in one storage.
 
@@ -136,16 +194,16 @@ def open_storage(url: str, client: Any = None) -> Storage:
 
     Args:
         url: For example `redis://...`.
-        client: A client of that Redis; without it the library makes one.
+        client: A client of that Redis, if it is one.
 
     Raises:
         ConfigurationError: there is no such storage, or its driver is missing.
     """
-    options: dict[str, Any] = {"key_prefix": _KEY_PREFIX}
     if client is not None:
-        options["connection_pool"] = client.connection_pool
+        return RedisCounters(client)
+    options = {"key_prefix": _KEY_PREFIX, "wrap_exceptions": True}
     try:
-        storage = storage_from_string(url, wrap_exceptions=True, **options)
+        storage = storage_from_string(url, **options)  # type: ignore[arg-type]
         if isinstance(storage, Storage):
             return storage
         reason = "it is asynchronous"
@@ -164,8 +222,7 @@ def failing_closed(storage: Any) -> Generator[None]:
         yield
     except StorageError as error:
         # A server that answers with an error may have changed its role since.
-        with suppress(AttributeError):  # only that of one Redis has a pool here
-            pool = storage.get_connection().connection_pool
+        if pool := vars(getattr(storage, "client", storage)).get("connection_pool"):
             pool.disconnect(inuse_connections=False)
         raise StoreUnavailableError(reason=reason_of(error)) from None
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 import secrets
 from typing import Any, Final
@@ -31,7 +32,7 @@ class Session(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     the epoch.
 
     Attributes:
-        id: 128 bits in base64url.
+        id: 22 characters of base64url: the `user_tag`, and 122 random bits.
         user_id: The user's id.
         kind: What the session is for: `LOGIN`, `PERSONAL`, `COOKIES_ENDED` or
             `once:<purpose>`.
@@ -95,7 +96,7 @@ def new_session(
     times = ("created_at", "authenticated_at", "refreshed_at")
     begun: dict[str, Any] = dict.fromkeys(times, now)
     return Session(
-        id=new_session_id(),
+        id=new_session_id(user_id),
         user_id=user_id,
         idle_expires_at=min(idle, expires_at),
         expires_at=expires_at,
@@ -103,9 +104,17 @@ def new_session(
     )
 
 
-def new_session_id() -> str:
-    """Return 128 bits from the system's random source, 22 characters of base64url."""
-    return secrets.token_urlsafe(16)
+def new_session_id(user_id: str) -> str:
+    """Return a new id for a session of this user; see `Session.id`."""
+    return user_tag(user_id) + secrets.token_urlsafe(16)[1:]
+
+
+def user_tag(user_id: str) -> str:
+    """Return the character that the ids of all sessions of a user begin with.
+
+    By it a cluster keeps them together: one of 16, so that it tells little of whom.
+    """
+    return hashlib.sha256(user_id.encode(errors="surrogatepass")).hexdigest()[0]
 
 
 def is_session_id(text: str) -> bool:

@@ -112,7 +112,8 @@ def open_sessions(
 
     Args:
         url: `memory://`, `sqlite:///...`, `postgresql+psycopg://...`, `redis://...`,
-            `rediss://...` or `unix://...`.
+            `rediss://...`, `unix://...`, `redis+cluster://...` or
+            `redis+sentinel://...`.
         setting: What the URL was given as, for messages.
         beside: The users; where they are in the same database, its connections are
             shared.
@@ -143,7 +144,7 @@ def open_sessions(
 
 
 def open_redis(url: str, setting: str = "TOKENAUTH_LIMITS_URL") -> Any:
-    """Return a client of the one Redis that a URL names; None for other URLs.
+    """Return a client of the Redis that a URL names; None for other URLs.
 
     Args:
         url: Where attempts are counted.
@@ -152,7 +153,7 @@ def open_redis(url: str, setting: str = "TOKENAUTH_LIMITS_URL") -> Any:
     Raises:
         ConfigurationError: the URL cannot work, or the driver is missing.
     """
-    if url.partition("://")[0] not in {*_REDIS, "redis+unix"}:
+    if _scheme_of(url) not in _REDIS:
         return None
     with _explained(setting, "Redis", "redis"):
         from .redis import open_client

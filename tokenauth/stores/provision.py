@@ -41,8 +41,9 @@ class Stores(NamedTuple):
         Raises:
             StoreUnavailableError: one cannot answer.
         """
-        self.users.find(new_session_id())
-        self.sessions.get(new_session_id())
+        nobody = new_session_id("")
+        self.users.find(nobody)
+        self.sessions.get(nobody)
 
     @property
     def with_tables(self) -> list[TableStore]:

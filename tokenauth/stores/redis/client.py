@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import functools
 import re
 import socket
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Final
-from urllib.parse import parse_qsl, urlencode
+from urllib.parse import parse_qsl, urlencode, urlsplit
 
 import redis
 from redis.backoff import NoBackoff
+from redis.cluster import ClusterNode
 from redis.connection import parse_url
 from redis.retry import Retry
+from redis.sentinel import Sentinel
 
 from ...errors import ConfigurationError
 
@@ -29,59 +32,121 @@ An option that is left empty in the URL, as in `?socket_timeout=`, is left to th
 driver.
 """
 
-_OPTIONS: Final = frozenset(
-    [
-        "client_name",
-        "db",
-        "health_check_interval",
-        "max_connections",
-        "password",
-        "protocol",
-        "socket_connect_timeout",
-        "socket_timeout",
-        "username",
-    ]
+_OPTIONS: Final = (
+    "client_name db health_check_interval max_connections password protocol "
+    "socket_connect_timeout socket_timeout username"
 )
-_TCP: Final = frozenset({"socket_keepalive"})
-_TLS: Final = frozenset(
-    [
-        "ssl_ca_certs",
-        "ssl_ca_path",
-        "ssl_cert_reqs",
-        "ssl_certfile",
-        "ssl_check_hostname",
-        "ssl_ciphers",
-        "ssl_keyfile",
-        "ssl_password",
-    ]
+_TLS: Final = (
+    "ssl_ca_certs ssl_ca_path ssl_cert_reqs ssl_certfile ssl_check_hostname "
+    "ssl_ciphers ssl_keyfile ssl_password"
 )
 _KNOWN: Final = {
-    "redis": _OPTIONS | _TCP,
-    "rediss": _OPTIONS | _TCP | _TLS,
+    "redis": f"{_OPTIONS} socket_keepalive",
+    "rediss": f"{_OPTIONS} socket_keepalive {_TLS}",
     "unix": _OPTIONS,
 }
+_SCHEMES: Final = (
+    *_KNOWN,
+    *("redis+cluster", "rediss+cluster", "redis+sentinel", "rediss+sentinel"),
+)
 _NAME: Final = re.compile(r"[a-z_]{1,40}")
 
 
-def open_client(url: str) -> redis.Redis:
+def open_client(url: str) -> Any:
     """Return the client that a URL names; it connects when it is used.
 
     Raises:
         ConfigurationError: the URL is malformed, or has an option that the driver does
             not know, or that would turn off what sessions need.
     """
-    scheme, separator, rest = url.partition("://")
+    scheme, _, rest = url.partition("://")
     scheme = "unix" if scheme == "redis+unix" else scheme  # as limits calls it
-    if scheme not in _KNOWN:
+    if scheme not in _SCHEMES:
         raise ConfigurationError(
-            f"No store is known for '{scheme[:40]}': use 'redis', 'rediss' or 'unix'. "
-            "For Sentinel, pass RedisSessionStore(client) with a client of redis-py."
+            f"No store is known for '{scheme[:40]}': use one of {', '.join(_SCHEMES)}."
         )
-    head, question, query = rest.partition("?")
+    transport, _, kind = scheme.partition("+")
+    head, _, query = rest.partition("?")
     options = dict(parse_qsl(query, keep_blank_values=True))
-    _check(options, _KNOWN[scheme])
+    _check(options, _KNOWN[transport].split())
+    make = {"": _one, "cluster": _cluster, "sentinel": _sentinel}[kind]
+    try:
+        return make(transport, head, urlencode(options), _defaults(transport, options))
+    except ValueError:
+        raise ConfigurationError(
+            "The URL of Redis is malformed: a password in it must be percent-encoded. "
+            "Use 'redis://:password@host:6379/0', 'redis+cluster://:password@host1,"
+            "host2' or 'redis+sentinel://:password@host1,host2/service'."
+        ) from None
+
+
+class _LateClient:
+    """A client that is made when it is first used: that of a cluster connects then."""
+
+    def __init__(self, make: Callable[[], Any]) -> None:
+        self._make = make
+
+    @functools.cached_property
+    def _client(self) -> Any:
+        return self._make()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._client, name)
+
+
+def _one(transport: str, head: str, query: str, defaults: dict[str, Any]) -> Any:
+    url = f"{transport}://{head}?{query}"
+    return redis.Redis.from_url(url, retry=_once(), **defaults)
+
+
+def _cluster(transport: str, head: str, query: str, defaults: dict[str, Any]) -> Any:
+    settings, hosts, path = _several(transport, head, query, 6379)
+    if path or settings.pop("db", 0):
+        raise ValueError  # a cluster has one database
+    return _LateClient(
+        lambda: redis.RedisCluster(
+            startup_nodes=[ClusterNode(*host) for host in hosts],  # type: ignore[no-untyped-call]
+            retry=_once(),
+            **{**defaults, **settings},
+        )
+    )
+
+
+def _sentinel(transport: str, head: str, query: str, defaults: dict[str, Any]) -> Any:
+    settings, hosts, service = _several(transport, head, query, 26379)
+    if not service:
+        raise ValueError
+    settings = {"retry": _once(), **defaults, **settings}
+    common = ("retry", "socket_", "ssl")
+    theirs = {k: v for k, v in settings.items() if k.startswith(common)}
+    found: Any = Sentinel(hosts, sentinel_kwargs=theirs, **settings)  # type: ignore[no-untyped-call]
+    return found.master_for(service)
+
+
+def _several(
+    transport: str, head: str, query: str, port: int
+) -> tuple[dict[str, Any], list[tuple[str, int]], str]:
+    """Return the options, the hosts and the path of a URL of several hosts."""
+    login, at, place = head.rpartition("@")
+    names, _, path = place.partition("/")
+    url = f"{transport}://{login}{at}host?{query}"
+    settings: dict[str, Any] = parse_url(url)  # type: ignore[no-untyped-call]
+    del settings["host"]
+    if settings.pop("connection_class", None):
+        settings["ssl"] = True
+    hosts = [urlsplit(f"//{name}") for name in names.split(",")]
+    return settings, [(h.hostname or "localhost", h.port or port) for h in hosts], path
+
+
+def _once() -> Retry:
+    # What is sent is sent once: whether a lost command was done, nobody knows. A kept
+    # connection is looked at before it is used again.
+    return Retry(NoBackoff(), 0)
+
+
+def _defaults(transport: str, options: Mapping[str, str]) -> dict[str, Any]:
     defaults = {name: v for name, v in DEFAULTS.items() if options.get(name) != ""}
-    if scheme == "unix":
+    if transport == "unix":
         del defaults["socket_keepalive"]
     elif "socket_keepalive" in defaults:
         defaults["socket_keepalive_options"] = {
@@ -89,22 +154,10 @@ def open_client(url: str) -> redis.Redis:
             for name, seconds in _KEEPALIVE.items()
             if hasattr(socket, name)
         }
-    try:
-        return redis.Redis.from_url(
-            f"{scheme}{separator}{head}{question}{urlencode(options)}",
-            # What is sent is sent once: whether a lost command was done, nobody
-            # knows. A kept connection is looked at before it is used again.
-            retry=Retry(NoBackoff(), 0),
-            **defaults,
-        )
-    except ValueError:
-        raise ConfigurationError(
-            "The URL of Redis is malformed: a password in it must be "
-            "percent-encoded. Use 'redis://:password@host:6379/0'."
-        ) from None
+    return defaults
 
 
-def _check(options: Mapping[str, str], known: frozenset[str]) -> None:
+def _check(options: Mapping[str, str], known: list[str]) -> None:
     for name, value in options.items():
         if name not in known:
             shown = f"'{name}'" if _NAME.fullmatch(name) else "an option"

@@ -1,145 +1,163 @@
-"""Sessions in Redis or Valkey: each method is one command or one script.
+"""Sessions in Redis or Valkey: each is a hash that expires with it.
 
-A session is a hash that expires with it. A sorted set holds the ids of a user's
-sessions in the order in which they began, and expires with the last of them.
+A sorted set holds the ids of a user's sessions in the order in which they began, and
+expires with the last of them. What is written together begins with the same tag (see
+`user_tag`), by which a cluster keeps it on one server.
 """
 
 from __future__ import annotations
 
+import functools
+import hashlib
 import itertools
 import math
-from collections.abc import Generator
+from collections import defaultdict
+from collections.abc import Generator, Iterable, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any, Final
 
 import msgspec
 import redis
-from redis.exceptions import NoPermissionError
+from redis.exceptions import (
+    NoPermissionError,
+    NoScriptError,
+    RedisClusterException,
+)
 
 from ...accounts.unavailable import ROLE_CHANGED, reason_of
 from ...accounts.users import check_id
 from ...errors import ConfigurationError, StoreUnavailableError
-from ...sessions.session import Session
-from ...sessions.store import MOST_ENDINGS, Endings
+from ...sessions.session import Session, is_session_id, user_tag
+from ...sessions.store import Endings
 from ...tokens.redact import Redacted
 from . import scripts
 from .client import open_client
 
-_SESSION: Final = b"tokenauth:session:"
-_USER: Final = b"tokenauth:user:"
-_ENDINGS: Final = "tokenauth:endings"
-
 _encode = msgspec.msgpack.Encoder(order="deterministic").encode
 _decode = msgspec.msgpack.Decoder(Session).decode
+
+_STEP: Final = 500
+_FAILURES: Final = (redis.RedisError, RedisClusterException, OSError)
+
+
+def _key(tag: str, name: str) -> str:
+    # With the letter, 3 primaries have 5 or 6 of the 16 tags each, and 8 have 1 to 3.
+    return f"tokenauth:{{{tag}l}}:{name}"
+
+
+_ENDINGS: Final = [_key(tag, "endings") for tag in "0123456789abcdef"]
 
 
 class RedisSessionStore(Redacted):
     """Sessions in Redis or Valkey, shared by all processes and hosts that use it.
 
-    It needs one primary, with or without replicas: a script touches keys that a cluster
-    would part. Applications whose users are not the same need different databases. All
-    keys begin with `tokenauth:`.
+    One primary, with or without replicas and Sentinel, or a cluster. Applications
+    whose users are not the same need different databases or servers. All keys begin
+    with `tokenauth:`.
 
     Args:
         client: `redis://`, `rediss://` (TLS) or `unix://`, whose query overrides
-            `DEFAULTS`; or a client of redis-py, for whatever a URL cannot say.
+            `DEFAULTS`; `redis+cluster://host1,host2` or
+            `redis+sentinel://host1,host2/service`; or a client of redis-py, for
+            whatever a URL cannot say.
 
     Raises:
         ConfigurationError: the URL is malformed, has an option that cannot be set
             there, or the client decodes what it reads.
     """
 
-    def __init__(self, client: str | redis.Redis) -> None:
+    def __init__(self, client: str | redis.Redis | redis.RedisCluster) -> None:
         if isinstance(client, str):
             client = open_client(client)
-        if client.get_encoder().decode_responses:
+        elif client.get_encoder().decode_responses:
             raise ConfigurationError(
                 "RedisSessionStore needs a client that does not decode what it reads: "
                 "leave out 'decode_responses=True'."
             )
-        self._redis = client
-        self._add = self._redis.register_script(scripts.ADD)
-        self._rotate = self._redis.register_script(scripts.ROTATE)
-        self._touch = self._redis.register_script(scripts.TOUCH)
-        self._end = self._redis.register_script(scripts.END)
-        self._end_all = self._redis.register_script(scripts.END_ALL)
-        self._of_user = self._redis.register_script(scripts.OF_USER)
+        self._redis: Any = client
 
     def add(self, session: Session, *, limit: int) -> None:
-        """Keep a new session; end its user's oldest of that kind beyond a limit."""
+        """Keep a new session; end its user's oldest of that kind beyond a limit.
+
+        Raises:
+            ValueError: the session's id does not begin with its user's tag.
+        """
+        tag = user_tag(session.user_id)
+        if not (is_session_id(session.id) and session.id.startswith(tag)):
+            raise ValueError("A session's id must be from new_session_id(user_id).")
         now = session.created_at
         changing = [(name, getattr(session, name)) for name in scripts.FIELDS[1:]]
-        with self._unavailable():
-            self._add(
-                keys=[
-                    _key(_SESSION, session.id),
-                    _key(_USER, session.user_id),
-                    _ENDINGS,
-                ],
-                args=[
-                    session.id,
-                    session.kind,
-                    limit,
-                    _SESSION,
-                    _milliseconds(session.ends_at - now),
-                    _milliseconds(session.expires_at - now),
-                    *("began", _encode(session)),
-                    *itertools.chain.from_iterable(changing),
-                ],
-            )
+        self._run(
+            scripts.ADD,
+            [
+                _session_key(session.id),
+                _user_key(session.user_id),
+                _key(tag, "endings"),
+            ],
+            [
+                session.id,
+                session.kind,
+                limit,
+                _key(tag, "session:"),
+                _milliseconds(session.ends_at - now),
+                _milliseconds(session.expires_at - now),
+                *("began", _encode(session)),
+                *itertools.chain.from_iterable(changing),
+            ],
+        )
 
     def get(self, session_id: str) -> Session | None:
         """Return the session, or None when there is none with this id."""
+        if not _is_id(session_id):
+            return None
         with self._unavailable():
-            row = self._redis.hmget(_key(_SESSION, session_id), scripts.FIELDS)
-        return _session_of(row)
+            return _session_of(self._read(_session_key(session_id)))
 
     def rotate(
         self, session_id: str, generation: int, *, now: float, idle_expires_at: float
     ) -> Session | None:
         """Move a session from this generation to the next, if it is at this one."""
-        with self._unavailable():
-            found = self._rotate(
-                keys=[_key(_SESSION, session_id)],
-                args=[generation, now, idle_expires_at],
-            )
+        if not _is_id(session_id):
+            return None
+        values = [generation, now, idle_expires_at]
+        found = self._run(scripts.ROTATE, [_session_key(session_id)], values)
         return None if found is None else _session_of(found)
 
     def touch(self, session_id: str, *, now: float) -> None:
         """Set when a session was last used, if there is one with this id."""
-        with self._unavailable():
-            self._touch(keys=[_key(_SESSION, session_id)], args=[now])
+        if _is_id(session_id):
+            self._run(scripts.TOUCH, [_session_key(session_id)], [now])
 
     def end(self, session_id: str) -> bool:
         """End a session; True for at most one of many callers."""
-        with self._unavailable():
-            ended = self._end(
-                keys=[_key(_SESSION, session_id), _ENDINGS], args=[_raw(session_id)]
-            )
-        return bool(ended)
+        return _is_id(session_id) and self._end([session_id]) == 1
 
     def end_all(
         self, user_id: str, *, kind: str | None = None, keep: str | None = None
     ) -> int:
         """End a user's sessions, of one kind or all, but for one to keep."""
-        with self._unavailable():
-            ended = self._end_all(
-                keys=[_key(_USER, user_id), _ENDINGS],
-                args=[kind or "", _raw(keep or ""), _SESSION],
-            )
-        return int(ended)
+        ids = [each for each in self._ids_of(user_id) if each != keep]
+        return self._end(ids, kind or "")
 
     def end_everyone(self) -> int:
         """End every session of every user; return how many."""
+        waiting, ended = defaultdict[str, list[str]](list), 0
         with self._unavailable():
-            keys = self._redis.scan_iter(match=_SESSION + b"*", count=1000)
-            return sum(self.end(key[len(_SESSION) :].decode()) for key in keys)
+            for key in self._redis.scan_iter(match="tokenauth:*:session:*", count=1000):
+                session_id = key.decode().rpartition(":")[2]
+                waiting[session_id[0]].append(session_id)
+                if len(waiting[session_id[0]]) == _STEP:
+                    ended += self._end(waiting.pop(session_id[0]))
+        return ended + sum(map(self._end, waiting.values()))
 
     def of_user(self, user_id: str, *, kind: str) -> list[Session]:
         """Return a user's sessions of one kind, newest first."""
-        with self._unavailable():
-            found = self._of_user(keys=[_key(_USER, user_id)], args=[kind, _SESSION])
-        return [session for row in found if (session := _session_of(row))]
+        rows = self._of_all(
+            ("HMGET", _session_key(session_id), *scripts.FIELDS)
+            for session_id in self._ids_of(user_id)
+        )
+        found = map(_session_of, rows)
+        return [session for session in found if session and session.kind == kind]
 
     def purge(self, *, now: float, limit: int) -> int:  # noqa: ARG002 # the protocol's
         """Drop nothing: Redis itself drops what has expired."""
@@ -148,29 +166,34 @@ class RedisSessionStore(Redacted):
     def ended_since(self, mark: str | None) -> Endings:
         """Return which sessions were ended through a store since a mark.
 
-        A mark is the id of an entry: if that is gone, so may be others.
+        A mark has the id of an entry of each stream: if one is gone, so may be others.
         """
-        with self._unavailable():
-            if mark is None:
-                return Endings([], self._newest_mark())
-            found: Any = self._redis.xrange(_ENDINGS, mark, count=MOST_ENDINGS + 1)
-            if not found or found[0][0].decode() != mark or len(found) > MOST_ENDINGS:
+        if mark is None:
+            return Endings([], self._newest_mark())
+        marks, most = mark.split(), scripts.MOST_ENDINGS
+        found = self._of_all(
+            ("XRANGE", key, each, "+", "COUNT", most + 1)
+            for key, each in zip(_ENDINGS, marks, strict=True)
+        )
+        for entries, each in zip(found, marks, strict=True):
+            if not entries or entries[0][0] != each.encode() or len(entries) > most:
                 return Endings(None, self._newest_mark())
-        ended = [fields[b"id"].decode() for _, fields in found[1:]]
-        return Endings(ended, found[-1][0].decode())
+        ended = [fields[b"id"].decode() for each in found for _, fields in each[1:]]
+        return Endings(ended, " ".join(each[-1][0].decode() for each in found))
 
     def _newest_mark(self) -> str:
-        newest: Any = self._redis.xrevrange(_ENDINGS, count=1)
-        entry_id: Any = (
-            newest[0][0] if newest else self._redis.xadd(_ENDINGS, {"id": ""})
-        )
-        return str(entry_id.decode())
+        keys = _ENDINGS
+        found = self._of_all(("XREVRANGE", key, "+", "-", "COUNT", 1) for key in keys)
+        empty = [key for key, entries in zip(keys, found, strict=True) if not entries]
+        begun = iter(self._of_all(("XADD", key, "*", "id", "") for key in empty))
+        marks = [entries[0][0] if entries else next(begun) for entries in found]
+        return " ".join(mark.decode() for mark in marks)
 
     def read_clock(self) -> float:
         """Return the server's time in seconds since the epoch."""
         with self._unavailable():
             seconds, microseconds = self._redis.time()
-        return seconds + microseconds / 1e6
+        return float(seconds + microseconds / 1e6)
 
     def read_info(self) -> dict[str, object]:
         """Return what the server says of itself, empty if the account may not ask."""
@@ -179,27 +202,74 @@ class RedisSessionStore(Redacted):
             return info
         return {}
 
+    def _read(self, key: str) -> Any:
+        """Read a session; from a cluster, without all that its client does."""
+        client = self._redis
+        if not isinstance(client, redis.Redis):
+            with suppress(*_FAILURES):  # moved, or down: the client finds out
+                node = client.get_node_from_key(key)
+                return client.get_redis_connection(node).hmget(key, scripts.FIELDS)
+        return client.hmget(key, scripts.FIELDS)
+
+    def _ids_of(self, user_id: str) -> list[str]:
+        with self._unavailable():
+            ids = self._redis.zrevrange(_user_key(user_id), 0, -1)
+        return [session_id.decode() for session_id in ids]
+
+    def _end(self, session_ids: Sequence[str], kind: str = "") -> int:
+        """End sessions of one tag."""
+        if not session_ids:
+            return 0
+        keys = [_key(session_ids[0][0], "endings"), *map(_session_key, session_ids)]
+        return int(self._run(scripts.END, keys, [kind, *session_ids]))
+
+    def _of_all(self, commands: Iterable[tuple[Any, ...]]) -> list[Any]:
+        with self._unavailable():
+            pipeline = self._redis.pipeline(transaction=False)
+            for command in commands:
+                pipeline.execute_command(*command)
+            found: list[Any] = pipeline.execute()
+            return found
+
+    def _run(self, script: str, keys: Sequence[Any], args: Sequence[Any]) -> Any:
+        with self._unavailable():
+            try:
+                return self._redis.evalsha(_sha(script), len(keys), *keys, *args)
+            except NoScriptError:
+                return self._redis.eval(script, len(keys), *keys, *args)
+
     @contextmanager
     def _unavailable(self) -> Generator[None]:
         """Turn what the driver raises into the one error that stores raise."""
         try:
             yield
-        except (redis.RedisError, OSError) as error:  # its text may hold what was sent
+        except _FAILURES as error:  # its text may hold what was sent
             reason = reason_of(error)
-            if reason in ROLE_CHANGED:
+            if reason in ROLE_CHANGED and isinstance(self._redis, redis.Redis):
                 # Kept connections lead to a server that is no primary any more.
                 self._redis.connection_pool.disconnect(inuse_connections=False)
             raise StoreUnavailableError(reason=reason) from None
 
 
-def _key(prefix: bytes, id: str) -> bytes:
-    return prefix + _raw(id)
+@functools.cache
+def _sha(script: str) -> str:
+    return hashlib.sha1(script.encode()).hexdigest()  # noqa: S324 # as Redis names it
 
 
-def _raw(text: str) -> bytes:
-    """Encode an id: any text may be asked for, and hiredis takes no lone surrogate."""
-    check_id(text)
-    return text.encode(errors="surrogatepass")
+def _session_key(session_id: str) -> str:
+    return _key(session_id[0], f"session:{session_id}")
+
+
+def _user_key(user_id: str) -> bytes:
+    check_id(user_id)
+    # Any text may be asked for, and hiredis takes no lone surrogate.
+    key = _key(user_tag(user_id), f"user:{user_id}")
+    return key.encode(errors="surrogatepass")
+
+
+def _is_id(session_id: str) -> bool:
+    check_id(session_id)
+    return is_session_id(session_id)
 
 
 def _milliseconds(seconds: float) -> int:
