@@ -138,6 +138,12 @@ format: $(VENV)/.stamp-dev ## Rewrite the code in the project's style
 	$(BIN)/ruff check --fix-only
 	$(BIN)/ruff format
 
+# -- document --------------------------------------------------------------------------
+
+.PHONY: docs
+docs: $(VENV)/.stamp-site ## Build the documentation as a site in site/; a warning fails it
+	$(BIN)/python -m sphinx -b html -n -W --keep-going -q -d site/.trees tokenauth/docs site
+
 # -- measure ---------------------------------------------------------------------------
 
 .PHONY: bench
@@ -175,5 +181,5 @@ test-wheel: build ## Test the built wheel in a new environment, with the source 
 
 .PHONY: clean
 clean: ## Remove the environment and all that was built; keeps instance/
-	rm -rf $(VENV) $(VENV)-lowest $(VENV)-next dist mutants .coverage .coverage.* .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
+	rm -rf $(VENV) $(VENV)-lowest $(VENV)-next dist site mutants .coverage .coverage.* .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
 	find tokenauth tests -name __pycache__ -type d -prune -exec rm -rf {} +

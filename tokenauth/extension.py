@@ -124,6 +124,10 @@ class TokenAuth(Administration):
         It counts as an attempt on the account from the client's network, and takes as
         long for unknown names. For an application's own login page.
 
+        Args:
+            username: The name, in any spelling.
+            password: The password, exactly as it was typed.
+
         Raises:
             InvalidCredentialsError: they do not belong together, or the user is
                 disabled.
@@ -160,6 +164,9 @@ class TokenAuth(Administration):
 
         From now on `current_user`, `current_claims` and the scopes are those of the
         token: for a token from another place, such as the handshake of Socket.IO.
+
+        Args:
+            token: An access token or a personal access token.
 
         Raises:
             RuntimeError: outside a request.

@@ -11,6 +11,7 @@ from tests.harness.guides import FOLDER, PAGES
 
 ROOT = Path(__file__).parents[2]
 LINK = re.compile(r"\]\(([^)#\s]+)(?:#([\w-]+))?\)")
+INCLUDE = re.compile(r"^```{include} (\S+)\n", re.MULTILINE)
 FENCE = re.compile(r"^```(\w+)(?: (\S+))?\n", re.MULTILINE)
 ALL = {FOLDER / name: text for name, text in PAGES.items()} | {
     page: page.read_text() for page in ROOT.glob("*.md")
@@ -45,7 +46,10 @@ def test_links_lead_to_pages_and_sections(page: Path) -> None:
         found = (page.parent / target).resolve()
         assert found.exists(), target
         if section:
-            assert section in anchors(found.read_text()), f"{target}#{section}"
+            text = found.read_text()
+            for included in INCLUDE.findall(text):
+                text += (found.parent / included).read_text()
+            assert section in anchors(text), f"{target}#{section}"
 
 
 @pytest.mark.parametrize("page", PAGES, ids=str)
@@ -66,4 +70,4 @@ def test_every_guide_is_listed() -> None:
 
 def test_a_guide_begins_with_its_title() -> None:
     for name, text in PAGES.items():
-        assert re.match(r"# [A-Z`t]", text), name
+        assert re.match(r"# [A-Z`t]|```{include}", text), name

@@ -21,9 +21,13 @@ def fold_username(username: str) -> str | None:
     That is NFKC, case folded, without white space at either end, which keyboards add
     unasked.
 
+    Args:
+        username: The name as it was typed.
+
     Returns:
-        None when nobody can have this name: empty, longer than `MAX_USERNAME_LENGTH`,
-        or with control, format or unassigned characters, some of which are invisible.
+        The folded name, or None when nobody can have this name. That is one that is
+        empty, longer than 254 characters, or with control, format or unassigned
+        characters, some of which are invisible.
     """
     # The length is capped first: normalisation takes quadratic time (CVE-2023-46695).
     if len(username) > MAX_USERNAME_LENGTH:
@@ -37,6 +41,9 @@ def fold_username(username: str) -> str | None:
 
 def folded_name(username: str) -> str:
     """Return the folded form of a new user's name.
+
+    Args:
+        username: The name as it was typed.
 
     Raises:
         InvalidRequestError: nobody can have this name.

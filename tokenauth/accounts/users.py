@@ -25,7 +25,7 @@ class UserRecord(Protocol):
 
     @property
     def is_active(self) -> bool:
-        """False: no login, and no token works."""
+        """Whether the user may log in; if not, no token works either."""
         ...
 
     def get_id(self) -> str:

@@ -64,7 +64,7 @@ class Session(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
     @property
     def ends_at(self) -> float:
-        """When it expires if nothing more happens: `idle_expires_at`."""
+        """When it expires if nothing more happens (`idle_expires_at`)."""
         return self.idle_expires_at
 
     def is_over(self, now: float) -> bool:

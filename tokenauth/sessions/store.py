@@ -63,7 +63,7 @@ class SessionStore(Protocol):
         """End a session.
 
         Returns:
-            Whether this call ended it: True for at most one of many callers.
+            Whether this call ended it, which is true for at most one of many callers.
         """
         ...
 
@@ -123,6 +123,10 @@ class EndingFeed(SessionStore, Protocol):
 
         Args:
             mark: The mark of the last answer, some minutes old at most; None begins.
+
+        Returns:
+            A named pair of `session_ids`, a list that is None if there were too many or
+            the store cannot tell, and `mark`, to be passed the next time.
 
         Raises:
             StoreUnavailableError: the store cannot answer.

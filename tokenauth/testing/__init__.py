@@ -47,6 +47,12 @@ class Clock:
 def frozen_clock(app: Flask) -> Generator[Clock]:
     """Stop an application's clock at this moment, for the block.
 
+    Args:
+        app: The application.
+
+    Returns:
+        A context manager that gives the `Clock`, by which a test moves the time.
+
     Raises:
         ConfigurationError: the application is not being tested.
     """

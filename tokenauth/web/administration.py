@@ -127,6 +127,9 @@ class Administration:
     def revoke_session(self, session_id: str) -> bool:
         """End a session at once, with all its tokens.
 
+        Args:
+            session_id: Its id: `current_claims.session_id`, or `id` of a `Session`.
+
         Returns:
             Whether it was active until now.
 

@@ -32,6 +32,12 @@ class TokenPair(issuer.TokenPair, frozen=True, kw_only=True):
     def set_cookie(self, response: ResponseT) -> ResponseT:
         """Set the refresh cookie on a response, for example a redirect to a page.
 
+        Args:
+            response: The response (of Flask or Werkzeug).
+
+        Returns:
+            The same response.
+
         Raises:
             ConfigurationError: `TOKENAUTH_REFRESH_COOKIE` is off.
         """

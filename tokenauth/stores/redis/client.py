@@ -55,6 +55,10 @@ _NAME: Final = re.compile(r"[a-z_]{1,40}")
 def open_client(url: str) -> Any:
     """Return the client that a URL names; it connects when it is used.
 
+    Args:
+        url: `redis://host:6379/0`, `rediss://...` with TLS, or `unix:///path`; options
+            of its query go over `DEFAULTS`.
+
     Raises:
         ConfigurationError: the URL is malformed, or has an option that the driver does
             not know, or that would turn off what sessions need.

@@ -1,0 +1,151 @@
+"""`make docs` builds a site that is whole, works offline, and names what is public."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib
+import inspect
+import re
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+from blinker import NamedSignal
+
+import tokenauth
+from tests.harness.browser import needs_browser, open_browser
+from tests.harness.guides import FOLDER, names_of
+from tests.harness.kit import make_app
+from tests.harness.servers import HOST, AppServer, outside_of_coverage
+from tokenauth import events
+
+# Beside `tokenauth` itself: modules whose names are public, and which.
+DEEP = {
+    "tokenauth.stores.sql": None,
+    "tokenauth.stores.redis": None,
+    "tokenauth.metrics": ["export_metrics"],
+    "tokenauth.testing": ["CHEAP_HASHING", "Clock", "client_as", "frozen_clock"],
+    "tokenauth.events": ["Event"],
+}
+
+
+def public() -> dict[str, Any]:
+    """Return every public name and what it names."""
+    names = {f"tokenauth.{name}" for name in tokenauth.__all__}
+    for module, listed in DEEP.items():
+        found = listed or importlib.import_module(module).__all__
+        names |= {f"{module}.{name}" for name in found}
+    things = {}
+    for name in sorted(names):
+        module, _, attribute = name.rpartition(".")
+        things[name] = getattr(importlib.import_module(module), attribute)
+    return things
+
+
+def documented() -> Iterator[str]:
+    """Yield the names of which the reference has an entry."""
+    directive = r"^\.\. (currentmodule|module|(?:auto)?\w+):: ([\w.]+)"
+    for page in ("api", "events"):
+        text, module = (FOLDER / f"reference/{page}.md").read_text(), ""
+        for kind, name in re.findall(directive, text, re.MULTILINE):
+            if kind in {"currentmodule", "module"}:
+                module = name
+            else:
+                yield f"{module}.{name}"
+
+
+def test_the_reference_has_every_public_name_and_no_other() -> None:
+    assert sorted(documented()) == sorted(public())
+
+
+def callables() -> dict[str, Any]:
+    """Return the public functions, and the methods of what is no store."""
+    found = {n: call for n, call in public().items() if inspect.isfunction(call)}
+    for owner in (tokenauth.TokenAuth, tokenauth.TokenPair, tokenauth.PasswordPolicy):
+        methods = inspect.getmembers(owner, inspect.isfunction)
+        found |= {f"{owner.__name__}.{n}": m for n, m in methods if n[0] != "_"}
+    return found
+
+
+@pytest.mark.parametrize("name", callables())
+def test_a_docstring_tells_what_goes_in_and_what_comes_out(name: str) -> None:
+    """Every argument, and the result; those of `init_app` are its class's."""
+    signature = inspect.signature(callables()[name])
+    text = inspect.getdoc(callables()[name]) or ""
+    section = text.partition("Args:\n")[2]
+    told = re.findall(r"^    \*{0,2}(\w+):", section, re.MULTILINE)
+    given = {n.lstrip("_") for n in signature.parameters} - {"self", ""}
+    assert given <= set(told) or "see the class" in text or "Arguments and" in text
+    if signature.return_annotation not in {"None", "Any"}:
+        assert re.search("Returns:|^(Return|Let|Stop)|return", text)
+
+
+def test_every_event_and_reason_is_on_its_page() -> None:
+    """And no other."""
+    text = (FOLDER / "reference/events.md").read_text()
+    rows = re.findall(r"^\| (`.*?`) \| .*? \| (.*?) ?\|$", text, re.MULTILINE)
+    listed = {
+        signal: set(re.findall(r"`(\w+)`", reasons)) - {"session_id"}
+        for signals, reasons in rows
+        for signal in re.findall(r"`(\w+)`", signals)
+    }
+    signals = [v for v in vars(events).values() if isinstance(v, NamedSignal)]
+    assert listed == {
+        signal.name.replace("-", "_"): set(events.REASONS.get(signal.name, ()))
+        for signal in signals
+    }
+
+
+def test_a_receiver_is_told_of_a_theft() -> None:
+    """By the page's lines."""
+    told: list[str] = []
+    app = make_app()
+    names_of("events", app=app, alert=told.append)
+    events.send(events.refresh_reused, app, events.Event(at=1.0, user_id="u-ann"))
+    assert told == ["A refresh token of u-ann was stolen."]
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The built site; a warning fails it."""
+    folder = tmp_path_factory.mktemp("site")
+    options = ["-b", "html", "-n", "-W", "--keep-going", "-q"]
+    command = [sys.executable, "-m", "sphinx", *options, str(FOLDER), str(folder)]
+    env = outside_of_coverage() | {"PYTHONPATH": str(FOLDER.parents[1])}
+    done = subprocess.run(command, env=env, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return folder
+
+
+@needs_browser
+def test_the_site_is_searched_without_a_network(site: Path) -> None:
+    """No page loads anything from elsewhere; people's words find the right page."""
+    handler = partial(SimpleHTTPRequestHandler, directory=str(site))
+    server = ThreadingHTTPServer((HOST, 0), handler)
+    threading.Thread(target=server.serve_forever).start()
+    url = f"http://{HOST}:{server.server_port}"
+
+    async def search() -> str:
+        found = ""
+        async with open_browser(cast(AppServer, SimpleNamespace(url=url))) as browser:
+            page = await browser.new_page()
+            for words in ("blacklist", "fresh_login_required", "kubernetes"):
+                await page.goto(f"{url}/search.html?q={words}")
+                await page.wait_for_selector("#search-results li a")
+                found += await page.inner_text("#search-results")
+        return found
+
+    try:
+        found = asyncio.run(search())
+    finally:
+        server.shutdown()
+        server.server_close()
+    for title in ("Revoke a token", "Python API", "Docker and Kubernetes"):
+        assert title in found
