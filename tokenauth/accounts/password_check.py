@@ -158,13 +158,6 @@ class PasswordChecker(Redacted, msgspec.Struct, frozen=True, kw_only=True):
         work = partial(self.hasher.hash, password)
         return self.pool.run(work, (f"new {account}",), is_known=True)
 
-    def record_trusted(self, user_id: str, address: str | None) -> None:
-        """Let a user in from a network in spite of others' guesses.
-
-        For a user whom the application, or a mailed link, has identified.
-        """
-        self.throttle.record_trusted(user_id, address)
-
     @contextlib.contextmanager
     def _attempt(
         self,

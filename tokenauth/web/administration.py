@@ -214,7 +214,9 @@ def trust_network(user: UserRecord) -> None:
     """
     if has_request_context():
         with contextlib.suppress(StoreUnavailableError):
-            current_state().checker.record_trusted(user.get_id(), request.remote_addr)
+            current_state().checker.throttle.record_trusted(
+                user.get_id(), request.remote_addr
+            )
 
 
 def _id_of(user: UserRecord | str) -> str:

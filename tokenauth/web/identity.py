@@ -172,7 +172,7 @@ def count_use(what: str, user_id: str) -> None:
     """Count a use of an endpoint, or raise `TooManyAttemptsError` and announce it."""
     state = current_state()
     try:
-        state.throttle.count_use(what, user_id)
+        state.checker.throttle.count_use(what, user_id)
     except TooManyAttemptsError:
         state.emit(events.attempts_limited, user_id=user_id, purpose=what)
         raise

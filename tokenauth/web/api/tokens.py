@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import msgspec
 
 from ... import errors
 from ...accounts.users import scopes_of
-from ...errors import AuthError
 from ...sessions.session import NEVER, PERSONAL
 from ...sessions.verifier import Identity
 from ...tokens.scopes import format_scopes
@@ -35,29 +32,16 @@ from .schemas import (
 INTROSPECT = "introspect"
 """Scope that a token needs to ask about other tokens."""
 
-
-def _counted(what: str, check: Callable[[], Identity], *more: AuthError) -> Guard:
-    """Return a guard that limits how often a user comes through it."""
-
-    def counted() -> Identity:
-        found = check()
-        count_use(what, found.claims.subject)
-        return found
-
-    return Guard(counted, (*TOKEN.errors, *more, errors.TooManyAttemptsError()))
-
-
-_RECENT_LOGIN = _counted(
-    "tokens",
+_RECENT_LOGIN = Guard(
     token_required(fresh_login_required(max_age=300)(current_login)),
-    errors.FreshLoginRequiredError(300),
+    (*TOKEN.errors, errors.FreshLoginRequiredError(300)),
 )
 # RFC 7662 section 2.1: the caller authorises itself with a bearer token of its own.
-_SERVICE = _counted(
-    "introspect",
+_SERVICE = Guard(
     token_required(require_scopes(INTROSPECT)(require_token)),
-    errors.InsufficientScopeError(frozenset({INTROSPECT})),
+    (*TOKEN.errors, errors.InsufficientScopeError(frozenset({INTROSPECT}))),
 )
+_LIMITED = errors.TooManyAttemptsError()
 
 endpoint = Endpoints("Personal access tokens")
 service_endpoint = Endpoints("For other services")
@@ -72,10 +56,15 @@ def list_tokens(found: Identity) -> TokenList:
 
 
 @endpoint.route(
-    "POST", "/tokens", _RECENT_LOGIN, status=201, errors=[errors.InvalidScopeError()]
+    "POST",
+    "/tokens",
+    _RECENT_LOGIN,
+    status=201,
+    errors=[errors.InvalidScopeError(), _LIMITED],
 )
 def create_token(found: Identity, body: TokenRequest) -> NewToken:
     """Make a personal access token; its text is in this answer and nowhere else."""
+    count_use("tokens", found.claims.subject)
     session, token = current_state().personal.create(
         found, name=body.name, scope=body.scope, expires_in=body.expires_in
     )
@@ -96,9 +85,12 @@ def revoke(body: TokenForm) -> None:
     clear_ended()
 
 
-@service_endpoint.route("POST", "/introspect", _SERVICE, is_oauth=True)
-def introspect(_: Identity, body: TokenForm) -> Introspection:
+@service_endpoint.route(
+    "POST", "/introspect", _SERVICE, is_oauth=True, errors=[_LIMITED]
+)
+def introspect(caller: Identity, body: TokenForm) -> Introspection:
     """Return what a token is good for now (RFC 7662)."""
+    count_use("introspect", caller.claims.subject)
     try:
         found = current_state().verifier.authenticate(body.token)
         current_state().personal.note_use(found.session)
