@@ -4,8 +4,8 @@ Failures are counted for
 
 - an account, from all networks that have not logged in to it before;
 - a network, at all accounts that it has not logged in to before;
-- a network at an account that it has logged in to: nobody else can use this limit up,
-  so a stranger's guesses never lock the owner out.
+- a network at an account that it has logged in to: nobody outside of it can use this
+  limit up, so a stranger's guesses do not lock the owner out there.
 
 Successes are limited as well, far above what a person needs: else somebody could keep
 the processors busy with a password that is right. What is refused, or not tried after
