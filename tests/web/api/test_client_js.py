@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Iterator
+from collections.abc import AsyncGenerator, Iterator
+from contextlib import asynccontextmanager
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from flask.testing import FlaskClient
@@ -24,6 +25,7 @@ from tests.harness.pages import (
     Tabs,
     ask,
     in_tabs,
+    tabs_of,
 )
 from tokenauth.web.refresh_cookie import NAME
 
@@ -326,27 +328,51 @@ def test_the_api_may_be_on_another_subdomain(two_hosts: Site) -> None:
     in_tabs(site, story)
 
 
+@asynccontextmanager
+async def at_another_site(
+    folder: Path, preferences: dict[str, Any]
+) -> AsyncGenerator[tuple[Site, Page]]:
+    """Show a page of another site that may use the API, in a browser set up so."""
+    (folder / "Default").mkdir()
+    profile = json.dumps({"profile": preferences})
+    (folder / "Default" / "Preferences").write_text(profile)
+    config = {"TOKENAUTH_REFRESH_COOKIE_SAMESITE": "None"}
+    site = Site("https", API, config, allowed=[FOREIGN])
+    with site.served(folder):
+        async with tabs_of(site, profile=folder) as tabs:
+            yield site, await tabs.open(FOREIGN, API)
+
+
 @needs_browser
 @pytest.mark.parametrize("is_blocked", [False, True])
 def test_a_page_of_another_site_works_as_far_as_the_browser_lets_it(
     tmp_path: Path, is_blocked: bool
 ) -> None:
     """Where third-party cookies are blocked, a login lasts as long as its token."""
-    config = {"TOKENAUTH_REFRESH_COOKIE_SAMESITE": "None"}
-    site = Site("https", API, config, allowed=[FOREIGN])
 
-    async def story(tabs: Tabs) -> None:
-        page = await tabs.open(FOREIGN, API)
-        assert await ask(page, LOG_IN) == [200, None]
-        assert await ask(page, CALL) == [200, "alice"]
-        assert len(await tabs.cookies()) == (0 if is_blocked else 1)
-        site.expire()
-        expected = [401, "token_expired"] if is_blocked else [200, "alice"]
-        assert await ask(page, CALL) == expected
-        assert await page.evaluate("auth.isLoggedIn()") is not is_blocked
+    async def story() -> None:
+        mode = {"cookie_controls_mode": int(is_blocked)}
+        async with at_another_site(tmp_path, mode) as (site, page):
+            assert await ask(page, LOG_IN) == [200, None]
+            assert await ask(page, CALL) == [200, "alice"]
+            assert len(await page.context.cookies()) == (not is_blocked)
+            site.expire()
+            expected = [401, "token_expired"] if is_blocked else [200, "alice"]
+            assert await ask(page, CALL) == expected
+            assert await page.evaluate("auth.isLoggedIn()") is not is_blocked
 
-    (tmp_path / "Default").mkdir()
-    preferences = {"profile": {"cookie_controls_mode": int(is_blocked)}}
-    (tmp_path / "Default" / "Preferences").write_text(json.dumps(preferences))
-    with site.served(tmp_path):
-        in_tabs(site, story, profile=tmp_path)
+    asyncio.run(story())
+
+
+@needs_browser
+def test_where_all_cookies_are_blocked_public_views_work(tmp_path: Path) -> None:
+    """And a login says why it does not."""
+
+    async def story() -> None:
+        mode = {"default_content_setting_values": {"cookies": 2}}
+        async with at_another_site(tmp_path, mode) as (_, page):
+            assert await ask(page, "auth.api('/public')") == [200, None]
+            refused = await page.evaluate(f"{LOG_IN}.catch((error) => error.name)")
+            assert refused == "SecurityError"
+
+    asyncio.run(story())

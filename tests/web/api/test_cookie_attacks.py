@@ -146,12 +146,14 @@ def bobs(site: Site) -> str:
     return token
 
 
-async def toss(tabs: Tabs) -> None:
+async def toss(tabs: Tabs, crowd: int = 0) -> None:
     """Have a page of the sibling domain set a cookie for the API."""
     sibling = await tabs.browser.new_page()
     await sibling.goto(f"{tabs.site.at(SIBLING)}/blank")
-    cookie = f"{NAME}={bobs(tabs.site)}; Domain=site.test; Path=/auth; Secure"
-    await sibling.evaluate("(cookie) => void (document.cookie = cookie)", cookie)
+    flags = "Domain=site.test; Path=/auth; Secure"
+    cookies = [f"{n}=1; {flags}" for n in range(crowd)]
+    cookies.append(f"{NAME}={bobs(tabs.site)}; {flags}")
+    await sibling.evaluate("(all) => all.forEach((c) => document.cookie = c)", cookies)
     assert "site.test" in {each["domain"].lstrip(".") for each in await tabs.cookies()}
 
 
@@ -187,5 +189,24 @@ def test_a_tossed_cookie_logs_nobody_in(site: Site) -> None:
         site.requests()
         assert await ask(page, CALL) == [401, "token_missing"]
         assert site.requests() == ["GET /protected 401"]
+
+    in_tabs(site, story)
+
+
+def test_a_cookie_that_displaces_the_user_s_own_logs_nobody_in(site: Site) -> None:
+    """With so many others beside it that the browser drops the oldest."""
+
+    async def story(tabs: Tabs) -> None:
+        page = await tabs.open()
+        await ask(page, LOG_IN)
+        await toss(tabs, crowd=200)
+        names = [each["domain"] for each in await tabs.cookies()]
+        assert API not in names
+        await reload(page)
+        assert await ask(page, CALL) == [401, "token_missing"]
+        assert await page.evaluate("changes") == [False]
+        await ask(page, LOG_IN)
+        await reload(page)
+        assert await ask(page, CALL) == [200, "alice"]
 
     in_tabs(site, story)

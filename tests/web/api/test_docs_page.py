@@ -12,7 +12,7 @@ import pytest
 from flask.testing import FlaskClient
 
 from tests.harness.browser import needs_browser, open_browser
-from tests.harness.kit import PASSWORDS, SECRET, assert_problem
+from tests.harness.kit import PASSWORDS, SECRET, assert_problem, make_app
 from tests.harness.pages import Site
 from tests.harness.servers import AppServer, serve
 from tokenauth.web.api import docs_page
@@ -165,11 +165,12 @@ def test_a_person_logs_in_by_the_refresh_cookie(tmp_path: Path) -> None:
         asyncio.run(story(site))
 
 
-def test_without_the_setting_the_page_has_no_form_to_log_in(
-    client: FlaskClient,
-) -> None:
-    """A password would be sent in vain."""
-    assert re.search("<form [^>]*hidden>", client.get("/auth/docs").text)
+@pytest.mark.parametrize("is_on", [True, False])
+def test_the_page_has_a_form_to_log_in_where_the_cookie_is_on(is_on: bool) -> None:
+    """Elsewhere a password would be sent in vain."""
+    app = make_app(config={"TOKENAUTH_REFRESH_COOKIE": is_on})
+    hidden = re.search("<form [^>]*hidden>", app.test_client().get("/auth/docs").text)
+    assert bool(hidden) is not is_on
 
 
 async def authorise(page: Page, token: str, pictures: Path) -> None:

@@ -2,8 +2,10 @@
  * Use an API of flask-login-tokenauth from a page: log in, call it, log out.
  *
  * The access token is in this module's memory alone, the refresh token in a cookie that
- * no script can read. All tabs share one login, and one refresh. Of the login only its
- * end is in the storage, so that a page without one asks for nothing.
+ * no script can read. All tabs share one login, and one refresh. The storage has no
+ * token, only the end of the login and the id of its session: a page without a login asks
+ * for nothing, and a cookie of another session, which a host under the same domain can
+ * set, is not taken for the user's.
  *
  * @module
  */
@@ -25,6 +27,13 @@ let renewal = null;
 /** @type {Set<(isIn: boolean) => void>} */
 const listeners = new Set();
 const tabs = new BroadcastChannel(NAME);
+/** @type {Partial<Storage>} */
+let storage = {};
+try {
+  storage = localStorage;
+} catch {
+  // The browser keeps nothing for this page, so nobody can log in.
+}
 
 tabs.addEventListener("message", ({ data }) => accept(data.token, data.isNew));
 addEventListener("pageshow", ({ persisted }) => {
@@ -39,7 +48,7 @@ addEventListener("pageshow", ({ persisted }) => {
  * @returns {boolean}
  */
 export function isLoggedIn() {
-  return Number(localStorage.getItem(NAME)) > Date.now();
+  return token !== null || kept().end > Date.now();
 }
 
 /**
@@ -61,6 +70,7 @@ export function onChange(listener) {
  * @param {string} password
  * @param {{ label?: string, scope?: string }} [more]
  * @returns {Promise<Response>} The answer, good or bad.
+ * @throws {DOMException} A `SecurityError`: the browser blocks all cookies here.
  */
 export function login(username, password, more = {}) {
   const body = { ...more, username, password, cookie: true };
@@ -93,13 +103,13 @@ export function changePassword(current, next) {
 }
 
 /**
- * Refresh now. Needed only where a page set the cookie without `login`, for example by
- * a redirect after a login elsewhere.
+ * Take the cookie over that was set without `login`, for example by a redirect after a
+ * login elsewhere.
  *
  * @returns {Promise<boolean>} Whether somebody is logged in.
  */
 export async function refresh() {
-  await renew(token);
+  await locked(() => obtain("refresh", post({}), true));
   return token !== null;
 }
 
@@ -185,13 +195,52 @@ async function locked(work, options = {}) {
 /**
  * @param {"login" | "password" | "refresh"} path
  * @param {RequestInit} options
+ * @param {boolean} [isNew] Whether it may be another session than before.
  */
-async function obtain(path, options) {
-  const isNew = path !== "refresh";
+async function obtain(path, options, isNew = path !== "refresh") {
   const answer = await patient(new URL(path, ENDPOINTS), options);
-  if (answer.ok) share(await answer.clone().json(), isNew);
-  else if (!isNew && answer.status === 400) share(null);
+  const tokens = answer.ok ? await answer.clone().json() : null;
+  if (tokens && (isNew || (await isOurs(tokens.access_token)))) {
+    share(tokens, isNew);
+  } else if (tokens) {
+    token = tokens.access_token; // ends that session, and clears its cookie
+    await fetch(new URL("logout", ENDPOINTS), authorized(post()));
+    share(null);
+    return Response.json({ code: "invalid_grant" }, { status: 400 });
+  } else if (path === "refresh" && answer.status === 400) share(null);
   return answer;
+}
+
+/** @param {string} accessToken */
+async function isOurs(accessToken) {
+  for (const wait of [0, NEWS_WAIT]) {
+    await sleep(wait); // another tab may just have logged in
+    const session = kept().session ?? (token && sessionOf(token));
+    if (!session || session === sessionOf(accessToken)) return true;
+  }
+  return false;
+}
+
+/**
+ * Return the id of a token's session. What a token says is signed, not encrypted.
+ *
+ * @param {string} accessToken
+ */
+function sessionOf(accessToken) {
+  const content = accessToken.split(".").at(-2) ?? "";
+  const bytes = atob(content.replaceAll("-", "+").replaceAll("_", "/"));
+  return bytes.match(/(?<![\w-])[\w-]{22}(?![\w-])/)?.[0];
+}
+
+/** Return what the storage has of the login. */
+function kept() {
+  const [end, session] = storage.getItem?.(NAME)?.split(" ") ?? [];
+  return { end: Number(end ?? 0), session };
+}
+
+/** @param {number} milliseconds */
+function sleep(milliseconds) {
+  return new Promise((done) => setTimeout(done, milliseconds));
 }
 
 /**
@@ -205,7 +254,7 @@ async function patient(url, options) {
     // On another origin the header is hidden unless the server exposes it.
     const wait = Number(answer.headers.get("Retry-After")) || 1;
     if (wait > LONGEST_WAIT || !(await hasCode(answer, BUSY))) return answer;
-    await new Promise((done) => setTimeout(done, wait * 1000));
+    await sleep(wait * 1000);
   }
 }
 
@@ -241,8 +290,8 @@ async function hasCode(answer, codes) {
 function share(tokens, isNew = true) {
   if (tokens) {
     const end = Date.now() + tokens.refresh_expires_in * 1000;
-    localStorage.setItem(NAME, String(end));
-  } else localStorage.removeItem(NAME);
+    storage.setItem?.(NAME, `${end} ${sessionOf(tokens.access_token)}`);
+  } else storage.removeItem?.(NAME);
   const data = { token: tokens?.access_token ?? null, isNew };
   tabs.postMessage(data);
   accept(data.token, isNew);
