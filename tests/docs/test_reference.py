@@ -42,7 +42,7 @@ def rows(pattern: str, text: str) -> list[Any]:
 @pytest.fixture
 def tutorial() -> Client:
     """The tutorial's application, as the page shows it, with plain Flask-Login."""
-    app = app_of("tutorial")
+    app = app_of("tutorial-1")
     app.secret_key = SECRET  # Flask 3.2 has no session to read without one
     return Client(app)
 

@@ -125,6 +125,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @needs_browser
+@pytest.mark.checkout  # its pages on security and changes are beside the package
 def test_the_site_is_searched_without_a_network(site: Path) -> None:
     """No page loads anything from elsewhere; people's words find the right page."""
     handler = partial(SimpleHTTPRequestHandler, directory=str(site))
