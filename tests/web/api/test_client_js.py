@@ -14,6 +14,7 @@ import pytest
 from flask.testing import FlaskClient
 
 from tests.harness.browser import needs_browser
+from tests.harness.firefox import Firefox, needs_firefox
 from tests.harness.kit import PASSWORDS
 from tests.harness.pages import (
     API,
@@ -376,3 +377,43 @@ def test_where_all_cookies_are_blocked_public_views_work(tmp_path: Path) -> None
             assert refused == "SecurityError"
 
     asyncio.run(story())
+
+
+# -- Firefox ---------------------------------------------------------------------------
+
+
+def status_of(call: str) -> str:
+    return f"{call}.then((answer) => answer.status)"
+
+
+@needs_firefox
+def test_firefox_keeps_a_login_as_chromium_does(either_site: Site) -> None:
+    """Reload, two tabs that refresh at once, no token in reach, one logout."""
+    site = either_site
+    with Firefox() as firefox:
+        one, other = (firefox.open(f"{site.url}/") for _ in "ab")
+        assert firefox.run(one, status_of(LOG_IN)) == 200
+        assert firefox.run(other, status_of(CALL)) == 200
+        firefox.reload(one)
+        site.requests()
+        assert firefox.run(one, status_of(CALL)) == 200
+        assert site.requests() == ["GET /protected 200", "POST /auth/refresh 200"]
+
+        site.expire()
+        for tab in (one, other):
+            firefox.run(tab, f"void (window.met = {status_of(MEET)})")
+        assert [firefox.run(tab, "met") for tab in (one, other)] == [200, 200]
+        assert site.requests().count("POST /auth/refresh 200") == 1
+
+        [cookie] = firefox.cookies()
+        assert (cookie["name"], cookie["path"]) == (NAME, "/auth")
+        assert cookie["httpOnly"]
+        assert cookie["secure"]
+        assert cookie["sameSite"] == "strict"
+        stored = firefox.run(one, f"({STORED})()")
+        for token in (*site.tokens, cookie["value"]["value"]):
+            assert token not in stored
+
+        assert firefox.run(one, status_of("auth.logout()")) == 204
+        assert firefox.run(other, status_of(CALL)) == 401
+        assert firefox.cookies() == []
