@@ -15,7 +15,7 @@ def test_what_has_ended_takes_no_memory() -> None:
         session = make_session(f"u-{number % 7}", at=0)
         store.add(session, limit=9)
         store.end(session.id)
-    assert len(store._due) < 2000
+    assert len(store._queue) < 2000
     assert store.get(standing.id) == standing
     assert store.purge(now=standing.ends_at, limit=9999) == 1
     assert store.get(standing.id) is None

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import heapq
 import threading
+from collections import deque
 
 import msgspec
 
 from ..accounts.users import check_id
 from ..sessions.session import Session
 from ..sessions.store import PURGE_STEP
-
-_DUE_KEPT = 1000
-"""Entries of ended sessions that the queue may hold beside those of active ones."""
 
 
 class MemorySessionStore:
@@ -25,7 +22,7 @@ class MemorySessionStore:
         self._lock = threading.Lock()
         self._sessions: dict[str, Session] = {}
         self._ids_of_user: dict[str, dict[str, None]] = {}
-        self._due: list[tuple[float, str]] = []
+        self._queue: deque[str] = deque()  # the ids that are looked at next by a purge
 
     @property
     def is_empty(self) -> bool:
@@ -39,7 +36,7 @@ class MemorySessionStore:
             self._sessions[session.id] = session
             self._ids_of_user.setdefault(session.user_id, {})[session.id] = None
             self._trim(session, limit)
-            self._enqueue(session)
+            self._queue.append(session.id)
 
     def get(self, session_id: str) -> Session | None:
         """Return the session, or None when there is none with this id."""
@@ -117,13 +114,6 @@ class MemorySessionStore:
             else:
                 kept += 1
 
-    def _enqueue(self, session: Session) -> None:
-        heapq.heappush(self._due, (session.ends_at, session.id))
-        # Sessions that are ended before they expire would fill it for days.
-        if len(self._due) > 2 * len(self._sessions) + _DUE_KEPT:
-            self._due = [(s.ends_at, s.id) for s in self._sessions.values()]
-            heapq.heapify(self._due)
-
     def _drop(self, session_id: str) -> bool:
         session = self._sessions.pop(session_id, None)
         if session is None:
@@ -135,15 +125,15 @@ class MemorySessionStore:
         return True
 
     def _purge(self, now: float, limit: int) -> int:
-        """Take at most this many due entries off the queue; drop those that expired."""
+        """Look at this many sessions, and drop those that expired.
+
+        As each new one has two looked at, half of what is kept is active at least.
+        """
         dropped = 0
-        for _ in range(limit):
-            if not self._due or self._due[0][0] > now:
-                break
-            _, session_id = heapq.heappop(self._due)
-            session = self._sessions.get(session_id)
+        for _ in range(min(limit, len(self._queue))):
+            session = self._sessions.get(session_id := self._queue.popleft())
             if session and session.is_over(now):
                 dropped += self._drop(session_id)
-            elif session:  # refreshed since it was queued
-                heapq.heappush(self._due, (session.ends_at, session_id))
+            elif session:
+                self._queue.append(session_id)
         return dropped

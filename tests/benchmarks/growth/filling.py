@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import contextlib
-import heapq
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
+from itertools import groupby
+from operator import itemgetter
 from typing import Any, Final
 
 from sqlalchemy import Insert, insert, text
@@ -14,7 +15,7 @@ from tests.harness.servers import PostgresServer, RedisServer
 from tests.stores.engines import HASH, sessions_at, users_at
 from tokenauth import DictUserStore, SessionStore, User, UserStore
 from tokenauth.sessions.session import Session
-from tokenauth.stores.redis import RedisSessionStore
+from tokenauth.stores.redis import RedisSessionStore, scripts
 from tokenauth.stores.sql import Database, SQLSessionStore, SQLUserStore
 from tokenauth.stores.sql.tables import SESSIONS, USERS
 
@@ -91,7 +92,7 @@ def fill(store: SessionStore, sessions: Sequence[Session]) -> None:
         if isinstance(store, SQLSessionStore):
             _insert(store.database, insert(SESSIONS), [_row(each) for each in batch])
         elif isinstance(store, RedisSessionStore):
-            with _pipelined(store, "_add"):
+            with _pipelined(store):
                 for session in batch:
                     store.add(session, limit=100)
         else:
@@ -106,11 +107,10 @@ def end(store: SessionStore, sessions: Sequence[Session]) -> None:
     for start in range(0, len(sessions), _BATCH):
         batch = sessions[start : start + _BATCH]
         if isinstance(store, SQLSessionStore):
-            store._end(SESSIONS.c.id.in_([session.id for session in batch]))
+            store._end_listed(ids=[session.id for session in batch])
         elif isinstance(store, RedisSessionStore):
-            with _pipelined(store, "_end"):
-                for session in batch:
-                    store.end(session.id)
+            for _, of_tag in groupby(sorted(each.id for each in batch), itemgetter(0)):
+                store._end(list(of_tag))
         else:
             for session in batch:
                 store.end(session.id)
@@ -118,7 +118,7 @@ def end(store: SessionStore, sessions: Sequence[Session]) -> None:
 
 def _fill_memory(store: Any, session: Session) -> None:
     store._sessions[session.id] = session
-    heapq.heappush(store._due, (session.ends_at, session.id))
+    store._queue.append(session.id)
     store._ids_of_user.setdefault(session.user_id, {})[session.id] = None
 
 
@@ -135,15 +135,13 @@ def _insert(
 
 
 @contextlib.contextmanager
-def _pipelined(store: Any, script: str) -> Iterator[None]:
-    """Make a store run one of its scripts many times to a round trip."""
-    client, run = store._redis, getattr(store, script)
-    pipeline = client.pipeline(transaction=False)
-    store._redis = pipeline
-    setattr(store, script, lambda **call: run(client=pipeline, **call))
+def _pipelined(store: Any) -> Iterator[None]:
+    """Make a store keep many sessions to a round trip."""
+    client = store._redis
+    client.script_load(scripts.ADD)
+    store._redis = client.pipeline(transaction=False)
     try:
         yield
-        pipeline.execute()
+        store._redis.execute()
     finally:
         store._redis = client
-        setattr(store, script, run)

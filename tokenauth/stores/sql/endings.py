@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable
 from typing import Any, Final
 
-from sqlalchemy import Connection, bindparam, delete, func, insert, literal, select
+from sqlalchemy import ColumnElement, bindparam, delete, func, insert, select
 
 from ...sessions.store import MOST_ENDINGS, Endings
-from .database import Database
-from .tables import ENDINGS
+from .database import Database, is_storable
+from .tables import ENDINGS, SESSIONS
 
 _KEPT: Final = 2 * MOST_ENDINGS
 _STEP: Final = 100
@@ -17,11 +17,12 @@ _STEP: Final = 100
 _NUMBER: Final = ENDINGS.c.number
 _NEXT: Final = select(func.coalesce(func.max(_NUMBER), 0) + 1)
 _OLDEST_OPEN: Final = select(func.txid_snapshot_xmin(func.txid_current_snapshot()))
+_INSERT: Final = insert(ENDINGS)
 _FORGET: Final = delete(ENDINGS).where(bindparam("last") >= _NUMBER)
 
 
 class EndingLog:
-    """Writes and reads the table of endings.
+    """Ends sessions, and writes and reads the table of endings.
 
     SQLite has one writer at a time, so its numbers become visible in their order. On
     PostgreSQL, what came first may commit last: each answer repeats all that was not
@@ -32,9 +33,7 @@ class EndingLog:
     def __init__(self, database: Database) -> None:
         self._database = database
         column = _NUMBER if database.file else ENDINGS.c.txid
-        txid = literal(0) if database.file else func.txid_current()
         self._begin = _NEXT if database.file else _OLDEST_OPEN
-        self._insert = insert(ENDINGS).values(txid=txid).returning(_NUMBER)
         self._since = (
             select(ENDINGS.c.session_id)
             .where(column >= bindparam("mark"))
@@ -42,13 +41,39 @@ class EndingLog:
             .limit(MOST_ENDINGS)
         )
 
-    def write(self, connection: Connection, session_ids: Sequence[str]) -> None:
-        """Write down which sessions the transaction of a connection ends."""
-        rows = [{"session_id": session_id} for session_id in session_ids]
-        last = max(connection.execute(self._insert, rows).scalars())
-        # Not each time: logouts at the same moment would wait for each other.
-        if last % _STEP < len(rows):
-            connection.execute(_FORGET, {"last": last - _KEPT})
+    def ending(self, *conditions: ColumnElement[bool]) -> Callable[..., int]:
+        """Return what ends the sessions that fulfil conditions with these values.
+
+        It is built once: building it takes longer than PostgreSQL's answer.
+        """
+        statement: Any = delete(SESSIONS).where(*conditions).returning(SESSIONS.c.id)
+        in_file = self._database.file is not None
+        run = self._in_transaction if in_file else self._in_one_step
+        statement = statement if in_file else _noted(statement)
+
+        def end(**values: Any) -> int:
+            if not all(map(is_storable, values.values())):
+                return 0
+            ended, last = run(statement, values)
+            # Not each time: logouts at the same moment would wait for each other.
+            if ended and last % _STEP < ended:
+                self._database.count(_FORGET, last=last - _KEPT)
+            return ended
+
+        return end
+
+    def _in_transaction(self, statement: Any, values: Any) -> tuple[int, int]:
+        with self._database.transaction() as connection:
+            ids = connection.execute(statement, values).scalars().all()
+            rows = [{"session_id": session_id, "txid": 0} for session_id in ids]
+            noted = (
+                connection.execute(_INSERT.returning(_NUMBER), rows) if ids else None
+            )
+            return len(ids), max(noted.scalars()) if noted else 0
+
+    def _in_one_step(self, statement: Any, values: Any) -> tuple[int, int]:
+        (row,) = self._database.rows(statement, **values)
+        return row[0], row[1]
 
     def since(self, mark: str | None) -> Endings:
         """Return which sessions ended since a mark; see `EndingFeed`."""
@@ -60,3 +85,11 @@ class EndingLog:
         if len(rows) >= MOST_ENDINGS or begin < int(mark):
             return Endings(None, str(begin))
         return Endings([session_id for (session_id,) in rows], str(begin))
+
+
+def _noted(gone: Any) -> Any:
+    """Return PostgreSQL's statement that deletes and writes down, in one round trip."""
+    gone = gone.cte()
+    rows = select(gone.c.id, func.txid_current())
+    noted = _INSERT.from_select(["session_id", "txid"], rows).returning(_NUMBER).cte()
+    return select(func.count(), func.max(noted.c.number)).select_from(noted)

@@ -5,14 +5,14 @@ from __future__ import annotations
 from typing import Any, Final
 
 import msgspec
-from sqlalchemy import ColumnElement, bindparam, delete, insert, or_, select, update
+from sqlalchemy import bindparam, delete, insert, or_, select, update
 
 from ...accounts.users import check_id
 from ...sessions.session import Session
 from ...sessions.store import PURGE_STEP, Endings
 from ...tokens.scopes import format_scopes, parse_scopes
 from . import tables
-from .database import Database, is_storable
+from .database import Database
 from .endings import EndingLog
 from .tables import ENDINGS, SESSIONS
 
@@ -23,6 +23,7 @@ _STEP: Final = 1000
 _HAS_ID: Final = _C.id == bindparam("session_id")
 _OF_USER: Final = _C.user_id == bindparam("owner")
 _OF_KIND: Final = _C.kind == bindparam("of_kind")
+_OF_SOME_KIND: Final = or_(_OF_KIND, bindparam("of_kind") == "")
 _EXPIRED: Final = _C.idle_expires_at <= bindparam("now")
 
 _INSERT: Final = insert(SESSIONS).inline()  # nobody asks for its number
@@ -65,9 +66,6 @@ _PURGE: Final = (
 )
 
 
-_END_SOME: Final = delete(SESSIONS).where(_C.number.in_(select(_C.number).limit(_STEP)))
-
-
 class SQLSessionStore:
     """Sessions in a SQLite file or a PostgreSQL database.
 
@@ -84,6 +82,16 @@ class SQLSessionStore:
         self.database = database
         self._get = database.keyed_read(_GET)
         self._endings = EndingLog(database)
+        self._end_one = self._endings.ending(_HAS_ID)
+        self._end_listed = self._endings.ending(
+            _C.id.in_(bindparam("ids", expanding=True))
+        )
+        self._end_all = self._endings.ending(
+            _OF_USER, _OF_SOME_KIND, _C.id != bindparam("keep")
+        )
+        self._end_some = self._endings.ending(
+            _C.number.in_(select(_C.number).limit(_STEP))
+        )
 
     def create_tables(self) -> None:
         """Create the tables that are missing; see `tables.create`."""
@@ -112,7 +120,7 @@ class SQLSessionStore:
         owned = {"owner": session.user_id, "of_kind": session.kind}
         beyond = self.database.rows(_BEYOND, **owned, now=now, limit=limit)
         if beyond:
-            self._end(_C.id.in_([session_id for (session_id,) in beyond]))
+            self._end_listed(ids=[session_id for (session_id,) in beyond])
         self.purge(now=now, limit=PURGE_STEP)
 
     def get(self, session_id: str) -> Session | None:
@@ -143,27 +151,19 @@ class SQLSessionStore:
     def end(self, session_id: str) -> bool:
         """End a session; True for at most one of many callers."""
         check_id(session_id)
-        return is_storable(session_id) and self._end(_C.id == session_id) == 1
+        return self._end_one(session_id=session_id) == 1
 
     def end_all(
         self, user_id: str, *, kind: str | None = None, keep: str | None = None
     ) -> int:
         """End a user's sessions, of one kind or all, but for one to keep."""
         check_id(user_id)
-        if not is_storable(user_id):
-            return 0
-        conditions = [_C.user_id == user_id]
-        if kind is not None:
-            conditions.append(_C.kind == kind)
-        if keep is not None:
-            conditions.append(_C.id != keep)
-        return self._end(*conditions)
+        return self._end_all(owner=user_id, of_kind=kind or "", keep=keep or "")
 
     def end_everyone(self) -> int:
         """End every session of every user; return how many."""
-        some = select(_C.number).limit(_STEP).scalar_subquery()
         ended = 0
-        while step := self._end(_C.number.in_(some)):
+        while step := self._end_some():
             ended += step
         return ended
 
@@ -180,14 +180,6 @@ class SQLSessionStore:
     def ended_since(self, mark: str | None) -> Endings:
         """Return which sessions were ended through a store since a mark."""
         return self._endings.since(mark)
-
-    def _end(self, *conditions: ColumnElement[bool]) -> int:
-        statement = delete(SESSIONS).where(*conditions).returning(_C.id)
-        with self.database.transaction() as connection:
-            ended = connection.execute(statement).scalars().all()
-            if ended:
-                self._endings.write(connection, ended)
-        return len(ended)
 
 
 def _session(row: Any) -> Session:
