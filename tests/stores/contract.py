@@ -290,8 +290,9 @@ def test_a_purge_is_bounded_and_takes_only_what_is_over(sessions: SessionStore) 
     (old,) = kept(sessions, 1, idle=60)
     refreshed = sessions.rotate(old.id, 0, now=NOW, idle_expires_at=NOW + 800)
     threading.Event().wait(0.1)
-    steps = [sessions.purge(now=NOW + 61, limit=2) for _ in range(4)]
-    assert steps in ([2, 2, 1, 0], [0, 0, 0, 0])  # an engine may do it by itself
+    steps = [sessions.purge(now=NOW + 61, limit=2) for _ in range(6)]
+    assert max(steps) <= 2
+    assert sum(steps) in (5, 0)  # an engine may do it by itself
     assert [sessions.get(session.id) for session in over] == [None] * 5
     assert sessions.of_user("u-1", kind="login") == [refreshed, alive]
 

@@ -72,7 +72,7 @@ class EndingLog:
             return len(ids), max(noted.scalars()) if noted else 0
 
     def _in_one_step(self, statement: Any, values: Any) -> tuple[int, int]:
-        (row,) = self._database.rows(statement, **values)
+        row: Any = self._database.rows(statement, **values)[0]
         return row[0], row[1]
 
     def since(self, mark: str | None) -> Endings:
