@@ -76,7 +76,7 @@ def test_parallel_first_attempts_are_all_counted() -> None:
 def throttle_at(url: str) -> LoginThrottle:
     client = open_redis(url)
     return LoginThrottle(
-        "9 per hour", url, client, secret=b"k" * 32, realm="app", now=time.time
+        "9 per hour", client, secret=b"k" * 32, realm="app", now=time.time
     )
 
 

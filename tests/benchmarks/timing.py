@@ -51,7 +51,6 @@ def make(credentials: type[PasswordChecker]) -> PasswordChecker:
         policy=PasswordPolicy(),
         throttle=LoginThrottle(
             "1000000000 per day",
-            "memory://",
             secret=b"k" * 32,
             realm="timing",
             now=time.time,

@@ -17,7 +17,7 @@ from typing import Any, Final, TypeAlias
 
 from limits import RateLimitItem, parse_many
 from limits.errors import StorageError
-from limits.storage import Storage, storage_from_string
+from limits.storage import Storage
 from limits.strategies import FixedWindowRateLimiter
 
 from ..errors import ConfigurationError, StoreUnavailableError, TooManyAttemptsError
@@ -176,43 +176,15 @@ class Counters(FixedWindowRateLimiter):
                 raise error
 
     def give_back(self, limited: Iterable[Limited]) -> None:
-        """Take back what was counted."""
+        """Take back what was counted; nothing, where the window has ended meanwhile."""
         for item, key in limited:
-            left = self.storage.incr(item.key_for(key), item.get_expiry(), -1)
-            if left < 0:  # the window has ended meanwhile: this is the next one
-                self.clear(item, key)
+            self.hit(item, key, cost=-1)
 
     def refusal(self, item: RateLimitItem, key: str) -> TooManyAttemptsError:
         """Return the error of a limit that is reached."""
         seconds = self.get_window_stats(item, key).reset_time - self._now()
         # A shared storage goes by its own clock.
         return TooManyAttemptsError(math.ceil(min(max(seconds, 1), item.get_expiry())))
-
-
-def open_storage(url: str, client: Any = None) -> Storage:
-    """Return the shared storage that a URL names.
-
-    Args:
-        url: For example `redis://...`.
-        client: A client of that Redis, if it is one.
-
-    Raises:
-        ConfigurationError: there is no such storage, or its driver is missing.
-    """
-    if client is not None:
-        return RedisCounters(client)
-    options = {"key_prefix": _KEY_PREFIX, "wrap_exceptions": True}
-    try:
-        storage = storage_from_string(url, **options)  # type: ignore[arg-type]
-        if isinstance(storage, Storage):
-            return storage
-        reason = "it is asynchronous"
-    except Exception as error:  # noqa: BLE001 # each driver raises its own
-        reason = type(error).__name__
-    raise ConfigurationError(
-        f"TOKENAUTH_LIMITS_URL names no store that attempts can be counted in: {reason}"
-        ". Use 'memory://' or 'redis://...'."
-    )
 
 
 @contextmanager

@@ -127,8 +127,6 @@ class _Queue:
             self._finish(keys, self._seconds)
 
     def _accepts(self, keys: tuple[str, ...], *, is_known: bool) -> bool:
-        if not self._accepted:
-            return True
         most, longest = self._most(), _LONGEST_WAIT
         if is_known:
             most, longest = most + _MORE_KNOWN, _LONGEST_WAIT_KNOWN
@@ -155,10 +153,9 @@ class _Queue:
         now = time.monotonic()
         gained = (now - self._burst_at) * _BURST_PER_SECOND
         self._burst, self._burst_at = min(_BURST, self._burst + gained), now
-        if self._burst < 1:
-            return False
-        self._burst -= 1
-        return True
+        is_in_burst = self._burst >= 1
+        self._burst -= is_in_burst
+        return is_in_burst
 
     def _compute(self, work: Callable[[], R], keys: tuple[str, ...]) -> R:
         began = time.monotonic()

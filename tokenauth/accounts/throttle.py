@@ -25,8 +25,8 @@ from .counters import (
     Counters,
     Limited,
     MemoryCounters,
+    RedisCounters,
     failing_closed,
-    open_storage,
     parse_limits,
     times,
 )
@@ -81,8 +81,7 @@ class LoginThrottle(Redacted):
 
     Args:
         limits: The limits, in the notation of the limits library.
-        url: Where attempts are counted: `memory://` or `redis://...`.
-        client: A client of that Redis; without it the limits library makes one.
+        client: A client of the Redis where attempts are counted; None: in memory.
         secret: Keeps secret which names and networks share a count.
         realm: The application; applications that use one storage count apart.
         now: Seconds since the epoch.
@@ -94,7 +93,6 @@ class LoginThrottle(Redacted):
     def __init__(
         self,
         limits: str,
-        url: str,
         client: Any = None,
         *,
         secret: bytes,
@@ -104,12 +102,9 @@ class LoginThrottle(Redacted):
         self._limits = parse_limits(limits)
         self._secret = secret
         self._realm = realm
-        self.in_memory = url.startswith("memory:")
+        self.in_memory = client is None
         self._buckets = _FEW_BUCKETS if self.in_memory else _MANY_BUCKETS
-        self._client = client  # whose end closes its connections
-        self._storage = (
-            MemoryCounters(now) if self.in_memory else open_storage(url, client)
-        )
+        self._storage = MemoryCounters(now) if client is None else RedisCounters(client)
         self._counters = Counters(self._storage, now)
         # In memory apart, where a flood of one would push out the other.
         self._known = MemoryCounters(now) if self.in_memory else self._storage
@@ -176,7 +171,7 @@ class LoginThrottle(Redacted):
         does: else strangers' guesses would keep the owner out of every new network.
         """
         account, network = ("user", user_id), network_of(address)
-        keys = self._key("login", *account), self._pair_key("login", account, network)
+        keys = [self._key("login", *e) for e in (account, ("pair", *account, network))]
         with failing_closed(self._storage):
             self._clear((item, key) for item in self._limits for key in keys)
             self._remember(*self._place(account, network))
@@ -197,7 +192,7 @@ class LoginThrottle(Redacted):
         is_known = self._known.get(place) == mark
         failed = [network_key, account_key]
         if is_known:
-            failed = [self._pair_key(purpose, account, network)]
+            failed = [self._key(purpose, "pair", *account, network)]
         # Apart for owners: a stranger's guess at their name is not in their way.
         whose = "owner" if is_known else "stranger"
         keys = (account_key, network, f"around {wider_network_of(network)}")
@@ -235,9 +230,6 @@ class LoginThrottle(Redacted):
         place = int.from_bytes(digest[:8]) % MAX_KNOWN_NETWORKS
         mark = int.from_bytes(digest[8:14]) + 1
         return self._key("known", *account, str(place)), mark
-
-    def _pair_key(self, purpose: str, account: tuple[str, str], network: str) -> str:
-        return self._key(purpose, "pair", *account, network)
 
     def _bucket(self, purpose: str, kind: str, name: str) -> str:
         digest = self._digest(purpose, kind, name)

@@ -1,9 +1,9 @@
-"""From which network a session was refreshed, for as long as a retry is answered."""
+"""From which network a session was refreshed, and from which it was repeated."""
 
 from __future__ import annotations
 
-import itertools
 import threading
+from collections import OrderedDict
 from typing import Final
 
 from .session import Session
@@ -14,38 +14,26 @@ _MOST_SESSIONS: Final = 10_000
 class GraceNetworks:
     """Notices a retry from another network, which may be a thief's.
 
-    It knows the refreshes of its own process only, and counts the retries of the
-    sessions that had one last.
-
-    Args:
-        grace: Seconds in which the previous refresh token is still answered.
+    It knows the refreshes of its own process only, and of those the latest.
     """
 
-    def __init__(self, grace: float) -> None:
-        self._grace = grace
+    def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._seen: dict[str, tuple[float, str]] = {}  # oldest first
-        self._retries: dict[str, int] = {}
+        self._seen: OrderedDict[str, tuple[str, int]] = OrderedDict()
 
     def note(self, session: Session, network: str) -> None:
         """Remember the network of a rotation."""
-        now = session.refreshed_at
         with self._lock:
-            self._seen.pop(session.id, None)
-            self._seen[session.id] = (now, network)
-            # Two go for each that comes, so what is over does not pile up.
-            for session_id, (at, _) in list(itertools.islice(self._seen.items(), 2)):
-                if now - at > self._grace:
-                    del self._seen[session_id]
+            _, retries = self._seen.pop(session.id, ("", 0))
+            self._seen[session.id] = network, retries
+            if len(self._seen) > _MOST_SESSIONS:
+                self._seen.popitem(last=False)
 
     def retries(self, session: Session, network: str) -> int:
         """Return how many came from another network, this one included, or 0."""
         with self._lock:
-            _, first = self._seen.get(session.id, (0, network))
+            first, retries = self._seen.get(session.id, (network, 0))
             if network == first:
                 return 0
-            count = self._retries.pop(session.id, 0) + 1
-            self._retries[session.id] = count
-            if len(self._retries) > _MOST_SESSIONS:
-                del self._retries[next(iter(self._retries))]
-        return count
+            self._seen[session.id] = first, retries + 1
+        return retries + 1

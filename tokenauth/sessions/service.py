@@ -34,7 +34,7 @@ class SessionService(SessionRules):
 
     def __init__(self, shared: Shared) -> None:
         super().__init__(shared)
-        self._networks = GraceNetworks(self._settings.refresh_grace)
+        self._networks = GraceNetworks()
 
     def start(
         self,

@@ -144,17 +144,24 @@ def open_sessions(
 
 
 def open_redis(url: str, setting: str = "TOKENAUTH_LIMITS_URL") -> Any:
-    """Return a client of the Redis that a URL names; None for other URLs.
+    """Return a client of the Redis that a URL names; None for `memory://`.
 
     Args:
         url: Where attempts are counted.
         setting: What the URL was given as, for messages.
 
     Raises:
-        ConfigurationError: the URL cannot work, or the driver is missing.
+        ConfigurationError: the URL is of no Redis or cannot work, or the driver is
+            missing.
     """
-    if _scheme_of(url) not in _REDIS:
+    scheme = _scheme_of(url)
+    if scheme == "memory":
         return None
+    if scheme not in _REDIS:
+        raise ConfigurationError(
+            f"{setting} must be 'memory://', or the URL of a Redis in which attempts "
+            "are counted, as in 'redis://:password@host/0'."
+        )
     with _explained(setting, "Redis", "redis"):
         from .redis import open_client
 

@@ -170,7 +170,6 @@ def _throttle(settings: Settings, clock: Clock) -> LoginThrottle:
 
     return LoginThrottle(
         settings.login_limits,
-        settings.limits_url,
         open_redis(settings.limits_url),
         secret=settings.secret_keys[0],
         realm=settings.realm,
