@@ -22,8 +22,8 @@ from tests.harness.kit import (
 from tests.sessions.meanwhile import Meanwhile
 from tokenauth import MemorySessionStore, events
 from tokenauth.events import Event
-from tokenauth.sessions import grace
-from tokenauth.sessions.grace import GraceNetworks
+from tokenauth.sessions import refresh as rules
+from tokenauth.sessions.refresh import GraceNetworks
 from tokenauth.sessions.session import new_session
 from tokenauth.tokens.claims import RefreshClaims
 from tokenauth.tokens.signing import REFRESH, TokenSigner
@@ -357,7 +357,7 @@ def test_a_bounded_number_of_refreshes_is_remembered(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """The latest ones; of what is forgotten no retry is of another network."""
-    monkeypatch.setattr(grace, "_MOST_SESSIONS", 10)
+    monkeypatch.setattr(rules, "_MOST_SESSIONS", 10)
     networks = GraceNetworks()
     sessions = [new_session("u-alice", now=0, lifetime=60) for _ in range(11)]
     for session in sessions:

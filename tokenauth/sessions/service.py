@@ -1,40 +1,29 @@
-"""Session rules: start, refresh, revoke."""
+"""Session rules: start and revoke; to refresh, see `refresh`."""
 
 from __future__ import annotations
 
 import contextlib
-import math
 from collections.abc import Callable, Iterable
 from typing import Final
 
 from .. import events
-from ..accounts.networks import network_of
 from ..accounts.users import UserRecord, active_user, id_of, scopes_of
 from ..errors import (
     InvalidCredentialsError,
-    InvalidGrantError,
     InvalidScopeError,
     TokenError,
-    TokenRevokedError,
 )
-from ..tokens.claims import RefreshClaims
 from ..tokens.scopes import grant
-from ..tokens.signing import REFRESH
-from .grace import GraceNetworks
 from .issuer import TokenPair
+from .refresh import RefreshRules
 from .session import COOKIES_ENDED, LOGIN, Session, new_session
-from .verifier import SessionRules, Shared
 
 _LONGEST_COOKIE: Final = 366 * 86400
 """Seconds after which no cookie is left of a login: Flask-Login's live for a year."""
 
 
-class SessionService(SessionRules):
+class SessionService(RefreshRules):
     """Starts, refreshes and revokes sessions."""
-
-    def __init__(self, shared: Shared) -> None:
-        super().__init__(shared)
-        self._networks = GraceNetworks()
 
     def start(
         self,
@@ -88,36 +77,6 @@ class SessionService(SessionRules):
             self._sessions.end(session.id)
             raise
         return session
-
-    def refresh(
-        self,
-        token: str,
-        *,
-        scope: str | None = None,
-        address: str | None = None,
-        admit: Callable[[str], object] | None = None,
-    ) -> TokenPair:
-        """Exchange a refresh token for the next pair; the old one stops working.
-
-        Of any number of uses of one token, one rotates it. A retry within the grace
-        gets the same successor, since signing the same row gives the same token; any
-        later use is a theft and ends the session (RFC 9700 section 4.14). `scope`
-        narrows the new access token alone (RFC 6749 section 6). `admit` may refuse the
-        user of a good token.
-        """
-        now = self._now()
-        claims = None
-        try:
-            claims = self._issuer.refresh.read(token)
-            identity = self._identify(claims, LOGIN, now)
-            if admit is not None:
-                admit(claims.subject)
-            scopes = grant(scope, identity.session.scopes)
-            session = self._advance(claims, identity.session, now, address)
-        except TokenError as error:
-            self._announce_refusal(error, claims, REFRESH)
-            raise InvalidGrantError from None
-        return self._issuer.pair(session, identity.user, now, scopes=scopes)
 
     def log_out(self, token: str) -> None:
         """End the session of an access token. Calling it again has no effect."""
@@ -210,60 +169,6 @@ class SessionService(SessionRules):
             user_id = user.get_id()
             self._emit(events.login_failed, user_id=user_id, reason=error.error_code)
             raise
-
-    def _advance(
-        self, claims: RefreshClaims, session: Session, now: float, address: str | None
-    ) -> Session:
-        """Return the session as a refresh token leaves it.
-
-        The expiry of an older generation is not checked: also a token of long ago
-        shows that it was stolen.
-        """
-        network = network_of(address)
-        if claims.generation == session.generation:
-            self._issuer.refresh.check_times(claims, now)
-            rotated = self._rotate(session, now)
-            if rotated is not None:
-                self._networks.note(rotated, network)
-                self._announce(events.session_refreshed, rotated)
-                return rotated
-            latest = self.active_session(session.id)
-            if latest is None:
-                raise TokenRevokedError
-            session = latest  # another use came first
-        if self._is_retry(claims, session, now):
-            retries = self._networks.retries(session, network)
-            if retries < (self._settings.refresh_other_networks or math.inf):
-                reason = "other_network" if retries else None
-                self._announce(events.refresh_repeated, session, reason=reason)
-                return session
-        self._end_reused(claims, session)
-        raise InvalidGrantError
-
-    def _rotate(self, session: Session, now: float) -> Session | None:
-        idle_end = min(now + self._settings.session_idle_lifetime, session.expires_at)
-        return self._sessions.rotate(
-            session.id, session.generation, now=now, idle_expires_at=idle_end
-        )
-
-    def _is_retry(self, claims: RefreshClaims, session: Session, now: float) -> bool:
-        """Return whether a token is the previous one, rotated within the grace.
-
-        The rotation may lie in the future: another host's clock made it, or another
-        request while this one waited.
-        """
-        grace, leeway = self._settings.refresh_grace, self._settings.clock_leeway
-        since = now - session.refreshed_at
-        is_in_grace = max(since, 0) < grace and since >= -max(leeway, grace)
-        return is_in_grace and claims.generation == session.generation - 1
-
-    def _end_reused(self, claims: RefreshClaims, session: Session) -> None:
-        self._sessions.end(session.id)
-        if claims.generation > session.generation:
-            # Nobody can have it before the client: the store was restored.
-            self._announce(events.session_revoked, session, reason="store_set_back")
-        else:
-            self._announce(events.refresh_reused, session)
 
 
 def _cookies_of(user_id: str | None) -> str:
