@@ -90,22 +90,21 @@ def set_on(response: ResponseT, pair: TokenPair) -> ResponseT:
     """
     if not current_state().settings.refresh_cookie:
         raise errors.ConfigurationError(_OFF)
-    token, age = pair.refresh_token, pair.refresh_expires_in
-    response.set_cookie(NAME, token, max_age=age, **_attributes())
+    response.set_cookie(NAME, pair.refresh_token, pair.refresh_expires_in, **_flags())
     return response
 
 
 def clear() -> None:
     """Have the browser drop the cookie, and those that a sibling domain set."""
-    attributes = _attributes()
-    domains = {attributes.pop("domain"), None}
+    flags = _flags()
+    domains = {flags.pop("domain"), None}
     if len(_sent()) > 1:
         labels = this_request().host.partition(":")[0].split(".")
         domains |= {".".join(labels[n:]) for n in range(len(labels) - 1)}
 
     def drop(response: Response) -> Response:
         for domain in domains:
-            response.delete_cookie(NAME, domain=domain, **attributes)
+            response.delete_cookie(NAME, domain=domain, **flags)
         return response
 
     after_this_request(drop)
@@ -143,7 +142,7 @@ def _is_ours() -> bool:
     return request.headers.get("Origin") in (own, *current_state().settings.origins)
 
 
-def _attributes() -> dict[str, Any]:
+def _flags() -> dict[str, Any]:
     settings = current_state().settings
     return {
         "path": this_request().root_path + settings.url_prefix,

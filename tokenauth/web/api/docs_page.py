@@ -7,7 +7,6 @@ the page's policy lets nothing be.
 from __future__ import annotations
 
 from functools import lru_cache
-from importlib.metadata import version
 from importlib.resources import files
 from pathlib import Path
 from typing import Any, Final
@@ -19,7 +18,7 @@ from ..request import this_request, url_parameters
 from ..responses import json_response
 from ..state import current_state
 from . import ROUTES
-from .openapi import DISTRIBUTION, describe
+from .openapi import describe
 
 _PACKAGE: Final = "flask_swagger_ui"
 _ASSETS: Final = ("swagger-ui.css", "swagger-ui-bundle.js", "favicon-32x32.png")
@@ -82,10 +81,10 @@ def client() -> Response:
     """Send the fetch wrapper for browsers; `?v=<version>` lets caches keep it."""
     response = Response(_read("client.js"), mimetype="text/javascript")
     response.add_etag()
-    is_named = url_parameters(this_request(), "v") == [version(DISTRIBUTION)]
-    response.cache_control.public = True
-    response.cache_control.max_age = 365 * 86400 if is_named else 3600
-    response.cache_control.immutable = is_named
+    version = description()["info"]["version"]
+    is_named = url_parameters(this_request(), "v") == [version]
+    age = "31536000, immutable" if is_named else "3600"
+    response.headers["Cache-Control"] = f"public, max-age={age}"
     response.make_conditional(this_request())
     return _plain(response)
 

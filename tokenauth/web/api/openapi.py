@@ -21,8 +21,6 @@ from .schemas import Id, ProblemDocument, RefreshRequest
 
 Document = dict[str, Any]
 
-DISTRIBUTION: Final = "flask-login-tokenauth"
-
 SCHEME: Final = "tokenauth"
 """Name of the security scheme; an application's own operations may refer to it."""
 
@@ -63,7 +61,7 @@ def describe(routes: Sequence[Route], *, url_prefix: str, title: str) -> Documen
     named = {_NAME.format(name=name): schema for name, schema in schemas.items()}
     return {
         "openapi": "3.1.0",
-        "info": {"title": title, "version": version(DISTRIBUTION)},
+        "info": {"title": title, "version": version("flask-login-tokenauth")},
         "paths": paths,
         "components": {"schemas": named, "securitySchemes": {SCHEME: _SECURITY}},
     }
