@@ -185,4 +185,4 @@ def test_a_store_that_returns_another_user_lets_nobody_in(clock: Clock) -> None:
         with pytest.raises(InvalidCredentialsError):
             auth.login(alice)
         with pytest.raises(InvalidGrantError):
-            state.current_state().service.refresh(pair.refresh_token)
+            state.current_state().service.refresh(pair.refresh_token, admit=print)

@@ -32,9 +32,9 @@ class RefreshRules(SessionRules):
         self,
         token: str,
         *,
+        admit: Callable[[str], object],
         scope: str | None = None,
         address: str | None = None,
-        admit: Callable[[str], object] | None = None,
     ) -> TokenPair:
         """Exchange a refresh token for the next pair; the old one stops working.
 
@@ -49,8 +49,7 @@ class RefreshRules(SessionRules):
         try:
             claims = self._issuer.refresh.read(token)
             identity = self._identify(claims, LOGIN, now)
-            if admit is not None:
-                admit(claims.subject)
+            admit(claims.subject)
             scopes = grant(scope, identity.session.scopes)
             session = self._advance(claims, identity.session, now, address)
         except TokenError as error:
