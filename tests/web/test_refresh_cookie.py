@@ -255,6 +255,18 @@ def test_no_other_request_is_answered(
     assert logged_in.refresh().status_code == 200
 
 
+@pytest.mark.parametrize(("scheme", "status"), [("http", 200), ("https", 400)])
+def test_an_origin_of_our_own_has_our_scheme(
+    app: Flask, scheme: str, status: int
+) -> None:
+    """On localhost that is HTTP."""
+    client = app.test_client()
+    client.post("/auth/login", json={**CREDENTIALS, "cookie": True})
+    origin = {"Origin": f"{scheme}://localhost"}
+    answer = client.post("/auth/refresh", json={}, headers=origin)
+    assert answer.status_code == status
+
+
 # The content types that a page may send across sites without a preflight.
 SIMPLE = [
     {"data": "{}", "content_type": "text/plain"},
@@ -419,6 +431,18 @@ def test_the_end_of_another_session_leaves_the_cookie(
     answer = logged_in.send("DELETE", path.replace("{id}", other_id))
     assert (answer.status_code, "Set-Cookie" in answer.headers) == (204, False)
     assert logged_in.refresh().status_code == 200
+
+
+def test_a_cookie_beside_the_user_s_own_ends_nothing(
+    app: Flask, logged_in: Browser
+) -> None:
+    """Junk of a sibling domain's, when the user ends another session."""
+    other = Browser(app)
+    other.log_in()
+    other_id = other.send("GET", "/auth/me").get_json()["session"]["id"]
+    both = {"Cookie": f"{NAME}=junk; {NAME}={logged_in.cookie}"}
+    answer = logged_in.send("DELETE", f"/auth/sessions/{other_id}", headers=both)
+    assert (answer.status_code, "Set-Cookie" in answer.headers) == (204, False)
 
 
 def test_a_store_that_fails_afterwards_undoes_no_logout(clock: Clock) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -89,14 +90,17 @@ def site(tmp_path: Path) -> Iterator[Site]:
 
 
 async def attack(tabs: Tabs, host: str, path: str, body: str) -> None:
-    """Send everything from a host's page, and wait until it has been answered."""
-    for script in SENT.values():
+    """Send everything from a host's pages, and wait until it has been answered."""
+
+    async def send(script: str) -> None:
         page = await tabs.browser.new_page()
         await page.goto(f"{tabs.site.at(host)}/blank")
-        send = f"([url, body]) => void ({script})(url, body)"
-        await page.evaluate(send, [tabs.site.url + path, body])
-        await page.wait_for_timeout(500)
+        call = f"([url, body]) => void ({script})(url, body)"
+        await page.evaluate(call, [tabs.site.url + path, body])
+        await page.wait_for_timeout(1000)
         await page.close()
+
+    await asyncio.gather(*map(send, SENT.values()))
 
 
 @pytest.mark.parametrize("host", [FOREIGN, SIBLING])
