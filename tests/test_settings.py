@@ -635,7 +635,8 @@ def test_a_new_secret_needs_no_key_and_is_one() -> None:
     [
         ("redis://host/1", "redis://host/1"),
         ("rediss://host/1", "rediss://host/1"),
-        ("unix:///run/redis.sock", "redis+unix:///run/redis.sock"),
+        ("unix:///run/redis.sock", "unix:///run/redis.sock"),
+        ("redis+cluster://h1,h2", "redis+cluster://h1,h2"),
         ("sqlite:///file", "memory://"),
         ("memory://", "memory://"),
     ],

@@ -246,10 +246,8 @@ def _with_defaults(given: Mapping[str, Any], app_name: str) -> dict[str, Any]:
     values.setdefault("TOKENAUTH_REALM", app_name.rpartition(".")[2])
     users_url = values.get("TOKENAUTH_USERS_URL", "memory://")
     session_url = values.setdefault("TOKENAUTH_SESSION_URL", users_url)
-    if str(session_url).startswith(("redis://", "rediss://")):
+    if str(session_url).startswith(("redis", "unix:")):
         values.setdefault("TOKENAUTH_LIMITS_URL", session_url)
-    if str(session_url).startswith("unix://"):  # the limits library's name for it
-        values.setdefault("TOKENAUTH_LIMITS_URL", f"redis+{session_url}")
     limits = values.get("TOKENAUTH_LOGIN_LIMITS")
     if isinstance(limits, list | tuple) and all(isinstance(x, str) for x in limits):
         values["TOKENAUTH_LOGIN_LIMITS"] = ";".join(limits)

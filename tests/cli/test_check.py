@@ -5,14 +5,12 @@ from __future__ import annotations
 import json
 import os
 import secrets
-import sqlite3
 import time
 from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import psycopg
 import pytest
 import redis
 from flask import Flask
@@ -85,37 +83,6 @@ def test_good_deployment_passes_the_strict_check(good: Flask) -> None:
         *("eviction", "persistence", "clock", "DEBUG", "TESTING"),
         *("addresses", "proxy"),
     ]
-
-
-def test_other_good_deployments_pass_too(
-    url: str, postgres_url: str, durable_redis: RedisServer
-) -> None:
-    """Without a proxy; users and sessions in one database, or the application's own."""
-    limits = {"TOKENAUTH_LIMITS_URL": durable_redis.url}
-    for where in (url, postgres_url):
-        users_at(where)
-        sessions_at(where)
-        checked(deployed(TOKENAUTH_USERS_URL=where, **limits), "--strict", *PROXY)
-
-
-def test_check_leaves_nothing_behind(url: str, redis_url: str) -> None:
-    """What it does with each store it undoes."""
-    users_at(url)
-    sessions_at(url)
-    with redis.Redis.from_url(redis_url) as client:
-        for sessions in (url, redis_url):
-            app = deployed(
-                TOKENAUTH_USERS_URL=url,
-                TOKENAUTH_SESSION_URL=sessions,
-                TOKENAUTH_LIMITS_URL=redis_url,
-            )
-            checked(app)
-        kept = [key for key in client.scan_iter() if b"endings" not in key]
-        assert all(client.get(key) == b"0" for key in kept)
-    with sqlite3.connect(url.removeprefix("sqlite:///")) as database:
-        assert database.execute("SELECT * FROM tokenauth_users").fetchall() == []
-        assert database.execute("SELECT * FROM tokenauth_sessions").fetchall() == []
-    database.close()
 
 
 def test_review_is_one_line_for_each_area(good: Flask) -> None:
@@ -308,85 +275,6 @@ def test_setting_beyond_its_limit_is_a_warning(
 
 # -- stores that cannot be used ------------------------------------------------------
 
-DEAD_POSTGRES = "postgresql+psycopg://me:canary@127.0.0.1:1/app"
-DEAD_REDIS = "redis://:canary@127.0.0.1:1/0"
-
-
-@pytest.mark.parametrize(
-    ("setting", "url", "area"),
-    [
-        ("TOKENAUTH_SESSION_URL", DEAD_POSTGRES, "sessions"),
-        ("TOKENAUTH_SESSION_URL", DEAD_REDIS, "sessions"),
-        ("TOKENAUTH_LIMITS_URL", DEAD_REDIS, "attempts"),
-    ],
-)
-def test_store_that_is_down_is_an_error(setting: str, url: str, area: str) -> None:
-    found = checked(deployed(**{setting: url}), exit_code=1)
-    assert found[area].level == "error"
-    assert f"The store of {setting} cannot do" in found[area].text
-    assert "(refused). Nothing listens there" in found[area].text
-
-
-def test_read_only_database_is_an_error(postgres_url: str) -> None:
-    """As a replica is, or the old primary after a failover."""
-    users_at(postgres_url)
-    sessions_at(postgres_url)
-    read_only = "-c%20default_transaction_read_only%3Don"
-    app = deployed(TOKENAUTH_USERS_URL=f"{postgres_url}?options={read_only}")
-    found = checked(app, exit_code=1)
-    for area in ("users", "sessions"):
-        assert found[area].level == "error"
-
-
-def test_read_only_sqlite_file_is_an_error(url: str) -> None:
-    users_at(url)
-    sessions_at(url)
-    found = checked(deployed(TOKENAUTH_USERS_URL=f"{url}?mode=ro"), exit_code=1)
-    assert (found["users"].level, found["sessions"].level) == ("error", "error")
-
-
-def test_replica_of_redis_is_an_error(redis_url: str) -> None:
-    """It answers every read."""
-    with RedisServer() as replica, redis.Redis.from_url(replica.url) as client:
-        port = redis_url.rpartition(":")[2].partition("/")[0]
-        client.replicaof("127.0.0.1", port)
-        found = checked(deployed(TOKENAUTH_SESSION_URL=replica.url), exit_code=1)
-    for area in ("sessions", "attempts"):
-        assert found[area].level == "error"
-
-
-@pytest.mark.parametrize(
-    ("rights", "area"),
-    [
-        (["~limits:*", "+@all"], "sessions"),
-        (["~tokenauth*", "%R~*", "+@all", "-evalsha", "-eval"], "sessions"),
-    ],
-)
-def test_redis_account_without_the_needed_rights_is_an_error(
-    rights: list[str], area: str, redis_url: str
-) -> None:
-    with redis.Redis.from_url(redis_url) as client:
-        client.execute_command("ACL", "SETUSER", "canary", "on", ">pw", *rights)
-        try:
-            url = redis_url.replace("//", "//canary:pw@")
-            found = checked(deployed(TOKENAUTH_SESSION_URL=url), exit_code=1)
-        finally:
-            client.execute_command("ACL", "DELUSER", "canary")
-    assert found[area].level == "error"
-
-
-def test_redis_that_may_lose_sessions_is_a_warning() -> None:
-    """It drops them when its memory is full, or forgets them when it stops."""
-    with RedisServer() as server, redis.Redis.from_url(server.url) as client:
-        client.config_set("maxmemory-policy", "allkeys-lru")
-        app = deployed(TOKENAUTH_SESSION_URL=server.url)
-        found = checked(app)
-        checked(app, "--strict", *PROXY, exit_code=1)
-    assert found["eviction"].level == "warning"
-    assert "maxmemory-policy is allkeys-lru" in found["eviction"].text
-    assert found["persistence"].level == "warning"
-    assert "Set 'appendonly yes'" in found["persistence"].text
-
 
 def test_redis_that_may_not_be_asked_is_a_warning(redis_url: str) -> None:
     with redis.Redis.from_url(redis_url) as client:
@@ -419,19 +307,6 @@ def test_tables_of_another_version_are_an_error(
         assert found[area].level == "error"
         assert "of another release, without 'scopes'" in found[area].text
     assert "clock" not in found
-
-
-def test_tables_that_may_only_be_read_are_an_error(postgres_url: str) -> None:
-    """A login could not improve a hash, nor could a user change a password."""
-    users_at(postgres_url)
-    role = f"r_{secrets.token_hex(8)}"
-    with psycopg.connect(postgres_url.replace("+psycopg", "")) as connection:
-        connection.execute(f"CREATE ROLE {role} LOGIN")
-        connection.execute(f"GRANT SELECT ON tokenauth_users TO {role}")
-    url = postgres_url.replace("//postgres@", f"//{role}@")
-    found = checked(deployed(TOKENAUTH_USERS_URL=url, **MEMORY), exit_code=1)
-    assert found["users"].level == "error"
-    assert "(no_permission). Give its account the rights" in found["users"].text
 
 
 MEMORY = {"TOKENAUTH_SESSION_URL": "memory://"}
@@ -510,8 +385,8 @@ def test_server_s_clock_is_read_in_fractions_of_a_second(
         (0, 30, "ok", "30 s are allowed."),
         (0, 0, "ok", "0 s are allowed."),
         (-10, 30, "ok", "30 s are allowed."),
-        (20, 30, "warning", "30 s are allowed. Another host"),
-        (-20, 30, "warning", "in the other direction"),
+        (20, 30, "warning", "30 s are allowed. Hosts may"),
+        (-20, 30, "warning", "other direction"),
         (40, 30, "error", "30 s are allowed. Hosts may refuse"),
         (-40, 30, "error", "by one source (NTP)"),
         (3, 0, "error", "raise TOKENAUTH_CLOCK_LEEWAY"),

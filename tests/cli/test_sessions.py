@@ -59,15 +59,19 @@ def status(app: Flask, token: str) -> int:
 
 
 def test_all_that_can_open_an_account_is_listed(app: Flask) -> None:
-    """Logins and personal access tokens, but not what has expired."""
+    """Logins, personal access tokens and one-time tokens; not what has expired."""
     client = app.test_client()
     log_in(client, label="laptop")
     token_id, _ = personal_token(app, expires_in=None)
     store = app.extensions["tokenauth"].stores.sessions
     store.add(make_session("u-alice", at=NOW - 9999), limit=9)
-    login, other, token = listed(app, "sessions", "list")
-    assert {login["kind"], other["kind"]} == {"login"}
-    assert {login["label"], other["label"]} == {"laptop", None}
+    with app.app_context():
+        here = app.extensions["tokenauth"]
+        here.one_time.issue("reset", here.stores.users.get("u-alice"), 60)
+    once, token, other, login = listed(app, "sessions", "list")
+    assert once["kind"] == "once:reset"
+    assert [login["kind"], other["kind"]] == ["login"] * 2
+    assert [login["label"], other["label"]] == ["laptop", None]
     assert token == {
         "id": token_id,
         "kind": "personal",

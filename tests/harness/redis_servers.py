@@ -74,6 +74,11 @@ class RedisCluster:
         for client in (new, old):
             client.execute_command(*set_slot, "NODE", self.id_of(target))
 
+    def is_whole(self) -> bool:
+        """Return whether every server says that all slots are served."""
+        nodes = [*self.primaries, *self.replicas]
+        return all(self._knows(node, len(nodes)) for node in nodes)
+
     def _node(self) -> RedisServer:
         options = {
             "cluster-enabled": "yes",
@@ -93,7 +98,7 @@ class RedisCluster:
         for number, node in enumerate(self.primaries):
             ends = SLOTS * number // 3, SLOTS * (number + 1) // 3 - 1
             client_of(node).execute_command("CLUSTER", "ADDSLOTSRANGE", *ends)
-        wait_until(lambda: all(self._knows(node, len(nodes)) for node in nodes))
+        wait_until(self.is_whole)
         for node, primary in zip(self.replicas, self.primaries, strict=False):
             client_of(node).cluster("REPLICATE", self.id_of(primary))
         for node in self.replicas:

@@ -247,8 +247,9 @@ def test_the_clock_of_a_server_is_read(sessions: Any) -> None:
 def test_a_user_s_sessions_are_listed_newest_first(sessions: SessionStore) -> None:
     """In the order in which they were kept, whatever the clocks of the hosts say."""
     new = kept(sessions, 3) + kept(sessions, 1, at=NOW - 5)
-    kept(sessions, 1, kind="personal")
+    personal = kept(sessions, 1, kind="personal")
     assert sessions.of_user("u-1", kind="login") == new[::-1]
+    assert sessions.of_user("u-1") == [*personal, *new[::-1]]
 
 
 @pytest.mark.parametrize("step", [60, 0, -60], ids=["going", "standing", "back"])

@@ -260,7 +260,7 @@ class Down(MemorySessionStore):
 
     is_down = False
 
-    def of_user(self, user_id: str, *, kind: str) -> Any:
+    def of_user(self, user_id: str, *, kind: str | None = None) -> Any:
         if self.is_down:
             raise StoreUnavailableError
         return super().of_user(user_id, kind=kind)

@@ -56,7 +56,7 @@ _TEXTS: Final = {
     "loading": "database system is",
     "read_only": "readonly",
     "disk": "misconf",
-    "no_primary": "noreplicas",
+    "no_primary": "noreplicas|slots are not covered|ttl exhausted",  # of a cluster
     "out_of_memory": "oom command",
     "no_database": 'db index is out of range|no such database|database "',
     "no_table": "no such table",

@@ -73,21 +73,13 @@ def _review() -> list[Finding]:
 
 
 def _review_server(app: Flask) -> Iterator[Finding]:
-    yield expect(
-        not app.debug,
-        "DEBUG",
-        "On." if app.debug else "Off.",
-        "Everybody who meets an error may see and run code. Turn it off where others "
-        "reach the application.",
-        otherwise="error",
-    )
-    yield expect(
-        not app.testing,
-        "TESTING",
-        "On." if app.testing else "Off.",
-        "Settings that are not safe are accepted. Turn it off outside of tests.",
-        otherwise="error",
-    )
+    for name, is_on, advice in (
+        ("DEBUG", app.debug, "Everybody who meets an error may see and run code."),
+        ("TESTING", app.testing, "Settings that are not safe are accepted."),
+    ):
+        fact = "On." if is_on else "Off."
+        advised = f"{advice} Turn it off where others reach the application."
+        yield expect(not is_on, name, fact, advised, otherwise="error")
     claimed = ", ".join(conflicts(app))
     yield expect(
         not claimed,
@@ -99,19 +91,14 @@ def _review_server(app: Flask) -> Iterator[Finding]:
 
 
 def _proxy(wsgi_app: Any) -> Finding:
-    for layer in _layers(wsgi_app):
-        if isinstance(layer, ProxyFix) and layer.x_for:
-            return Finding(
-                "ok",
-                "proxy",
-                f"ProxyFix trusts {layer.x_for} (x_for={layer.x_for}). Check that this "
-                "many proxies are in front of the application.",
-            )
-    return Finding(
-        "warning",
+    layers = [each for each in _layers(wsgi_app) if isinstance(each, ProxyFix)]
+    trusted = max((layer.x_for for layer in layers), default=0)
+    return expect(
+        trusted > 0,
         "proxy",
-        "No ProxyFix was found. If a proxy is in front of the application, all clients "
-        "have its address and share its limit of attempts: wrap app.wsgi_app in "
+        f"ProxyFix trusts {trusted} proxies with the client's address (x_for).",
+        "If a proxy is in front of the application, all clients have its address and "
+        "share its limit of attempts: wrap app.wsgi_app in "
         "werkzeug.middleware.proxy_fix.ProxyFix. If there is none, ignore this.",
     )
 

@@ -26,12 +26,17 @@ from .review_settings import Finding, expect
 if TYPE_CHECKING:
     from ..accounts.throttle import LoginThrottle
 
+_SETTINGS: Final = {
+    "users": "TOKENAUTH_USERS_URL",
+    "sessions": "TOKENAUTH_SESSION_URL",
+    "attempts": "TOKENAUTH_LIMITS_URL",
+}
 _FINEST_DIFFERENCE: Final = 1
 """Seconds: times in tokens are whole ones."""
 _PROBE_LIFETIME: Final = 60
 """Seconds that the session of a probe lives at most, should it not be ended."""
 
-_PRIMARY: Final = "Name the primary server, which can be written to."
+_PRIMARY: Final = "Name the primary, which takes writes; a cluster needs all its slots."
 _ADVICE: Final = {
     "authentication": "Correct the user name and the password of its URL.",
     "disk_full": "Its disk is full.",
@@ -55,22 +60,15 @@ _ADVICE: Final = {
 def review_stores(here: State) -> Iterator[Finding]:
     """Yield what is found about an application's stores."""
     users, sessions = here.stores
-    now = here.clock
+    now, throttle = here.clock, here.throttle
+    in_dict, in_memory = (
+        isinstance(users, DictUserStore),
+        isinstance(sessions, MemorySessionStore),
+    )
     findings = [
-        _store(
-            *("users", "TOKENAUTH_USERS_URL", partial(_probe_users, users)),
-            in_memory=isinstance(users, DictUserStore),
-        ),
-        _store(
-            *("sessions", "TOKENAUTH_SESSION_URL"),
-            partial(_probe_sessions, sessions, now),
-            in_memory=isinstance(sessions, MemorySessionStore),
-        ),
-        _store(
-            *("attempts", "TOKENAUTH_LIMITS_URL"),
-            partial(_probe_attempts, here.throttle),
-            in_memory=here.throttle.in_memory,
-        ),
+        _store("users", in_dict, partial(_probe_users, users)),
+        _store("sessions", in_memory, partial(_probe_sessions, sessions, now)),
+        _store("attempts", throttle.in_memory, partial(_probe_attempts, throttle)),
     ]
     yield from findings
     if all(finding.level != "error" for finding in findings[:2]):
@@ -79,37 +77,29 @@ def review_stores(here: State) -> Iterator[Finding]:
         yield _clock((sessions, users), now, here.settings.clock_leeway)
 
 
-def _store(
-    area: str, setting: str, probe: Callable[[], object], *, in_memory: bool
-) -> Finding:
+def _store(area: str, in_memory: bool, probe: Callable[[], object]) -> Finding:  # noqa: FBT001
+    setting = _SETTINGS[area]
     try:
         probe()
     except ConfigurationError as error:
-        return Finding("error", area, str(error))
+        text = str(error)
     except StoreUnavailableError as error:
-        advice = _ADVICE.get(error.reason or "", "Check that it runs.")
-        return Finding(
-            "error",
-            area,
-            f"The store of {setting} cannot do what a login needs "
-            f"({error.reason or 'failed'}). {advice}",
-        )
+        reason = error.reason or "failed"
+        text = f"The store of {setting} cannot do what a login needs ({reason}). "
+        text += _ADVICE.get(reason, "Check that it runs.")
     except Exception as error:  # noqa: BLE001 # an application's own store raises its own
         text = f"The application's store raises {type(error).__name__}: fix it."
-        return Finding("error", area, text)
-    return _in_memory(area, setting) if in_memory else Finding("ok", area, "It works.")
-
-
-def _in_memory(area: str, setting: str) -> Finding:
-    workers = os.environ.get("WEB_CONCURRENCY", "")  # gunicorn's own default
-    has_several = workers.isdecimal() and int(workers) > 1
-    return Finding(
-        "error" if has_several else "warning",
-        area,
-        "In the memory of one process: it is lost at each restart, and "
-        + (f"WEB_CONCURRENCY is {workers}. " if has_several else "")
-        + f"several workers do not share it. Set {setting} to a shared store.",
-    )
+    else:
+        workers = os.environ.get("WEB_CONCURRENCY", "")  # gunicorn's own default
+        return expect(
+            not in_memory,
+            area,
+            "In the memory of one process." if in_memory else "It works.",
+            "It is lost at each restart, and several workers do not share it. Set "
+            f"{setting} to a shared store.",
+            otherwise="warning" if workers in ("", "0", "1") else "error",
+        )
+    return Finding("error", area, text)
 
 
 def _probe_users(users: UserStore) -> None:
@@ -173,28 +163,15 @@ def _clock(
     stores: tuple[object, ...], now: Callable[[], float], leeway: float
 ) -> Finding:
     for store in stores:
-        if isinstance(store, ClockedStore):
-            before = now()
-            theirs = store.read_clock()
-            if theirs is not None:
-                return _difference(abs(theirs - (before + now()) / 2), leeway)
+        if isinstance(store, ClockedStore) and (theirs := store.read_clock()):
+            seconds, most = abs(theirs - now()), max(leeway, _FINEST_DIFFERENCE)
+            return expect(
+                seconds <= most / 2,
+                "clock",
+                f"{seconds:.1f} s from the store's; {leeway:g} s are allowed.",
+                "Hosts may refuse each other's tokens: another may be wrong in the "
+                "other direction. Set the clocks by one source (NTP), or raise "
+                "TOKENAUTH_CLOCK_LEEWAY.",
+                otherwise="error" if seconds > most else "warning",
+            )
     return Finding("ok", "clock", "No store has a clock of its own.")
-
-
-def _difference(seconds: float, leeway: float) -> Finding:
-    most = max(leeway, _FINEST_DIFFERENCE)
-    found = f"{seconds:.1f} s from the store's; {leeway:g} s are allowed."
-    if seconds > most:
-        return Finding(
-            "error",
-            "clock",
-            f"{found} Hosts may refuse each other's tokens. Set the clocks by one "
-            "source (NTP), or raise TOKENAUTH_CLOCK_LEEWAY.",
-        )
-    return expect(
-        seconds <= most / 2,
-        "clock",
-        found,
-        "Another host that is wrong by as much in the other direction refuses this "
-        "one's tokens. Set the clocks by one source (NTP).",
-    )

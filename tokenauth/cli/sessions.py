@@ -6,7 +6,6 @@ import click
 from flask.cli import AppGroup
 
 from .. import events
-from ..sessions.session import LOGIN, PERSONAL
 from ..stores import BulkStore
 from ..web.state import State
 from .group import as_json, show, state_with_sessions, tokenauth, user_named, utc
@@ -22,7 +21,7 @@ tokenauth.add_command(sessions)
 @click.argument("username")
 @as_json
 def list_sessions(username: str, *, is_json: bool) -> None:
-    """List a user's active sessions, those of personal access tokens, too.
+    """List a user's active sessions, those of personal and one-time tokens, too.
 
     \b
     Example:
@@ -30,12 +29,7 @@ def list_sessions(username: str, *, is_json: bool) -> None:
       flask tokenauth sessions list JohnDoe --json
     """
     here = state_with_sessions()
-    user_id = user_named(here, username).get_id()
-    found = [
-        session
-        for kind in (LOGIN, PERSONAL)
-        for session in here.service.active_sessions(user_id, kind=kind)
-    ]
+    found = here.service.active_sessions(user_named(here, username).get_id())
     rows = [
         [
             session.id,

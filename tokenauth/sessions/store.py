@@ -82,8 +82,8 @@ class SessionStore(Protocol):
         """
         ...
 
-    def of_user(self, user_id: str, *, kind: str) -> list[Session]:
-        """Return a user's sessions of one kind, newest first."""
+    def of_user(self, user_id: str, *, kind: str | None = None) -> list[Session]:
+        """Return a user's sessions, of one kind or all, newest first."""
         ...
 
     def purge(self, *, now: float, limit: int) -> int:

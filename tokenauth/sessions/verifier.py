@@ -64,8 +64,10 @@ class SessionRules:
         session = self._sessions.get(session_id)
         return None if session is None or session.is_over(self._now()) else session
 
-    def active_sessions(self, user_id: str, *, kind: str) -> list[Session]:
-        """Return a user's active sessions of one kind, newest first."""
+    def active_sessions(
+        self, user_id: str, *, kind: str | None = None
+    ) -> list[Session]:
+        """Return a user's active sessions, of one kind or all, newest first."""
         now = self._now()
         found = self._sessions.of_user(user_id, kind=kind)
         return [session for session in found if not session.is_over(now)]

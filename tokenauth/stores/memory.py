@@ -90,8 +90,8 @@ class MemorySessionStore:
         with self._lock:
             return sum(map(self._drop, list(self._sessions)))
 
-    def of_user(self, user_id: str, *, kind: str) -> list[Session]:
-        """Return a user's sessions of one kind, newest first."""
+    def of_user(self, user_id: str, *, kind: str | None = None) -> list[Session]:
+        """Return a user's sessions, of one kind or all, newest first."""
         check_id(user_id)
         with self._lock:
             return self._of_user(user_id, kind)

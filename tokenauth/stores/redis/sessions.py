@@ -150,14 +150,14 @@ class RedisSessionStore(Redacted):
                     ended += self._end(waiting.pop(session_id[0]))
         return ended + sum(map(self._end, waiting.values()))
 
-    def of_user(self, user_id: str, *, kind: str) -> list[Session]:
-        """Return a user's sessions of one kind, newest first."""
+    def of_user(self, user_id: str, *, kind: str | None = None) -> list[Session]:
+        """Return a user's sessions, of one kind or all, newest first."""
         rows = self._of_all(
             ("HMGET", _session_key(session_id), *scripts.FIELDS)
             for session_id in self._ids_of(user_id)
         )
         found = map(_session_of, rows)
-        return [session for session in found if session and session.kind == kind]
+        return [each for each in found if each and kind in (None, each.kind)]
 
     def purge(self, *, now: float, limit: int) -> int:  # noqa: ARG002 # the protocol's
         """Drop nothing: Redis itself drops what has expired."""

@@ -39,7 +39,9 @@ _ROTATE: Final = (
     .returning(*_FIELDS)
 )
 _TOUCH: Final = update(SESSIONS).where(_HAS_ID).values(refreshed_at=bindparam("now"))
-_LIST: Final = select(*_FIELDS).where(_OF_USER, _OF_KIND).order_by(_C.number.desc())
+_LIST: Final = (
+    select(*_FIELDS).where(_OF_USER, _OF_SOME_KIND).order_by(_C.number.desc())
+)
 _FIRST_BEYOND: Final = (
     select(_C.number)
     .where(_OF_USER, _OF_KIND, ~_EXPIRED)
@@ -167,10 +169,10 @@ class SQLSessionStore:
             ended += step
         return ended
 
-    def of_user(self, user_id: str, *, kind: str) -> list[Session]:
-        """Return a user's sessions of one kind, newest first."""
+    def of_user(self, user_id: str, *, kind: str | None = None) -> list[Session]:
+        """Return a user's sessions, of one kind or all, newest first."""
         check_id(user_id)
-        rows = self.database.rows(_LIST, owner=user_id, of_kind=kind)
+        rows = self.database.rows(_LIST, owner=user_id, of_kind=kind or "")
         return [_session(row) for row in rows]
 
     def purge(self, *, now: float, limit: int) -> int:
