@@ -401,7 +401,8 @@ def test_a_window_that_ends_during_an_attempt_gives_no_extra_one(
     """What is taken back from a window that is over does not enlarge the next."""
     throttle = counting(url=redis_url)
     attempts = [throttle.reserve("alice", "192.0.2.1") for _ in range(5)]
-    throttle._storage.reset()  # as if the hour were over
+    with redis.Redis.from_url(redis_url) as client:
+        client.flushdb()  # as if the hour were over
     for attempt in attempts:
         throttle.cancel(attempt)
     for _ in range(5):

@@ -42,7 +42,26 @@ return math.max(count, 0)
 """
 
 
-class MemoryCounters(Storage):
+class _Counts(Storage):
+    """What storages that are made here have in common."""
+
+    STORAGE_SCHEME = None
+
+    def check(self) -> bool:
+        """Return True, or raise what the storage raises."""
+        self.get("check")
+        return True
+
+    def reset(self) -> None:
+        """Do nothing: others may count here, too."""
+
+    @property
+    def base_exceptions(self) -> type[Exception]:
+        """What the limits library wraps: whatever a driver raises."""
+        return Exception
+
+
+class MemoryCounters(_Counts):
     """A storage in the memory of this process.
 
     Args:
@@ -50,8 +69,6 @@ class MemoryCounters(Storage):
         capacity: Most counts that are kept; beyond that those go to which nothing was
             added for longest.
     """
-
-    STORAGE_SCHEME = None
 
     def __init__(self, now: Callable[[], float], capacity: int = CAPACITY) -> None:
         super().__init__()
@@ -90,24 +107,8 @@ class MemoryCounters(Storage):
         with self._lock:
             self._counts.pop(key, None)
 
-    def check(self) -> bool:
-        """Return True: memory always answers."""
-        return True
 
-    def reset(self) -> int:
-        """Remove every count and return how many there were."""
-        with self._lock:
-            removed = len(self._counts)
-            self._counts.clear()
-        return removed
-
-    @property
-    def base_exceptions(self) -> type[Exception]:
-        """What the limits library wraps: nothing else fails here."""
-        return MemoryError
-
-
-class RedisCounters(Storage):
+class RedisCounters(_Counts):
     """A storage on Redis: one server, a cluster, or what Sentinel leads to.
 
     The library's own connects to a cluster when it is made, and keeps counts of 0.
@@ -115,8 +116,6 @@ class RedisCounters(Storage):
     Args:
         client: A client of redis-py.
     """
-
-    STORAGE_SCHEME = None
 
     def __init__(self, client: Any) -> None:
         super().__init__(wrap_exceptions=True)
@@ -137,18 +136,6 @@ class RedisCounters(Storage):
     def clear(self, key: str) -> None:
         """Remove a count."""
         self.client.delete(_named(key))
-
-    def check(self) -> bool:
-        """Return True if the server answers."""
-        return bool(self.client.ping())
-
-    def reset(self) -> None:
-        """Do nothing: others count here, too."""
-
-    @property
-    def base_exceptions(self) -> type[Exception]:
-        """What the limits library wraps: whatever the driver raises."""
-        return Exception
 
 
 def _named(key: str) -> str:

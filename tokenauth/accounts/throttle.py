@@ -179,7 +179,7 @@ class LoginThrottle(Redacted):
     def check(self) -> None:
         """Return if the storage answers."""
         with failing_closed(self._storage):
-            self._storage.get("check")
+            self._storage.check()
 
     def _attempt(
         self, purpose: str, name: str, account: tuple[str, str], network: str

@@ -1,8 +1,9 @@
 """The user of a request: Flask-Login's `request_loader`, and the manager around it.
 
 Flask-Login asks the session cookie and the remember cookie before its `request_loader`.
-Here the token decides: a request that carries one gets that token's user or nobody, and
-any other request is left to Flask-Login.
+Here the token decides: a request that carries one gets that token's user or nobody. Any
+other gets the user of the application's `request_loader`, else Flask-Login's, of a
+cookie.
 
 Five things used here are not documented by Flask-Login. Each has a test in
 `tests/neighbours/test_public_ground.py` that fails when a release moves it:
