@@ -116,13 +116,14 @@ test-next: $(VENV)/.stamp-pip ## Run the tests with checkouts: FLASK=path WERKZE
 	@$(VENV)-next/bin/python -m pip install -qq --editable '.[all]' --group tests
 	@$(VENV)-next/bin/python -m pip install -qq --no-deps $(NEXT)
 	@$(VENV)-next/bin/python -m pip freeze | grep -i ' @ file:'
-	$(VENV)-next/bin/python -m pytest -n $(JOBS) $(ARGS)
+	$(if $(FLASK_LOGIN),FLASK_LOGIN_CHECKOUT='$(FLASK_LOGIN)') $(VENV)-next/bin/python -m pytest -n $(JOBS) $(ARGS)
 
 .PHONY: lint
 lint: $(VENV)/.stamp-dev ## Report style slips and imports against the plan; changes nothing
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/lint-imports --no-logo
+	$(BIN)/zizmor --offline --quiet .github
 
 .PHONY: types
 types: $(VENV)/.stamp-dev ## Check the types with mypy and pyright
@@ -166,6 +167,7 @@ mutants: $(VENV)/.stamp-mutants ## Break the code on purpose and see who notices
 build: $(VENV)/.stamp-build ## Build the sdist, and from it the wheel, into dist/
 	@rm -rf dist
 	$(BIN)/python -m build
+	$(BIN)/twine check --strict dist/*
 
 .PHONY: test-wheel
 test-wheel: build ## Test the built wheel in a new environment, with the source absent

@@ -105,8 +105,9 @@ def test_what_redis_refuses_is_told_apart() -> None:
         assert reason(url) == "no_permission"
         assert reason(server.url.replace("//", "//shop:q@")) == "authentication"
         full = RedisSessionStore(f"{server.url}?max_connections=1")
-        full._redis.connection_pool.get_connection()
+        holder = full._redis.client()  # takes the one connection
         assert refused(lambda: full.get("0" * 22)) == "too_many_connections"
+        holder.close()
         admin.config_set("maxclients", "1")
         assert reason(server.url) == "too_many_connections"
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import http.client
 import os
-import pwd
 import secrets
 import shutil
 import signal
@@ -31,6 +30,9 @@ import psycopg
 import pytest
 import redis
 from psycopg.sql import SQL, Identifier
+
+if sys.platform != "win32":  # where tests of one process run, too
+    import pwd
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -231,7 +233,11 @@ class PostgresServer(Server):
 
     url_format = "postgresql+psycopg://postgres@{host}:{port}/postgres"
     stop_signal = signal.SIGINT  # does not wait for clients to leave
-    account = pwd.getpwnam("nobody")[2:4] if os.geteuid() == 0 else None  # not as root
+    account = (  # it does not run as root
+        pwd.getpwnam("nobody")[2:4]
+        if sys.platform != "win32" and os.geteuid() == 0
+        else None
+    )
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -289,7 +289,7 @@ def test_a_dead_network_is_found_by_the_kernel(redis_url: str) -> None:
     for query, is_on in (("", True), ("?socket_keepalive=no", False)):
         store = RedisSessionStore(f"{redis_url}{query}")
         store.get("0" * 22)
-        connection: Any = store._redis.connection_pool.get_connection()
+        connection: Any = store._redis.client().connection
         get = connection._sock.getsockopt
         assert bool(get(socket.SOL_SOCKET, socket.SO_KEEPALIVE)) is is_on
         assert (get(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE) == 30) is is_on

@@ -50,7 +50,8 @@ _TEXTS: Final = {
     "authentication": "noauth|wrongpass|authentication failed|no password supplied|"
     'pg_hba.conf|role "',
     "no_permission": "permission denied",
-    "unknown_host": "could not translate host name|failed to resolve host",
+    "unknown_host": "could not translate host name|failed to resolve host|"
+    "name or service not known",
     "refused": "connection refused|no such file",
     "unreachable": "unreachable|no route to host|cannot connect to server",
     "loading": "database system is",
