@@ -2,6 +2,7 @@
 
 from flask import Flask
 from flask_cors import CORS
+from flask_migrate import Migrate
 from flask_wtf import CSRFProtect
 
 from . import admin, api
@@ -16,10 +17,10 @@ def create_app(config=None):
     app.config.from_prefixed_env()
     app.config.from_mapping(config)
     db.init_app(app)
+    Migrate(app, db)
     CSRFProtect(app).exempt(api.blueprint)  # no cookie opens it
     CORS(app, origins=app.config.get("SITE", "http://localhost:3000"))
     auth.init_app(app, users)
     app.register_blueprint(admin.blueprint)
     app.register_blueprint(api.blueprint)
-    app.cli.command("create-tables")(db.create_all)
     return app
