@@ -132,14 +132,11 @@ class SessionService(RefreshRules):
         facts = _cookie_facts(user, began_at)
         if not self._issuer.cookie.verify_signature(facts, digest):
             return False
-        endings = [
-            ending
-            for user_id in (str(user.get_id()), None)
-            for ending in self._sessions.of_user(
-                _cookies_of(user_id), kind=COOKIES_ENDED
-            )
-        ]
-        return all(float(began_at) > ending.created_at for ending in endings)
+        return all(
+            float(began_at) > ending.created_at
+            for whose in (str(user.get_id()), None)
+            for ending in self._sessions.of_user(_cookies_of(whose), kind=COOKIES_ENDED)
+        )
 
     def revoke_token(self, token: str) -> None:
         """End the session of any token (RFC 7009); a bad token ends nothing."""
