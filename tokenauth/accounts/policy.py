@@ -8,7 +8,7 @@ passwords with their usual changes, names, dates, rows of keys, repetitions.
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Final
 
 import msgspec
@@ -30,6 +30,11 @@ _FEWEST_KEY_GUESSES: Final = 10**19  # about 64 bits
 # Shorter names are ignored: many good passwords contain "ann" or "app" by chance.
 _SHORTEST_USERNAME: Final = 3
 _SHORTEST_REALM: Final = 5
+
+_COMMON: Final = (
+    "This password is one of the first that are guessed: use more than a common word, "
+    "a name, a date or a row of keys."
+)
 
 
 class PasswordPolicy(msgspec.Struct, frozen=True):
@@ -58,30 +63,16 @@ class PasswordPolicy(msgspec.Struct, frozen=True):
             PasswordRefusedError: it may not; the error names the rule.
             StoreUnavailableError: the breach check failed, so nobody can tell.
         """
-        self._check_length(password)
-        self._check_names(password, account)
-        if _is_common(password):
-            raise PasswordRefusedError(
-                "common",
-                "This password is one of the first that are guessed: use more than a "
-                "common word, a name, a date or a row of keys.",
-            )
-        if self.is_breached is not None and self._ask(self.is_breached, password):
-            raise PasswordRefusedError(
-                "breached", "This password is known from a breach of another service."
-            )
+        if objection := next(self._objections(password, account), None):
+            raise PasswordRefusedError(*objection)
 
-    def _check_length(self, password: str) -> None:
+    def _objections(self, password: str, account: str) -> Iterator[tuple[str, str]]:
+        """Yield which rules a password breaks, in words as well; slow ones last."""
+        least = f"Use at least {self.min_length} characters"
         if len(password) < self.min_length:
-            raise PasswordRefusedError(
-                "too_short", f"Use at least {self.min_length} characters."
-            )
+            yield "too_short", f"{least}."
         if len(password.encode(errors="surrogatepass")) > self.max_length:
-            raise PasswordRefusedError(
-                "too_long", f"Use at most {self.max_length} bytes."
-            )
-
-    def _check_names(self, password: str, account: str) -> None:
+            yield "too_long", f"Use at most {self.max_length} bytes."
         folded = unicodedata.normalize("NFKC", password).casefold()
         local_part = account.partition("@")[0]  # of an e-mail address
         for rule, name, word, shortest in (
@@ -91,10 +82,11 @@ class PasswordPolicy(msgspec.Struct, frozen=True):
         ):
             rest = folded.replace(word, "") if len(word) >= shortest else folded
             if rest != folded and len(rest) < self.min_length:
-                raise PasswordRefusedError(
-                    rule,
-                    f"Use at least {self.min_length} characters besides the {name}.",
-                )
+                yield rule, f"{least} besides the {name}."
+        if _is_common(password):
+            yield "common", _COMMON
+        if self.is_breached is not None and self._ask(self.is_breached, password):
+            yield "breached", "This password is known from a breach of another service."
 
     def _ask(self, is_breached: Callable[[str], bool], password: str) -> bool:
         try:
