@@ -322,7 +322,9 @@ def test_origins_are_those_that_browsers_send() -> None:
 
 def test_every_setting_has_bad_values() -> None:
     """The keys have tables of their own."""
-    keys = {"TOKENAUTH_SECRET_KEY", "TOKENAUTH_SECRET_KEY_FALLBACKS"}
+    pairs = ("SIGNING_KEY", "SIGNING_KEY_FALLBACKS", "VERIFY_KEYS")
+    names = ("SECRET_KEY", "SECRET_KEY_FALLBACKS", *pairs)
+    keys = {f"TOKENAUTH_{name}" for name in names}
     assert KNOWN - keys == {f"TOKENAUTH_{name}" for name in REFUSED}
 
 

@@ -47,6 +47,8 @@ PUBLIC = [
     "TokenMissingError",
     "TokenPair",
     "TokenRevokedError",
+    "TokenUser",
+    "TokenVerifier",
     "TooManyAttemptsError",
     "UnsupportedMediaTypeError",
     "User",

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import json
 import re
+import sys
 from typing import Any, ClassVar
 
-from flask import current_app, has_app_context
 from werkzeug.exceptions import (
     BadRequest,
     Forbidden,
@@ -135,7 +135,10 @@ def _restore(kind: type[AuthError], attributes: dict[str, Any]) -> AuthError:
 
 def _current_realm() -> str | None:
     """Return the realm of the current application; None outside of one."""
-    state = current_app.extensions.get("tokenauth") if has_app_context() else None
+    flask = sys.modules.get("flask")  # a service without Flask does not import it
+    if flask is None or not flask.has_app_context():
+        return None
+    state = flask.current_app.extensions.get("tokenauth")
     return None if state is None else state.settings.realm
 
 

@@ -134,8 +134,11 @@ class Settings(
     Each field is read from the key of its name; durations are in seconds.
     """
 
-    secret_key: bytes
-    secret_key_fallbacks: tuple[bytes, ...]  # oldest first
+    secret_key: bytes = b""  # empty where tokens are only verified
+    secret_key_fallbacks: tuple[bytes, ...] = ()  # oldest first
+    signing_key: bytes | None = None
+    signing_key_fallbacks: tuple[bytes, ...] = ()  # public keys, oldest first
+    verify_keys: tuple[bytes, ...] | str = ()  # or the address of them
     url_prefix: _Path = "/auth"
     host: _Host = None
     header: _Header = "Authorization"
@@ -192,13 +195,17 @@ _KUBERNETES: Final = re.compile(
 )
 
 
-def load(config: Mapping[str, Any], app_name: str) -> Settings:
+def load(
+    config: Mapping[str, Any], app_name: str, *, verify_only: bool = False
+) -> Settings:
     """Read the settings of an application. A value of None is the default.
 
     Args:
         config: Flask's configuration.
         app_name: The application's name; its last part is the default realm, so that
             `python -m shop.main` and `flask --app shop.main` have the same.
+        verify_only: Whether tokens of another application are verified, by its public
+            keys.
 
     Raises:
         ConfigurationError: a key is unknown, or its value is missing, of the wrong type
@@ -211,11 +218,7 @@ def load(config: Mapping[str, Any], app_name: str) -> Settings:
             "LOGIN_DISABLED opens every protected view: remove it. It is accepted only "
             "where TESTING is set."
         )
-    *older, newest = secret_keys(config)
-    given |= {
-        "TOKENAUTH_SECRET_KEY": newest,
-        "TOKENAUTH_SECRET_KEY_FALLBACKS": tuple(older),
-    }
+    given |= _verify_keys(config) if verify_only else _own_keys(config)
     values = _with_defaults(given, app_name)
     fields = (field for key, field in _FIELDS.items() if key in values)
     settings = Settings(**{f.name: _read(f, values[f.encode_name]) for f in fields})
@@ -227,6 +230,52 @@ def load(config: Mapping[str, Any], app_name: str) -> Settings:
         )
     _check_cost(settings.argon2, testing=bool(config.get("TESTING")))
     return settings
+
+
+def _own_keys(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the keys of an application that issues tokens."""
+    if config.get("TOKENAUTH_VERIFY_KEYS") is not None:
+        raise ConfigurationError(
+            "TOKENAUTH_VERIFY_KEYS is for services that only verify tokens: use "
+            "TokenVerifier(app) there, or remove it."
+        )
+    *older, newest = secrets = secret_keys(config)
+    return {
+        "TOKENAUTH_SECRET_KEY": newest,
+        "TOKENAUTH_SECRET_KEY_FALLBACKS": tuple(older),
+    } | _key_pairs(config, secrets)
+
+
+def _key_pairs(config: Mapping[str, Any], secrets: tuple[bytes, ...]) -> dict[str, Any]:
+    name, older = "TOKENAUTH_SIGNING_KEY", "TOKENAUTH_SIGNING_KEY_FALLBACKS"
+    if config.get(name) is None:
+        return {}
+    from .tokens import ed25519, key_set
+
+    testing = bool(config.get("TESTING"))
+    private = ed25519.read_key(name, config[name], ed25519.PRIVATE, testing=testing)
+    given = config.get(older) or ()
+    publics = key_set.read_public_keys(older, given, testing=testing)
+    for public in (ed25519.public_of(private), *publics):
+        if any(ed25519.contains(secret, public) for secret in secrets):
+            raise ConfigurationError(
+                "A SECRET_KEY is a public key, which everybody may know. "
+                "Make one with 'flask tokenauth new-secret'."
+            )
+    return {name: private, older: publics}
+
+
+def _verify_keys(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the keys of an application that only verifies tokens."""
+    if config.get("TOKENAUTH_REALM") is None:
+        raise ConfigurationError(
+            "TOKENAUTH_REALM is not set: set it to the realm of the application that "
+            "issues the tokens."
+        )
+    from .tokens.key_set import read_verify_keys
+
+    name, testing = "TOKENAUTH_VERIFY_KEYS", bool(config.get("TESTING"))
+    return {name: read_verify_keys(name, config.get(name), testing=testing)}
 
 
 def _refuse_unknown(given: Mapping[str, Any]) -> None:

@@ -150,6 +150,24 @@ class User(UserMixin):  # type: ignore[misc] # Flask-Login ships no types
         return self.__dict__ | {"password_hash": None}
 
 
+class TokenUser(UserMixin):  # type: ignore[misc] # Flask-Login has no types
+    """The user of a token, on a service that has no users: what the token says.
+
+    Attributes:
+        id: The user's id on the application that issued the token.
+        scopes: What the token may do.
+    """
+
+    password_hash: str | None = None
+
+    def __init__(self, id: str, scopes: frozenset[str]) -> None:
+        self.id = id
+        self.scopes = scopes
+
+    def __repr__(self) -> str:
+        return f"<TokenUser {self.id!r}>"
+
+
 def id_of(user: UserRecord) -> str:
     """Return a user's id, for what is kept under it.
 

@@ -58,9 +58,15 @@ def find_state() -> State:
         ClickException: the application has no `TokenAuth`.
     """
     try:
-        return state.current_state()
+        found = state.issuing_state()
     except RuntimeError as error:
         raise click.ClickException(str(error)) from None
+    if found is None:
+        raise click.ClickException(
+            "This application only verifies tokens: run the command at the one that "
+            "issues them."
+        )
+    return found
 
 
 def checked_state() -> State:

@@ -15,13 +15,30 @@ from .group import tokenauth
 @tokenauth.command(
     "new-secret", short_help="Print a new secret key.", with_appcontext=False
 )
-def new_secret() -> None:
+@click.option(
+    "--ed25519",
+    "is_pair",
+    is_flag=True,
+    help="Make a key pair for TOKENAUTH_SIGNING_KEY.",
+)
+def new_secret(*, is_pair: bool) -> None:
     """Print a new secret key of 256 random bits.
+
+    With --ed25519: a private key, and its public key to standard error.
 
     \b
     Example:
       export FLASK_SECRET_KEY="$(flask tokenauth new-secret)"
+      flask tokenauth new-secret --ed25519 > signing.key
     """
+    if is_pair:
+        from ..tokens import ed25519
+
+        private = ed25519.new_private()
+        click.echo(ed25519.format_key(ed25519.PRIVATE, private))
+        public = ed25519.public_of(private)
+        click.echo(ed25519.format_key(ed25519.PUBLIC, public), err=True)
+        return
     # The prefix keeps Flask from reading an all-digit key as a number.
     click.echo(f"k{secrets.token_hex(32)}")
 

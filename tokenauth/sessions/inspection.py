@@ -87,10 +87,11 @@ def _unverified_content(token: str) -> list[Any]:
 def _what_is_wrong(token: str) -> str:
     if not is_token(token):
         return "This is not a token of tokenauth: it does not have the form of one."
-    signature = token.rpartition(".")[2]  # HMAC-SHA-256 in base64url
-    if len(signature) != 43 or not _unverified_content(token):
+    signature = token.rpartition(".")[2]  # HMAC-SHA-256 or Ed25519 in base64url
+    if len(signature) not in {43, 86} or not _unverified_content(token):
         return "The token was cut or altered: copy it again, completely."
     return (
         "The token was not signed with this application's keys and realm (SECRET_KEY, "
-        "TOKENAUTH_REALM), or was altered, or is a one-time token that has ended."
+        "TOKENAUTH_REALM, TOKENAUTH_SIGNING_KEY), or was altered, or is a one-time "
+        "token that has ended."
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Final, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 
 import msgspec
 from msgspec import Meta
@@ -12,13 +12,16 @@ from ..settings import Settings
 from ..tokens.claims import Claims, ClaimsT, OnceClaims, RefreshClaims
 from ..tokens.redact import Redacted
 from ..tokens.scopes import format_scopes
-from ..tokens.signing import ACCESS, REFRESH, TokenSigner
+from ..tokens.signing import ACCESS, REFRESH, KeyPairSigner, TokenSigner
 from .session import LOGIN, PERSONAL, Session
+
+if TYPE_CHECKING:
+    from ..tokens.key_set import FetchedKeys, KeySet
 
 PERSONAL_PREFIX: Final = "tka_"
 """How every personal access token begins."""
 
-PERSONAL_TOKEN_PATTERN: Final = r"\btka_[A-Za-z0-9_-]{40,}\.[A-Za-z0-9_-]{43}"
+PERSONAL_TOKEN_PATTERN: Final = r"\btka_[A-Za-z0-9_-]{40,}\.[A-Za-z0-9_-]{43,86}"
 """Regular expression by which secret scanners find personal access tokens: RE2,
 Hyperscan, PCRE and Python read it alike."""
 
@@ -47,14 +50,68 @@ class TokenPair(Redacted, msgspec.Struct, frozen=True, kw_only=True):
         return msgspec.structs.asdict(self)
 
 
-class TokenIssuer:
-    """Issues the tokens of one application, with one signer for each purpose."""
+class TokenReader:
+    """Reads the tokens of an `Authorization` header.
+
+    Attributes:
+        publics: The public keys of an application that signs with a key pair, newest
+            first.
+    """
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self.access = self._signer(ACCESS, Claims)
+        self.publics: tuple[bytes, ...] = ()
+        # Imported when used: not every application has cryptography installed.
+        if settings.signing_key is not None:
+            from ..tokens.ed25519 import public_of
+
+            older = reversed(settings.signing_key_fallbacks)
+            self.publics = (public_of(settings.signing_key), *older)
+        keys = None
+        if publics := self.publics or settings.verify_keys:
+            from ..tokens.key_set import open_keys
+
+            keys = open_keys(publics)
+        self.access = self._signer(ACCESS, Claims, keys=keys)
+        self.personal = self._signer(
+            PERSONAL, Claims, prefix=PERSONAL_PREFIX, keys=keys
+        )
+
+    def bearer(self, token: str) -> tuple[TokenSigner[Claims], str]:
+        """Return the signer of an `Authorization` header's token.
+
+        Returns:
+            The one signer that can have issued it, and the kind that its session has.
+        """
+        is_personal = isinstance(token, str) and token.startswith(PERSONAL_PREFIX)
+        return (self.personal, PERSONAL) if is_personal else (self.access, LOGIN)
+
+    def _signer(
+        self,
+        purpose: str,
+        claims_type: type[ClaimsT],
+        *,
+        prefix: str = "",
+        keys: KeySet | FetchedKeys | None = None,
+    ) -> TokenSigner[ClaimsT]:
+        options: dict[str, Any] = {
+            "purpose": purpose,
+            "realm": self._settings.realm,
+            "claims_type": claims_type,
+            "prefix": prefix,
+            "clock_leeway": self._settings.clock_leeway,
+        }
+        if keys is not None:
+            return KeyPairSigner(keys, self._settings.signing_key, **options)
+        return TokenSigner(self._settings.secret_keys, **options)
+
+
+class TokenIssuer(TokenReader):
+    """Issues the tokens of one application, with one signer for each purpose."""
+
+    def __init__(self, settings: Settings) -> None:
+        super().__init__(settings)
         self.refresh = self._signer(REFRESH, RefreshClaims)
-        self.personal = self._signer(PERSONAL, Claims, prefix=PERSONAL_PREFIX)
         self.cookie = self._signer("cookie", Claims)
         self.signers: dict[str, TokenSigner[Any]] = {
             ACCESS: self.access,
@@ -65,15 +122,6 @@ class TokenIssuer:
     def once(self, kind: str) -> TokenSigner[OnceClaims]:
         """Return the signer of one kind of one-time tokens, with keys of its own."""
         return self._signer(kind, OnceClaims)
-
-    def bearer(self, token: str) -> tuple[TokenSigner[Claims], str]:
-        """Return the signer of an `Authorization` header's token.
-
-        Returns:
-            The one signer that can have issued it, and the kind that its session has.
-        """
-        is_personal = isinstance(token, str) and token.startswith(PERSONAL_PREFIX)
-        return (self.personal, PERSONAL) if is_personal else (self.access, LOGIN)
 
     def pair(
         self,
@@ -119,18 +167,6 @@ class TokenIssuer:
         signer = self.once(session.kind)
         digest = signer.get_signature(_password_of(user)).decode()
         return signer.issue(_claims(OnceClaims, session, password=digest))
-
-    def _signer(
-        self, purpose: str, claims_type: type[ClaimsT], *, prefix: str = ""
-    ) -> TokenSigner[ClaimsT]:
-        return TokenSigner(
-            self._settings.secret_keys,
-            purpose=purpose,
-            realm=self._settings.realm,
-            claims_type=claims_type,
-            prefix=prefix,
-            clock_leeway=self._settings.clock_leeway,
-        )
 
 
 def is_password_unchanged(

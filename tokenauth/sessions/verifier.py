@@ -3,20 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 import msgspec
 from blinker import NamedSignal
 
 from .. import events
-from ..accounts.users import UserRecord, UserStore, active_user, scopes_of
+from ..accounts.users import (
+    TokenUser,
+    UserRecord,
+    UserStore,
+    active_user,
+    scopes_of,
+)
 from ..errors import TokenError, TokenInvalidError, TokenRevokedError
 from ..events import Emit
 from ..settings import Settings
 from ..tokens.claims import Claims
 from .issuer import TokenIssuer
-from .session import Session
+from .session import PERSONAL, Session, new_session
 from .store import SessionStore
+
+# In place of a session that is not looked at.
+_UNSEEN: Final = new_session("", now=0, lifetime=None, kind="unseen")
 
 
 class Identity(msgspec.Struct, frozen=True):
@@ -83,19 +92,26 @@ class SessionRules:
             TokenRevokedError: the session has ended, is of another kind or of another
                 user; or the user is gone or disabled.
         """
+        session = self._session_of(claims, kind, now)
+        user = active_user(self._users, claims.subject)
+        if user is None:
+            raise TokenRevokedError
+        # A scope taken from the user is gone from the user's tokens at once.
+        if claims.scopes and not claims.scopes <= (allowed := scopes_of(user)):
+            claims = msgspec.structs.replace(claims, scopes=claims.scopes & allowed)
+        return Identity(user, claims, session)
+
+    def _session_of(self, claims: Claims, kind: str, now: float) -> Session:
+        """Return the active session of verified claims; raises as `_identify`."""
         session = self._find(claims.session_id)
         if (
             session is None
             or session.is_over(now)
             or session.user_id != claims.subject
             or session.kind != kind
-            or (user := active_user(self._users, claims.subject)) is None
         ):
             raise TokenRevokedError
-        # A scope taken from the user is gone from the user's tokens at once.
-        if claims.scopes and not claims.scopes <= (allowed := scopes_of(user)):
-            claims = msgspec.structs.replace(claims, scopes=claims.scopes & allowed)
-        return Identity(user, claims, session)
+        return session
 
     def _announce(
         self, signal: NamedSignal, session: Session, **details: str | None
@@ -161,3 +177,29 @@ class TokenVerifier(SessionRules):
             if not (may_be_foreign and isinstance(error, TokenInvalidError)):
                 self._announce_refusal(error, claims)
             raise
+
+
+class ServiceVerifier(TokenVerifier):
+    """Verifies tokens on a service that has no users: the token says who it is.
+
+    Args:
+        shared: What all rules share; of the issuer, `bearer` alone is used.
+        read: Reads the session of a token; None: sessions are not looked at, so only
+            what soon expires is accepted: no personal access token.
+    """
+
+    def __init__(
+        self, shared: Shared, *, read: Callable[[str], Session | None] | None
+    ) -> None:
+        super().__init__(shared, read=read or shared.sessions.get)
+        self._sees_sessions = read is not None
+
+    def _identify(self, claims: Claims, kind: str, now: float) -> Identity:
+        session = _UNSEEN
+        if self._sees_sessions:
+            session = self._session_of(claims, kind, now)
+        elif kind == PERSONAL:
+            raise TokenInvalidError(
+                "This service takes no personal access tokens: log in."
+            )
+        return Identity(TokenUser(claims.subject, claims.scopes), claims, session)

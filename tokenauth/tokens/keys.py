@@ -12,7 +12,7 @@ from ..errors import ConfigurationError
 MIN_KEY_BYTES: Final = 32
 """Minimum length of a secret key: the output of the hash (RFC 7518 section 3.2)."""
 
-# Keys printed in documentation and tutorials, or shipped as defaults.
+# Keys printed in documentation and tutorials, or shipped as defaults; those of pairs.
 _EXAMPLES: Final = frozenset(
     {
         b"192b9bdd22ab9ed4d12e236c78afcb9a393ec15f71bbf5dc987d54727823bcbf",
@@ -24,7 +24,9 @@ _EXAMPLES: Final = frozenset(
         b"the quick brown fox jumps over the lazy dog",
     }
 )
-_PUBLISHED: Final = re.compile(rb"change.?(?:me|this)|django-insecure-", re.IGNORECASE)
+_PUBLISHED: Final = re.compile(
+    rb"change.?(?:me|this)|django-insecure-|^ed25519-|^-----BEGIN ", re.IGNORECASE
+)
 
 # A placeholder consists of these words: "my-super-secret-key-for-my-flask-app". What is
 # left of a good key is long, also where a word comes before it or occurs by chance.

@@ -1,16 +1,17 @@
 """Signs and verifies tokens. The only module that imports itsdangerous.
 
 A token is `<prefix><content>.<signature>`: MessagePack in base64url, and HMAC-SHA-256
-over that text. The signature is checked before the content is decoded, and only one
-spelling of it is accepted.
+or Ed25519 over that text. The signature is checked before the content is decoded, and
+only one spelling of it is accepted. Nothing in a token chooses key or algorithm.
 """
 
 from __future__ import annotations
 
 import hashlib
 import hmac
+import threading
 from collections.abc import Sequence
-from typing import Final, Generic
+from typing import TYPE_CHECKING, Any, Final, Generic
 
 import msgspec
 from itsdangerous import BadData, Signer
@@ -22,8 +23,14 @@ from .claims import Claims, ClaimsT
 from .header import MAX_TOKEN_LENGTH
 from .redact import Redacted
 
+if TYPE_CHECKING:
+    from .key_set import FetchedKeys, KeySet
+
 ACCESS: Final = "access"
 REFRESH: Final = "refresh"
+
+MAX_REMEMBERED: Final = 4096
+"""Verified tokens of one purpose that a process remembers, the oldest go first."""
 
 # Sets are sorted, so equal claims give equal tokens in every process.
 _ENCODER = msgspec.msgpack.Encoder(order="deterministic")
@@ -132,3 +139,80 @@ class TokenSigner(Redacted, Signer, Generic[ClaimsT]):
             if hmac.compare_digest(expected, sig):
                 return True
         return False
+
+
+class _Ed25519(SigningAlgorithm):
+    """Ed25519 over purpose and realm, a line end, and the value.
+
+    One key pair is for all of them; neither they nor a value has a line end.
+    """
+
+    def __init__(self, context: bytes) -> None:
+        # Imported when used: it needs a package that not every application has.
+        from . import ed25519
+
+        self._ed25519, self._context = ed25519, context + b"\n"
+
+    def get_signature(self, key: bytes, value: bytes) -> bytes:
+        return self._ed25519.sign(key, self._context + value)
+
+    def verify_signature(self, key: bytes, value: bytes, sig: bytes) -> bool:
+        return self._ed25519.verifies(key, sig, self._context + value)
+
+
+class KeyPairSigner(TokenSigner[ClaimsT]):
+    """Signs with a private key, and verifies by public keys alone.
+
+    Verified tokens are remembered by their whole text, as long as their key is known.
+
+    Args:
+        keys: The public keys.
+        private: The private key; without it nothing is signed.
+        options: As of `TokenSigner`.
+    """
+
+    def __init__(
+        self, keys: KeySet | FetchedKeys, private: bytes | None = None, **options: Any
+    ) -> None:
+        super().__init__([], **options)
+        self.algorithm = _Ed25519(self.salt)
+        self.secret_keys = [] if private is None else [private]
+        self._keys = keys
+        self._lock = threading.Lock()
+
+    def read(self, token: str) -> ClaimsT:
+        """Return the claims of a token, expired or not; raises as `TokenSigner.read`.
+
+        Where keys are fetched, they are once more for a token of an unknown key.
+        """
+        known = self._keys.current()
+        try:
+            return self._recall(known, token)
+        except TokenInvalidError:
+            if (newer := self._keys.newer(known)) is None:
+                raise
+        return self._recall(newer, token)
+
+    def verify_signature(self, value: str | bytes, sig: str | bytes) -> bool:
+        """Return whether a signature is right, in the one spelling that it has."""
+        value, sig = want_bytes(value), want_bytes(sig)
+        try:
+            raw = base64_decode(sig)
+        except BadData:
+            return False
+        if len(raw) != 64 or not hmac.compare_digest(base64_encode(raw), sig):
+            return False
+        verify = self.algorithm.verify_signature
+        return any(verify(key, value, raw) for key in self._keys.current().keys)
+
+    def _recall(self, known: KeySet, token: str) -> ClaimsT:
+        memo = known.memos[self.salt]
+        claims: ClaimsT | None = memo.get(token) if isinstance(token, str) else None
+        if claims is None:
+            # By these keys or newer ones: only then it is remembered with these.
+            claims = super().read(token)
+            with self._lock:
+                while len(memo) >= MAX_REMEMBERED:
+                    del memo[next(iter(memo))]
+                memo[token] = claims
+        return claims

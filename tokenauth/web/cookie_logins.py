@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from flask import Flask, Response, session
 
-from .state import current_state
+from .state import issuing_state
 
 _PROOF: Final = "_tokenauth_login"
 _MARK: Final = "|tokenauth|"  # between id and digest in the remember cookie
@@ -24,8 +24,10 @@ def bind(loader: Callable[[str], Any]) -> None:
     """Put into the session what the cookie login that begins is checked against."""
     # As it is loaded later: the login may have upgraded the hash in the store.
     user = loader(session[_ID])
-    proof = None if user is None else current_state().service.cookie_proof(user)
-    session[_PROOF] = proof
+    state = issuing_state()  # a service that only verifies tokens has no passwords
+    session[_PROOF] = None
+    if user is not None and state is not None:
+        session[_PROOF] = state.service.cookie_proof(user)
 
 
 def unbind(_: Flask, **__: object) -> None:
@@ -42,7 +44,9 @@ def load(loader: Callable[[Any], Any], user_id: Any) -> Any:
     user, proof = loader(user_id), session.get(_PROOF)
     if user is None or proof is None:
         return user
-    return user if current_state().service.accepts_cookie(user, proof) else None
+    state = issuing_state()
+    is_accepted = state is not None and state.service.accepts_cookie(user, proof)
+    return user if is_accepted else None
 
 
 def remember(set_cookie: Callable[[Response], None], response: Response) -> None:

@@ -16,7 +16,7 @@ from ..errors import (
 from ..sessions.session import PERSONAL
 from ..sessions.verifier import Identity
 from .request import is_token_request, this_request
-from .state import current_state
+from .state import current_state, issuing_state
 
 FRESH_SECONDS = 300
 """Age of a login, in seconds, up to which it counts as fresh by default."""
@@ -135,10 +135,13 @@ def log_out() -> bool:
 
 def end_session(identity: Identity) -> bool:
     """End the session of a token; return whether it was active until now."""
-    claims = identity.claims
-    return current_state().service.revoke_session(
-        claims.session_id, user_id=claims.subject
-    )
+    claims, state = identity.claims, issuing_state()
+    if state is None:
+        raise RuntimeError(
+            "This service only verifies tokens and cannot end a session: log out at "
+            "the application that issued the token."
+        )
+    return state.service.revoke_session(claims.session_id, user_id=claims.subject)
 
 
 def end_with_logout(_: Flask, **__: object) -> None:
@@ -152,8 +155,10 @@ def end_request(_: Flask, **__: object) -> None:
     """Note that the request's personal access token was used, and drop its user."""
     outcome = forget()
     found = None if outcome is None else outcome.identity
-    if found is not None and found.session.kind == PERSONAL:
-        current_state().personal.note_use(found.session)
+    if found is None or found.session.kind != PERSONAL:
+        return
+    if (state := issuing_state()) is not None:
+        state.personal.note_use(found.session)
 
 
 def denied(error: AuthError) -> AuthError:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from flask import Request, request
+from flask import Request, current_app, request
 
 from ..errors import AmbiguousTokenError, AuthError, InvalidRequestError
 from ..tokens import header
@@ -85,7 +85,7 @@ def is_our_endpoint(request: Request) -> bool:
     if request.routing_exception is None:
         return request.blueprint == KEY
     prefix = current_state().settings.url_prefix
-    return f"{request.path}/".startswith(f"{prefix}/")
+    return KEY in current_app.blueprints and f"{request.path}/".startswith(f"{prefix}/")
 
 
 def prefers_json(request: Request) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import msgspec
 from blinker import NamedSignal
@@ -20,13 +20,14 @@ from ..accounts.users import User, UserStore
 from ..events import Emit, Event
 from ..sessions.cache import SessionCache
 from ..sessions.inspection import TokenInspector
-from ..sessions.issuer import TokenIssuer
+from ..sessions.issuer import TokenIssuer, TokenReader
 from ..sessions.one_time import OneTimeTokens
 from ..sessions.password_login import PasswordLogin
 from ..sessions.personal import PersonalTokens
 from ..sessions.service import SessionService
+from ..sessions.session import Session
 from ..sessions.store import SessionStore
-from ..sessions.verifier import Shared, TokenVerifier
+from ..sessions.verifier import ServiceVerifier, Shared, TokenVerifier
 from ..settings import Settings
 from ..settings import load as load_settings
 from ..stores import open_redis
@@ -55,16 +56,33 @@ class Clock:
         return time.time() if self.source is None else self.source()
 
 
-class State(msgspec.Struct, frozen=True, kw_only=True):
-    """What one application has.
+class VerifierState(msgspec.Struct, frozen=True, kw_only=True):
+    """What an application has that verifies tokens.
 
     Attributes:
         settings: The checked configuration.
         header_key: The WSGI name of the header that carries the token.
-        stores: The stores as they were given.
-        sessions: The store of sessions; announces when it cannot answer.
         clock: The application's time.
         verifier: Checks tokens.
+        emit: Sends an event to the application's receivers.
+    """
+
+    settings: Settings
+    header_key: str
+    clock: Clock
+    verifier: TokenVerifier
+    emit: Emit
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__}>"
+
+
+class State(VerifierState, frozen=True, kw_only=True):
+    """What an application has that issues tokens, too.
+
+    Attributes:
+        stores: The stores as they were given.
+        sessions: The store of sessions; announces when it cannot answer.
         inspector: Says what a token of any purpose is.
         service: Starts, refreshes and revokes sessions.
         password_login: Logs in with a password, and changes passwords.
@@ -72,15 +90,11 @@ class State(msgspec.Struct, frozen=True, kw_only=True):
         personal: Makes personal access tokens.
         one_time: Issues and redeems one-time tokens.
         throttle: Counts attempts on passwords.
-        emit: Sends an event to the application's receivers.
+        publics: The public keys of its tokens, newest first.
     """
 
-    settings: Settings
-    header_key: str
     stores: Stores
     sessions: SessionStore
-    clock: Clock
-    verifier: TokenVerifier
     inspector: TokenInspector
     service: SessionService
     password_login: PasswordLogin
@@ -88,10 +102,7 @@ class State(msgspec.Struct, frozen=True, kw_only=True):
     personal: PersonalTokens
     one_time: OneTimeTokens
     throttle: LoginThrottle
-    emit: Emit
-
-    def __repr__(self) -> str:
-        return "<State>"
+    publics: tuple[bytes, ...]
 
 
 def build(
@@ -105,29 +116,24 @@ def build(
         ConfigurationError: the application is set up in a way that is unsafe.
     """
     settings = load_settings(app.config, app.name)
-    if settings.query_param is not None:
-        events.LOGGER.warning(
-            "TOKENAUTH_QUERY_PARAM: tokens in URLs end up in logs, histories and "
-            "Referer headers"
-        )
+    _warn_of_urls(settings)
     stores = provide(settings, users, sessions)
     clock = Clock()
     emit = partial(_emit, app, clock)
     users = announcing(stores.users, UserStore, "users", emit)
     sessions = announcing(stores.sessions, SessionStore, "sessions", emit)
-    shared = Shared(settings, TokenIssuer(settings), users, sessions, emit, clock)
+    issuer = TokenIssuer(settings)
+    shared = Shared(settings, issuer, users, sessions, emit, clock)
     throttle = _throttle(settings, clock)
     checker = _checker(shared, throttle)
     service, one_time = SessionService(shared), OneTimeTokens(shared)
-    reader = reader_of(stores.sessions, settings.session_check_lag, now=clock)
-    read = announcing(reader, SessionCache, "sessions", emit).get
     return State(
         settings=settings,
-        header_key=f"HTTP_{settings.header.upper().replace('-', '_')}",
+        header_key=_header_key(settings),
         stores=stores,
         sessions=sessions,
         clock=clock,
-        verifier=TokenVerifier(shared, read=read),
+        verifier=TokenVerifier(shared, read=_reader(stores, shared)),
         inspector=TokenInspector(shared),
         service=service,
         password_login=PasswordLogin(shared, service, one_time, checker),
@@ -136,11 +142,46 @@ def build(
         one_time=one_time,
         throttle=throttle,
         emit=emit,
+        publics=issuer.publics,
     )
+
+
+def build_verifier(app: Flask) -> VerifierState:
+    """Return the state of an application that only verifies tokens.
+
+    Raises:
+        ConfigurationError: the application is set up in a way that is unsafe.
+    """
+    settings = load_settings(app.config, app.name, verify_only=True)
+    _warn_of_urls(settings)
+    stores = provide(settings, {}, None)
+    clock = Clock()
+    emit = partial(_emit, app, clock)
+    issuer = cast(TokenIssuer, TokenReader(settings))  # it only reads
+    shared = Shared(settings, issuer, *stores, emit, clock)
+    stores.check_tables()
+    sees_sessions = settings.session_url != "memory://"
+    read = _reader(stores, shared) if sees_sessions else None
+    return VerifierState(
+        settings=settings,
+        header_key=_header_key(settings),
+        clock=clock,
+        verifier=ServiceVerifier(shared, read=read),
+        emit=emit,
+    )
+
+
+def issuing_state() -> State | None:
+    """Return the state of the current application; None if it only verifies tokens."""
+    state = current_state()
+    return state if isinstance(state, State) else None
 
 
 def current_state() -> State:
     """Return the state of the current application.
+
+    Where tokens are only verified it is a `VerifierState`, to all of which but
+    `issuing_state` that makes no difference.
 
     Raises:
         RuntimeError: outside an application context, or the application has no
@@ -162,6 +203,25 @@ def state_of(app: Flask) -> State:
             "This application has no TokenAuth: call TokenAuth(app, users) or init_app."
         )
     return state
+
+
+def _warn_of_urls(settings: Settings) -> None:
+    if settings.query_param is not None:
+        events.LOGGER.warning(
+            "TOKENAUTH_QUERY_PARAM: tokens in URLs end up in logs, histories and "
+            "Referer headers"
+        )
+
+
+def _header_key(settings: Settings) -> str:
+    return f"HTTP_{settings.header.upper().replace('-', '_')}"
+
+
+def _reader(stores: Stores, shared: Shared) -> Callable[[str], Session | None]:
+    """Return what reads the session of a token."""
+    lag = shared.settings.session_check_lag
+    reader = reader_of(stores.sessions, lag, now=shared.now)
+    return announcing(reader, SessionCache, "sessions", shared.emit).get
 
 
 def _throttle(settings: Settings, clock: Clock) -> LoginThrottle:

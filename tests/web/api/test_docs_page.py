@@ -109,7 +109,7 @@ async def visit(server: AppServer, pictures: Path) -> None:
         page = await browser.new_page()
         await page.goto(f"{server.url}/auth/docs")
         await page.locator(".opblock").first.wait_for()
-        assert await page.locator(".opblock").count() == 13
+        assert await page.locator(".opblock").count() == 14
         await page.screenshot(path=pictures / "opened.png", full_page=True)
         status, _ = await execute(page, "tokenauth_me")
         assert status == 401

@@ -68,7 +68,21 @@ def register(app: Flask, settings: Settings) -> None:
         blueprint.register_error_handler(status, as_problem)
     app.register_blueprint(blueprint)
     _exempt_from_csrf(app)
-    app.before_request(_before_request(app))
+    warning = if_many_processes(state_of(app).stores)
+    guard(app, _warn_of_conflicts, _exempt_from_csrf, warning=warning)
+
+
+def guard(
+    app: Flask, *first: Callable[[Flask], None], warning: str | None = None
+) -> None:
+    """Check the set-up at each request, and let errors answer.
+
+    Args:
+        app: The application.
+        first: What is done once, at the first request.
+        warning: Of an application that several processes serve.
+    """
+    app.before_request(_before_request(app, [settle, *first], warning))
     # An error is its own response, under `TRAP_HTTP_EXCEPTIONS` and beside a handler
     # for all of them, too; a handler for its status comes first.
     app.register_error_handler(AuthError, _as_it_is)
@@ -99,10 +113,10 @@ def conflicts(app: Flask) -> list[str]:
     return sorted(f"{method} {path}" for method, path in ours & theirs)
 
 
-def _before_request(app: Flask) -> Callable[[], Response | None]:
+def _before_request(
+    app: Flask, pending: list[Callable[..., None]], warning: str | None
+) -> Callable[[], Response | None]:
     """Return what runs before each request; the first one checks the whole set-up."""
-    pending = [_warn_of_conflicts, _exempt_from_csrf, settle]
-    warning = if_many_processes(state_of(app).stores)
 
     def before_request() -> Response | None:
         nonlocal warning

@@ -8,6 +8,7 @@ from ... import errors
 from ...accounts.users import scopes_of
 from ...sessions.session import NEVER, PERSONAL
 from ...sessions.verifier import Identity
+from ...tokens.jwk import JwkSet, jwk_set
 from ...tokens.scopes import format_scopes
 from ..guards import (
     fresh_login_required,
@@ -83,6 +84,15 @@ def revoke(body: TokenForm) -> None:
     """End the session of a token (RFC 7009); holding the token is the right to."""
     current_state().service.revoke_token(body.token)
     clear_ended()
+
+
+@service_endpoint.route("GET", "/keys", PUBLIC)
+def keys() -> JwkSet:
+    """Return the public keys that verify tokens, newest first (RFC 7517, RFC 8037).
+
+    There are none where tokens are signed with a secret.
+    """
+    return jwk_set(current_state().publics)
 
 
 @service_endpoint.route(

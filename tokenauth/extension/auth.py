@@ -7,19 +7,19 @@ from datetime import timedelta
 
 from flask import Flask, current_app, has_request_context, request
 
-from .accounts.users import User, UserRecord, UserStore
-from .cli import tokenauth
-from .cli.running import announce_memory, check_tables_at_start
-from .errors import ConfigurationError
-from .sessions.store import SessionStore
-from .tokens.claims import Claims
-from .web import identity, session_interface
-from .web.administration import Administration, trust_network
-from .web.api import routes, schemas
-from .web.login import TokenLoginManager, manager_of
-from .web.request import client_name, this_request
-from .web.responses import TokenPair
-from .web.state import KEY, build, current_state
+from ..accounts.users import User, UserRecord, UserStore
+from ..cli import tokenauth
+from ..cli.running import announce_memory, check_tables_at_start
+from ..errors import ConfigurationError
+from ..sessions.store import SessionStore
+from ..tokens.claims import Claims
+from ..web import identity, session_interface
+from ..web.administration import Administration, trust_network
+from ..web.api import routes, schemas
+from ..web.login import TokenLoginManager, manager_of
+from ..web.request import client_name, this_request
+from ..web.responses import TokenPair
+from ..web.state import KEY, build, current_state
 
 
 class TokenAuth(Administration):
@@ -72,7 +72,7 @@ class TokenAuth(Administration):
             ConfigurationError: the application is set up in a way that is unsafe or
                 cannot work, or has a `TokenAuth` or a `LoginManager` already.
         """
-        _check_application(app)
+        check_application(app)
         state = build(
             app,
             self._users if users is None else users,
@@ -223,7 +223,8 @@ class TokenAuth(Administration):
         return token
 
 
-def _check_application(app: Flask) -> None:
+def check_application(app: Flask) -> None:
+    """Refuse what is no application, or has a login manager already."""
     # No class is asked for: OpenTelemetry puts another one in Flask's place.
     if not isinstance(getattr(app, "extensions", None), dict):
         raise ConfigurationError(

@@ -1,0 +1,6 @@
+"""Joins token authentication to a Flask application."""
+
+from .auth import TokenAuth
+from .verifier import TokenVerifier
+
+__all__ = ["TokenAuth", "TokenVerifier"]
