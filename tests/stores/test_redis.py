@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 import redis
 
@@ -17,6 +18,7 @@ from tests.harness.front import Front, tls_context
 from tests.harness.kit import SECRET, assert_problem, bearer, log_in, make_app
 from tests.harness.redis_servers import make_replica
 from tests.harness.servers import RedisServer
+from tests.stores.engines import NOW, make_session
 from tests.stores.test_served import wait_until
 from tokenauth import StoreUnavailableError
 from tokenauth.errors import ConfigurationError
@@ -79,6 +81,21 @@ def test_a_user_s_sessions_end_together(redis_url: str) -> None:
     assert store.get(personal.id) is None
     assert store.end(logins[0].id)
     assert not store.end(logins[0].id)
+
+
+def test_one_server_takes_ids_of_an_application_s_own_making(redis_url: str) -> None:
+    """Limit, end and the list of endings are the same for them."""
+    store = RedisSessionStore(redis_url)
+    mark = store.ended_since(None).mark
+    made = [make_session(at=NOW + i) for i in range(4)]
+    ids = [f"{first}{'x' * 21}" for first in "Zf_-"]
+    for session, its_id in zip(made, ids, strict=True):
+        store.add(msgspec.structs.replace(session, id=its_id), limit=3)
+    assert [each.id for each in store.of_user("u-1", kind="login")] == ids[:0:-1]
+    assert store.rotate(ids[1], 0, now=NOW + 5, idle_expires_at=NOW + 600)
+    assert store.end(ids[2])
+    assert store.end_all("u-1") == 2
+    assert sorted(store.ended_since(mark).session_ids or []) == sorted(ids)
 
 
 def test_no_key_outlives_its_sessions(redis_url: str) -> None:

@@ -21,9 +21,12 @@ end
 """
 # The score in the set is one more than the last: clocks may stand still or differ.
 ADD: Final = f"""{_DROP}
-local id, kind, limit, prefix = ARGV[1], ARGV[2], tonumber(ARGV[3]), ARGV[4]
-local ttl, longest_ttl = tonumber(ARGV[5]), tonumber(ARGV[6])
-redis.call('HSET', KEYS[1], 'user', KEYS[2], 'kind', kind, unpack(ARGV, 7))
+local id, kind, limit = ARGV[1], ARGV[2], tonumber(ARGV[3])
+local ttl, longest_ttl = tonumber(ARGV[4]), tonumber(ARGV[5])
+local function key_of(id)
+  return 'tokenauth:{{' .. string.sub(id, 1, 1) .. 'l}}:session:' .. id
+end
+redis.call('HSET', KEYS[1], 'user', KEYS[2], 'kind', kind, unpack(ARGV, 6))
 redis.call('PEXPIRE', KEYS[1], ttl)
 local last = redis.call('ZREVRANGE', KEYS[2], 0, 0, 'WITHSCORES')
 redis.call('ZADD', KEYS[2], (tonumber(last[2]) or 0) + 1, id)
@@ -32,10 +35,10 @@ if redis.call('PTTL', KEYS[2]) < longest_ttl then
 end
 local kept = 0
 for _, other in ipairs(redis.call('ZREVRANGE', KEYS[2], 0, -1)) do
-  local its_kind = redis.call('HGET', prefix .. other, 'kind')
+  local its_kind = redis.call('HGET', key_of(other), 'kind')
   if its_kind == kind then kept = kept + 1 end
   if not its_kind or (its_kind == kind and kept > limit) then
-    drop(prefix .. other, other, KEYS[3])
+    drop(key_of(other), other, KEYS[3])
     redis.call('ZREM', KEYS[2], other)
   end
 end

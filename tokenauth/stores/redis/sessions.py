@@ -7,8 +7,6 @@ expires with the last of them. What is written together begins with the same tag
 
 from __future__ import annotations
 
-import functools
-import hashlib
 import itertools
 import math
 from collections import defaultdict
@@ -45,7 +43,8 @@ def _key(tag: str, name: str) -> str:
     return f"tokenauth:{{{tag}l}}:{name}"
 
 
-_ENDINGS: Final = [_key(tag, "endings") for tag in "0123456789abcdef"]
+_TAGS: Final = "0123456789abcdef"
+_ENDINGS: Final = [_key(tag, "endings") for tag in _TAGS]
 
 
 class RedisSessionStore(Redacted):
@@ -80,10 +79,11 @@ class RedisSessionStore(Redacted):
         """Keep a new session; end its user's oldest of that kind beyond a limit.
 
         Raises:
-            ValueError: the session's id does not begin with its user's tag.
+            ValueError: the store is a cluster, and the session's id does not begin with
+                its user's tag.
         """
-        tag = user_tag(session.user_id)
-        if not (is_session_id(session.id) and session.id.startswith(tag)):
+        is_cluster = not isinstance(self._redis, redis.Redis)
+        if is_cluster and session.id[0] != user_tag(session.user_id):
             raise ValueError("A session's id must be from new_session_id(user_id).")
         now = session.created_at
         changing = [(name, getattr(session, name)) for name in scripts.FIELDS[1:]]
@@ -92,13 +92,12 @@ class RedisSessionStore(Redacted):
             [
                 _session_key(session.id),
                 _user_key(session.user_id),
-                _key(tag, "endings"),
+                _endings_key(session.id),
             ],
             [
                 session.id,
                 session.kind,
                 limit,
-                _key(tag, "session:"),
                 _milliseconds(session.ends_at - now),
                 _milliseconds(session.expires_at - now),
                 *("began", _encode(session)),
@@ -220,7 +219,7 @@ class RedisSessionStore(Redacted):
         """End sessions of one tag."""
         if not session_ids:
             return 0
-        keys = [_key(session_ids[0][0], "endings"), *map(_session_key, session_ids)]
+        keys = [_endings_key(session_ids[0]), *map(_session_key, session_ids)]
         return int(self._run(scripts.END, keys, [kind, *session_ids]))
 
     def _of_all(self, commands: Iterable[tuple[Any, ...]]) -> list[Any]:
@@ -233,8 +232,9 @@ class RedisSessionStore(Redacted):
 
     def _run(self, script: str, keys: Sequence[Any], args: Sequence[Any]) -> Any:
         with self._unavailable():
+            name = self._redis.register_script(script).sha
             try:
-                return self._redis.evalsha(_sha(script), len(keys), *keys, *args)
+                return self._redis.evalsha(name, len(keys), *keys, *args)
             except NoScriptError:
                 return self._redis.eval(script, len(keys), *keys, *args)
 
@@ -251,13 +251,13 @@ class RedisSessionStore(Redacted):
             raise StoreUnavailableError(reason=reason) from None
 
 
-@functools.cache
-def _sha(script: str) -> str:
-    return hashlib.sha1(script.encode()).hexdigest()  # noqa: S324 # as Redis names it
-
-
 def _session_key(session_id: str) -> str:
     return _key(session_id[0], f"session:{session_id}")
+
+
+def _endings_key(session_id: str) -> str:
+    # One server takes ids of an application's own making, too.
+    return _key(session_id[0] if session_id[0] in _TAGS else _TAGS[0], "endings")
 
 
 def _user_key(user_id: str) -> bytes:
