@@ -11,10 +11,15 @@ from pathlib import Path
 from tests.benchmarks import apps
 from tests.benchmarks.measure import Bar, Group, take_turns
 from tests.benchmarks.request import BARE, OURS, caller
-from tests.harness.servers import PostgresServer, RedisServer
+from tests.harness.redis_servers import RedisCluster
+from tests.harness.servers import PgBouncer, PostgresServer, RedisServer
 
-SQLITE, POSTGRESQL, REDIS = (
-    f"tokenauth, sessions on {engine}" for engine in ("SQLite", "PostgreSQL", "Redis")
+SQLITE, POSTGRESQL, POOLED, REDIS, CLUSTER = (
+    f"tokenauth, sessions on {engine}"
+    for engine in (
+        *("SQLite", "PostgreSQL", "PostgreSQL, PgBouncer"),
+        *("Redis", "a Redis cluster"),
+    )
 )
 SECURITY = "Flask-Security on SQLite"
 
@@ -24,11 +29,15 @@ def measure(rounds: int) -> tuple[list[Group], list[Bar]]:
     with ExitStack() as stack:
         folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="tokenauth-"))
         postgres = stack.enter_context(PostgresServer())
+        pooler = stack.enter_context(PgBouncer(database=postgres))
         redis = stack.enter_context(RedisServer())
+        cluster = stack.enter_context(RedisCluster())
         urls = {
             SQLITE: f"sqlite:///{Path(folder, 'sessions.db')}",
             POSTGRESQL: postgres.url,
+            POOLED: f"{pooler.url}?options=",
             REDIS: redis.url,
+            CLUSTER: cluster.url,
         }
         calls: dict[str, Callable[[], object]] = {
             BARE: caller(apps.bare()),
@@ -50,6 +59,8 @@ def measure(rounds: int) -> tuple[list[Group], list[Bar]]:
         Bar(what=f"us added, {name}", value=added(group, name), at_most=at_most)
         for name, at_most in ((SQLITE, 100), (REDIS, 130))
     ]
+    ratio = added(group, CLUSTER) / added(group, REDIS)
+    bars.append(Bar(what="what a cluster adds: one Redis", value=ratio, at_most=1.2))
     return [group], bars
 
 

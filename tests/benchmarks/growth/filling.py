@@ -9,6 +9,7 @@ from itertools import groupby
 from operator import itemgetter
 from typing import Any, Final
 
+import redis
 from sqlalchemy import Insert, insert, text
 
 from tests.harness.servers import PostgresServer, RedisServer
@@ -91,10 +92,13 @@ def fill(store: SessionStore, sessions: Sequence[Session]) -> None:
         batch = sessions[start : start + _BATCH]
         if isinstance(store, SQLSessionStore):
             _insert(store.database, insert(SESSIONS), [_row(each) for each in batch])
-        elif isinstance(store, RedisSessionStore):
+        elif isinstance(store, RedisSessionStore) and is_one_server(store):
             with _pipelined(store):
                 for session in batch:
                     store.add(session, limit=100)
+        elif isinstance(store, RedisSessionStore):
+            for session in batch:
+                store.add(session, limit=100)
         else:
             # Those whose time is over would be dropped on the way.
             for session in batch:
@@ -132,6 +136,11 @@ def _insert(
 ) -> None:
     with database.transaction() as connection:
         connection.execute(statement, rows)
+
+
+def is_one_server(store: Any) -> bool:
+    """Return whether it can be sent scripts by the hundred: a cluster cannot."""
+    return isinstance(store._redis, redis.Redis)
 
 
 @contextlib.contextmanager
