@@ -181,6 +181,26 @@ def test_other_credentials_come_before_a_cookie(app: Flask) -> None:
     assert_problem(client.get("/protected", headers=bad), 401, "token_invalid")
 
 
+def test_a_login_before_the_user_is_stored_is_bound_as_well() -> None:
+    """Who registers is logged in, and then the transaction is committed."""
+    table: dict[str, User] = {}
+    app = make_app(users=DictUserStore({}))
+    app.login_manager.user_loader(table.get)  # type: ignore[attr-defined]
+
+    @app.post("/register")
+    def register() -> str:
+        alice = User("alice", id="u-alice")
+        login_user(alice)
+        table["u-alice"] = alice
+        return "welcome"
+
+    client = app.test_client()
+    client.post("/register")
+    assert is_in(client)
+    revoke_user(app)
+    assert not is_in(client)
+
+
 class Member:
     """A user of an application's own: no hash, an id that is a number."""
 

@@ -20,14 +20,13 @@ _MARK: Final = "|tokenauth|"  # between id and digest in the remember cookie
 _ID: Final = "_user_id"
 
 
-def bind(loader: Callable[[str], Any]) -> None:
+def bind(loader: Callable[[str], Any], user: Any) -> None:
     """Put into the session what the cookie login that begins is checked against."""
-    # As it is loaded later: the login may have upgraded the hash in the store.
-    user = loader(session[_ID])
+    # As it is loaded later: the login may have upgraded the hash in the store. A user
+    # who has just registered may not be there yet.
+    kept = loader(session[_ID]) or user
     state = issuing_state()  # a service that only verifies tokens has no passwords
-    session[_PROOF] = None
-    if user is not None and state is not None:
-        session[_PROOF] = state.service.cookie_proof(user)
+    session[_PROOF] = None if state is None else state.service.cookie_proof(kept)
 
 
 def unbind(_: Flask, **__: object) -> None:

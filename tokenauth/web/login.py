@@ -230,12 +230,12 @@ class TokenLoginManager(LoginManager):  # type: ignore[misc] # Flask-Login has n
         user_needs_refresh.send(_app())
         raise FreshLoginRequiredError(identity.FRESH_SECONDS)
 
-    def _bind_login(self, _: Flask, **__: object) -> None:
+    def _bind_login(self, _: Flask, user: Any) -> None:
         """Bind `login_user` to the password, or refuse it if nothing loads the user."""
         if not uses_cookies(this_request()):
             return
         if self._cookie_loader is not None:
-            cookie_logins.bind(self._cookie_loader)
+            cookie_logins.bind(self._cookie_loader, user)
         elif self._other_loader is None:
             raise ConfigurationError(
                 "Missing user_loader: login_user() sets a cookie, and nothing loads "
