@@ -145,6 +145,10 @@ format: $(VENV)/.stamp-dev ## Rewrite the code in the project's style
 docs: $(VENV)/.stamp-site ## Build the documentation as a site in site/; a warning fails it
 	$(BIN)/python -m sphinx -b html -n -W --keep-going -q -d site/.trees tokenauth/docs site
 
+.PHONY: screenshots
+screenshots: $(VENV)/.stamp-dev ## Take the documentation's pictures anew, in a real Chromium
+	SCREENSHOTS=tokenauth/docs/images $(BIN)/python -m pytest -q -n0 tests/web/api/test_docs_page.py -k authorises
+
 # -- measure ---------------------------------------------------------------------------
 
 .PHONY: bench
