@@ -71,6 +71,20 @@ def test_all_public_names_are_listed() -> None:
     assert all(hasattr(tokenauth, name) for name in PUBLIC)
 
 
+def test_names_are_imported_when_they_are_used() -> None:
+    """Each once and from its own place; modules of the package, too."""
+    program = """
+import sys, tokenauth
+assert "flask" not in sys.modules
+assert tokenauth.tokens.Claims is tokenauth.Claims
+assert tokenauth.events.LOGGER.name == "tokenauth"
+assert tokenauth.TokenPair.__module__ == "tokenauth.web.responses"
+assert tokenauth.TokenVerifier.__module__ == "tokenauth.extension.verifier"
+assert not hasattr(tokenauth, "Flask")
+"""
+    subprocess.run([sys.executable, "-c", program], check=True)
+
+
 def test_every_error_is_public() -> None:
     """By its own name, and by its base: who catches `AuthError` catches them all."""
     errors = [e for _, e in inspect.getmembers(tokenauth.errors, inspect.isclass)]

@@ -16,6 +16,7 @@ from tests.benchmarks import (
     flood,
     footprint,
     growth,
+    key_pairs,
     lag,
     micro,
     plot,
@@ -31,6 +32,7 @@ Measure = Callable[[int], tuple[list[Group], list[Bar]]]
 # Each with the rounds, or for the flood the seconds, that make its figures steady.
 PARTS: dict[str, tuple[Measure, int]] = {
     "micro": (micro.measure, 200),
+    "key_pairs": (key_pairs.measure, 100),
     "request": (request.measure, 300),
     "stores": (stores.measure, 200),
     "lag": (lag.measure, 100),

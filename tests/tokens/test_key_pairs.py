@@ -5,6 +5,8 @@ from __future__ import annotations
 import itertools
 import threading
 from base64 import urlsafe_b64decode, urlsafe_b64encode
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from typing import Any
 
 import pytest
@@ -306,3 +308,55 @@ def test_the_verifier_of_other_services() -> None:
     assert repr(verifier) == "<AccessTokenVerifier>"
     with pytest.raises(TokenExpiredError):
         verifier.verify(SIGNER.issue(make_claims(issued_at=1, expires_at=2)))
+
+
+class Answers(BaseHTTPRequestHandler):
+    """Answers with a status, and a place where more can be found."""
+
+    status, text = 200, b""
+
+    def do_GET(self) -> None:
+        self.send_response(self.status)
+        self.send_header("Location", "/other")
+        self.end_headers()
+        self.wfile.write(self.text)
+
+    def log_message(self, *_: Any) -> None:
+        pass
+
+
+@pytest.fixture
+def address() -> Iterator[str]:
+    with HTTPServer(("127.0.0.1", 0), Answers) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_port}/auth/keys"
+        server.shutdown()
+        thread.join()
+
+
+def test_keys_come_from_a_real_address(
+    address: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Redirects are not followed, errors are none, and no answer fills the memory."""
+    good = Issuer(OLD).text
+    monkeypatch.setattr(Answers, "text", good)
+    assert is_accepted(TOKEN, make_pair_signer(keys=key_set.open_keys(address)))
+    for status, text in ((302, good), (404, good), (200, b" " * 70_000 + good)):
+        monkeypatch.setattr(Answers, "status", status)
+        monkeypatch.setattr(Answers, "text", text)
+        with pytest.raises(StoreUnavailableError):
+            key_set.open_keys(address).current()
+
+
+def test_another_thread_may_have_asked_meanwhile() -> None:
+    """Whoever waited for its answer takes that, and asks no more."""
+    issuer = Issuer(OLD)
+    keys = issuer.keys()
+    known = keys.current()
+    issuer.publish(NEW)
+    issuer.now = key_set.RETRY_SECONDS
+    newer = keys.newer(known)
+    assert newer is not None
+    assert keys.newer(known) is newer
+    assert issuer.asked == 2

@@ -95,7 +95,7 @@ class FetchedKeys:
     def _ask(self) -> None:
         try:
             keys = _read_jwk_set(self._fetch(self._address))
-        except (OSError, ValueError) as error:
+        except Exception as error:  # noqa: BLE001 # whatever it is, the last ones stay
             LOGGER.warning(
                 "the issuer's keys (TOKENAUTH_VERIFY_KEYS) could not be fetched: %s",
                 type(error).__name__,
