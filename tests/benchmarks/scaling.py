@@ -1,4 +1,4 @@
-"""What one of each carries, for `tokenauth/docs/scaling.md`.
+"""What one of each carries, for `tokenauth/docs/explanation/scaling.md`.
 
 `python -m tests.benchmarks.scaling` prints it. Times of servers and workers are CPU
 time, which other load on the machine changes little.
