@@ -26,7 +26,7 @@ from tokenauth.sessions.cache import SessionCache
 from tokenauth.sessions.session import user_tag
 from tokenauth.sessions.store import MOST_ENDINGS, EndingFeed, Endings
 from tokenauth.stores.redis import scripts
-from tokenauth.stores.redis.sessions import _key, _session_key
+from tokenauth.stores.redis.rows import key_of, session_key
 from tokenauth.stores.sql import SQLSessionStore, endings
 from tokenauth.stores.sql.tables import ENDINGS, SESSIONS
 
@@ -182,7 +182,7 @@ def fill(url: str, store: Any) -> None:
 
 
 def stream_of(user_id: str) -> str:
-    return _key(user_tag(user_id), "endings")
+    return key_of(user_tag(user_id), "endings")
 
 
 def test_redis_keeps_the_last_endings_and_drops_the_rest(redis_url: str) -> None:
@@ -312,7 +312,7 @@ def delete_by_hand(store: Any, session_id: str) -> None:
     if isinstance(store, SQLSessionStore):
         store.database.count(delete(SESSIONS).where(SESSIONS.c.id == session_id))
     else:
-        store._redis.delete(_session_key(session_id))
+        store._redis.delete(session_key(session_id))
 
 
 def test_what_ends_while_it_is_read_is_not_trusted(store: Any, watch: Watch) -> None:

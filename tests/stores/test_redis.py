@@ -25,7 +25,7 @@ from tokenauth.errors import ConfigurationError
 from tokenauth.sessions.session import Session, new_session_id
 from tokenauth.stores import open_sessions
 from tokenauth.stores.redis import RedisSessionStore
-from tokenauth.stores.redis.sessions import _session_key, _user_key
+from tokenauth.stores.redis.rows import session_key, user_key
 
 DEAD = "redis://127.0.0.1:1/0"
 
@@ -109,10 +109,10 @@ def test_no_key_outlives_its_sessions(redis_url: str) -> None:
     plain = redis.Redis.from_url(redis_url)
     keys = plain.keys("*")
     assert len(keys) == 2
-    assert 690_000 < plain.pttl(_session_key(kept.id)) <= 700_000
+    assert 690_000 < plain.pttl(session_key(kept.id)) <= 700_000
     assert all(0 < plain.pttl(key) <= 3_000_000 for key in keys)
     store.rotate(kept.id, 0, now=1600, idle_expires_at=9000)
-    assert plain.pttl(_session_key(kept.id)) > 2_300_000
+    assert plain.pttl(session_key(kept.id)) > 2_300_000
 
 
 def test_an_index_forgets_what_has_expired(redis_url: str) -> None:
@@ -121,10 +121,10 @@ def test_an_index_forgets_what_has_expired(redis_url: str) -> None:
     old, new = session(), session(begun=2000)
     store.add(old, limit=9)
     plain = redis.Redis.from_url(redis_url)
-    plain.delete(_session_key(old.id))
+    plain.delete(session_key(old.id))
     assert store.of_user("u-1", kind="login") == []
     store.add(new, limit=9)
-    assert plain.zcard(_user_key("u-1")) == 1
+    assert plain.zcard(user_key("u-1")) == 1
 
 
 def test_nothing_at_rest_logs_anybody_in(redis_url: str) -> None:
@@ -361,5 +361,5 @@ def test_rotating_a_session_extends_its_user_s_set(redis_url: str) -> None:
     store.add(kept, limit=9)
     assert store.rotate(kept.id, 0, now=1000, idle_expires_at=12_000)
     plain = redis.Redis.from_url(redis_url)
-    ids = plain.pttl(_user_key("u-1"))
-    assert ids >= plain.pttl(_session_key(kept.id)) > 10_000_000
+    ids = plain.pttl(user_key("u-1"))
+    assert ids >= plain.pttl(session_key(kept.id)) > 10_000_000

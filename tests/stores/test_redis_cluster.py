@@ -31,7 +31,7 @@ from tokenauth import StoreUnavailableError
 from tokenauth.sessions.session import Session, new_session_id, user_tag
 from tokenauth.stores import open_redis, open_sessions
 from tokenauth.stores.redis import RedisSessionStore
-from tokenauth.stores.redis.sessions import _key
+from tokenauth.stores.redis.rows import key_of
 
 
 @pytest.fixture
@@ -49,7 +49,7 @@ def user_at(cluster: RedisCluster, number: int) -> str:
 
 
 def slot_of(user_id: str) -> int:
-    return key_slot(_key(user_tag(user_id), "x").encode())
+    return key_slot(key_of(user_tag(user_id), "x").encode())
 
 
 # -- how they are spread ---------------------------------------------------------------

@@ -58,7 +58,14 @@ class Stores(NamedTuple):
         """
         for name, store in self._asdict().items():
             if isinstance(store, TableStore):
-                _check_tables_of(f"{name} ({_SETTINGS[name]})", store)
+                try:
+                    store.check_tables()
+                except StoreUnavailableError as error:
+                    # It may come up later; until then each request gets a 503.
+                    LOGGER.warning(
+                        "the table of %s (%s) could not be checked: %s",
+                        *(name, _SETTINGS[name], error.reason),
+                    )
 
 
 def provide(
@@ -77,9 +84,11 @@ def provide(
         ConfigurationError: there are no users, a URL names no store, or its driver is
             missing.
     """
-    user_store = _user_store(users, settings.users_url)
-    session_store = _session_store(sessions, settings.session_url, user_store)
-    return Stores(user_store, session_store)
+    found = _user_store(users, settings.users_url)
+    if sessions is None:
+        return Stores(found, open_sessions(settings.session_url, beside=found))
+    _refuse_partial(sessions, SessionStore)
+    return Stores(found, sessions)
 
 
 def reader_of(
@@ -131,15 +140,6 @@ def _user_store(
     return users
 
 
-def _session_store(
-    sessions: SessionStore | None, url: str, users: UserStore
-) -> SessionStore:
-    if sessions is None:
-        return open_sessions(url, beside=users)
-    _refuse_partial(sessions, SessionStore)
-    return sessions
-
-
 def _refuse_partial(store: object, promise: type) -> None:
     """Return if a store is an object with all methods of a protocol.
 
@@ -150,27 +150,16 @@ def _refuse_partial(store: object, promise: type) -> None:
         raise ConfigurationError(
             f"{store.__name__} is a class: pass an object, not the class."
         )
-    missing = [
-        repr(name)
-        for name in vars(promise)
-        if not name.startswith("_") and getattr(store, name, None) is None
-    ]
+    names = [name for name in vars(promise) if not name.startswith("_")]
+    missing = [repr(name) for name in names if getattr(store, name, None) is None]
     if missing:
         raise ConfigurationError(
             f"{type(store).__name__} is no {promise.__name__}: it has no "
             f"{', '.join(missing)}."
         )
-    for name in vars(promise):
+    for name in names:
         if inspect.iscoroutinefunction(getattr(store, name, None)):
             raise ConfigurationError(
                 f"{type(store).__name__}.{name} is a coroutine function: a store's "
                 "methods must be plain functions ('def', not 'async def')."
             )
-
-
-def _check_tables_of(place: str, store: TableStore) -> None:
-    try:
-        store.check_tables()
-    except StoreUnavailableError as error:
-        # It may come up later; until then each request is answered with 503.
-        LOGGER.warning("the table of %s could not be checked: %s", place, error.reason)

@@ -8,13 +8,11 @@ expires with the last of them. What is written together begins with the same tag
 from __future__ import annotations
 
 import itertools
-import math
 from collections import defaultdict
 from collections.abc import Generator, Iterable, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any, Final
 
-import msgspec
 import redis
 from redis.exceptions import (
     NoPermissionError,
@@ -23,28 +21,15 @@ from redis.exceptions import (
 )
 
 from ...accounts.unavailable import ROLE_CHANGED, reason_of
-from ...accounts.users import check_id
 from ...errors import ConfigurationError, StoreUnavailableError
-from ...sessions.session import Session, is_session_id, user_tag
+from ...sessions.session import Session, user_tag
 from ...sessions.store import Endings
 from ...tokens.redact import Redacted
-from . import scripts
+from . import rows, scripts
 from .client import open_client
-
-_encode = msgspec.msgpack.Encoder(order="deterministic").encode
-_decode = msgspec.msgpack.Decoder(Session).decode
 
 _STEP: Final = 500
 _FAILURES: Final = (redis.RedisError, RedisClusterException, OSError)
-
-
-def _key(tag: str, name: str) -> str:
-    # With the letter, 3 primaries have 5 or 6 of the 16 tags each, and 8 have 1 to 3.
-    return f"tokenauth:{{{tag}l}}:{name}"
-
-
-_TAGS: Final = "0123456789abcdef"
-_ENDINGS: Final = [_key(tag, "endings") for tag in _TAGS]
 
 
 class RedisSessionStore(Redacted):
@@ -74,6 +59,7 @@ class RedisSessionStore(Redacted):
                 "leave out 'decode_responses=True'."
             )
         self._redis: Any = client
+        self._is_cluster = not isinstance(client, redis.Redis)
 
     def add(self, session: Session, *, limit: int) -> None:
         """Keep a new session; end its user's oldest of that kind beyond a limit.
@@ -82,54 +68,57 @@ class RedisSessionStore(Redacted):
             ValueError: the store is a cluster, and the session's id does not begin with
                 its user's tag.
         """
-        is_cluster = not isinstance(self._redis, redis.Redis)
-        if is_cluster and session.id[0] != user_tag(session.user_id):
+        if self._is_cluster and session.id[0] != user_tag(session.user_id):
             raise ValueError("A session's id must be from new_session_id(user_id).")
         now = session.created_at
         changing = [(name, getattr(session, name)) for name in scripts.FIELDS[1:]]
         self._run(
             scripts.ADD,
             [
-                _session_key(session.id),
-                _user_key(session.user_id),
-                _endings_key(session.id),
+                rows.session_key(session.id),
+                rows.user_key(session.user_id),
+                rows.endings_key(session.id),
             ],
             [
                 session.id,
                 session.kind,
                 limit,
-                _milliseconds(session.ends_at - now),
-                _milliseconds(session.expires_at - now),
-                *("began", _encode(session)),
+                rows.milliseconds(session.ends_at - now),
+                rows.milliseconds(session.expires_at - now),
+                *("began", rows.encode(session)),
                 *itertools.chain.from_iterable(changing),
             ],
         )
 
     def get(self, session_id: str) -> Session | None:
         """Return the session, or None when there is none with this id."""
-        if not _is_id(session_id):
+        if not rows.is_id(session_id):
             return None
         with self._unavailable():
-            return _session_of(self._read(_session_key(session_id)))
+            return rows.session_of(self._read(rows.session_key(session_id)))
 
     def rotate(
         self, session_id: str, generation: int, *, now: float, idle_expires_at: float
     ) -> Session | None:
         """Move a session from this generation to the next, if it is at this one."""
-        if not _is_id(session_id):
+        if not rows.is_id(session_id):
             return None
         values = [generation, now, idle_expires_at]
-        found = self._run(scripts.ROTATE, [_session_key(session_id)], values)
-        return None if found is None else _session_of(found)
+        found = self._run(scripts.ROTATE, [rows.session_key(session_id)], values)
+        return None if found is None else rows.session_of(found)
 
     def touch(self, session_id: str, *, now: float) -> None:
         """Set when a session was last used, if there is one with this id."""
-        if _is_id(session_id):
-            self._run(scripts.TOUCH, [_session_key(session_id)], [now])
+        if rows.is_id(session_id):
+            self._run(scripts.TOUCH, [rows.session_key(session_id)], [now])
 
     def end(self, session_id: str) -> bool:
         """End a session; True for at most one of many callers."""
-        return _is_id(session_id) and self._end([session_id]) == 1
+        if not rows.is_id(session_id):
+            return False
+        # A cluster has none of another tag, and its endings would be elsewhere.
+        may_be = not self._is_cluster or session_id[0] in rows.TAGS
+        return may_be and self._end([session_id]) == 1
 
     def end_all(
         self, user_id: str, *, kind: str | None = None, keep: str | None = None
@@ -151,11 +140,11 @@ class RedisSessionStore(Redacted):
 
     def of_user(self, user_id: str, *, kind: str | None = None) -> list[Session]:
         """Return a user's sessions, of one kind or all, newest first."""
-        rows = self._of_all(
-            ("HMGET", _session_key(session_id), *scripts.FIELDS)
+        read = self._of_all(
+            ("HMGET", rows.session_key(session_id), *scripts.FIELDS)
             for session_id in self._ids_of(user_id)
         )
-        found = map(_session_of, rows)
+        found = map(rows.session_of, read)
         return [each for each in found if each and kind in (None, each.kind)]
 
     def purge(self, *, now: float, limit: int) -> int:  # noqa: ARG002 # the protocol's
@@ -172,7 +161,7 @@ class RedisSessionStore(Redacted):
         marks, most = mark.split(), scripts.MOST_ENDINGS
         found = self._of_all(
             ("XRANGE", key, each, "+", "COUNT", most + 1)
-            for key, each in zip(_ENDINGS, marks, strict=True)
+            for key, each in zip(rows.ENDINGS, marks, strict=True)
         )
         for entries, each in zip(found, marks, strict=True):
             if not entries or entries[0][0] != each.encode() or len(entries) > most:
@@ -181,7 +170,7 @@ class RedisSessionStore(Redacted):
         return Endings(ended, " ".join(each[-1][0].decode() for each in found))
 
     def _newest_mark(self) -> str:
-        keys = _ENDINGS
+        keys = rows.ENDINGS
         found = self._of_all(("XREVRANGE", key, "+", "-", "COUNT", 1) for key in keys)
         empty = [key for key, entries in zip(keys, found, strict=True) if not entries]
         begun = iter(self._of_all(("XADD", key, "*", "id", "") for key in empty))
@@ -204,7 +193,7 @@ class RedisSessionStore(Redacted):
     def _read(self, key: str) -> Any:
         """Read a session; from a cluster, without all that its client does."""
         client = self._redis
-        if not isinstance(client, redis.Redis):
+        if self._is_cluster:
             with suppress(*_FAILURES):  # moved, or down: the client finds out
                 node = client.get_node_from_key(key)
                 return client.get_redis_connection(node).hmget(key, scripts.FIELDS)
@@ -212,14 +201,14 @@ class RedisSessionStore(Redacted):
 
     def _ids_of(self, user_id: str) -> list[str]:
         with self._unavailable():
-            ids = self._redis.zrevrange(_user_key(user_id), 0, -1)
+            ids = self._redis.zrevrange(rows.user_key(user_id), 0, -1)
         return [session_id.decode() for session_id in ids]
 
     def _end(self, session_ids: Sequence[str], kind: str = "") -> int:
         """End sessions of one tag."""
         if not session_ids:
             return 0
-        keys = [_endings_key(session_ids[0]), *map(_session_key, session_ids)]
+        keys = [rows.endings_key(session_ids[0]), *map(rows.session_key, session_ids)]
         return int(self._run(scripts.END, keys, [kind, *session_ids]))
 
     def _of_all(self, commands: Iterable[tuple[Any, ...]]) -> list[Any]:
@@ -245,45 +234,7 @@ class RedisSessionStore(Redacted):
             yield
         except _FAILURES as error:  # its text may hold what was sent
             reason = reason_of(error)
-            if reason in ROLE_CHANGED and isinstance(self._redis, redis.Redis):
+            if reason in ROLE_CHANGED and not self._is_cluster:
                 # Kept connections lead to a server that is no primary any more.
                 self._redis.connection_pool.disconnect(inuse_connections=False)
             raise StoreUnavailableError(reason=reason) from None
-
-
-def _session_key(session_id: str) -> str:
-    return _key(session_id[0], f"session:{session_id}")
-
-
-def _endings_key(session_id: str) -> str:
-    # One server takes ids of an application's own making, too.
-    return _key(session_id[0] if session_id[0] in _TAGS else _TAGS[0], "endings")
-
-
-def _user_key(user_id: str) -> bytes:
-    check_id(user_id)
-    # Any text may be asked for, and hiredis takes no lone surrogate.
-    key = _key(user_tag(user_id), f"user:{user_id}")
-    return key.encode(errors="surrogatepass")
-
-
-def _is_id(session_id: str) -> bool:
-    check_id(session_id)
-    return is_session_id(session_id)
-
-
-def _milliseconds(seconds: float) -> int:
-    return max(1, math.ceil(seconds * 1000))
-
-
-def _session_of(row: list[Any]) -> Session | None:
-    """Return the session that a row of `scripts.FIELDS` holds, if there is one."""
-    began, generation, refreshed_at, idle_expires_at = row
-    if began is None:
-        return None
-    return msgspec.structs.replace(
-        _decode(began),
-        generation=int(generation),
-        refreshed_at=float(refreshed_at),
-        idle_expires_at=float(idle_expires_at),
-    )

@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-import os
 import weakref
 from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, Final
 
-from sqlalchemy import Connection, Engine, Row, create_engine, event, inspect
-from sqlalchemy.engine.interfaces import DBAPIConnection
-from sqlalchemy.exc import DisconnectionError, SQLAlchemyError
+from sqlalchemy import Connection, Row, create_engine, inspect
+from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.sql.base import Executable
 
 from ...accounts.unavailable import reason_of
 from ...errors import ConfigurationError, StoreUnavailableError
-from ...events import LOGGER
 from ...tokens.redact import Redacted
-from .urls import POSTGRESQL, file_of, for_postgresql, for_sqlite, parse
+from . import connections
+from .urls import file_of, for_postgresql, for_sqlite, parse
 
 POOL: Final[Mapping[str, Any]] = {
     "pool_size": 20,
@@ -26,12 +24,6 @@ POOL: Final[Mapping[str, Any]] = {
     "pool_recycle": 1800,
 }
 """Most connections of a process, seconds to wait for one, and to keep one."""
-
-_POOLER: Final = (
-    "a connection pooler before PostgreSQL refuses 'options', so that statements are "
-    "waited for without a limit: use 'ALTER ROLE ... SET statement_timeout' in the "
-    "database, and '?options=' in the URL"
-)
 
 
 class Database(Redacted):
@@ -63,18 +55,12 @@ class Database(Redacted):
             if self.file
             else for_postgresql(parsed, driver)
         )
+        connect_args = options.get("connect_args", {})
         options |= {"isolation_level": "AUTOCOMMIT", **POOL, **pool}
         options["execution_options"] = {"preserve_rowcount": True}  # of an INSERT, too
         self._engine = create_engine(parsed, **options)
         self._failures = (SQLAlchemyError, driver.Error)
-        if self.file:
-            event.listen(self._engine, "connect", _set_up)
-        else:
-            event.listen(self._engine, "do_connect", _connector())
-            if "prepare_threshold" not in options["connect_args"]:
-                event.listen(self._engine, "connect", _prepare_nothing_if_pooled)
-            event.listen(self._engine, "checkout", _check_socket)
-        _forget_when_forked(self._engine)
+        connections.watch(self._engine, prepares="prepare_threshold" in connect_args)
         weakref.finalize(self, self._engine.dispose)
 
     def rows(self, statement: Executable, **values: Any) -> Sequence[Row[Any]]:
@@ -204,66 +190,3 @@ def is_storable(value: object) -> bool:
     if value.isascii():
         return "\0" not in value
     return not any(c == "\0" or "\ud800" <= c <= "\udfff" for c in value)
-
-
-def _set_up(connection: DBAPIConnection, _: object) -> None:
-    cursor = connection.cursor()
-    cursor.execute("PRAGMA journal_mode = WAL")
-    cursor.execute("PRAGMA synchronous = FULL")  # a commit outlives a power cut
-    cursor.close()
-
-
-def _connector() -> Callable[..., Any]:
-    """Return what connects to PostgreSQL, without our time-outs if a pooler refuses."""
-    is_refused = False
-
-    def connect(dialect: Any, _: object, cargs: Any, cparams: dict[str, Any]) -> Any:
-        nonlocal is_refused
-        if cparams.get("options") != POSTGRESQL["options"]:
-            return None  # the URL has its own: SQLAlchemy connects
-        if not is_refused:
-            try:
-                return dialect.connect(*cargs, **cparams)
-            except dialect.loaded_dbapi.OperationalError as error:
-                if "unsupported startup parameter" not in str(error):
-                    raise
-            is_refused = True
-            LOGGER.warning(_POOLER)
-        return dialect.connect(*cargs, **{**cparams, "options": ""})
-
-    return connect
-
-
-def _prepare_nothing_if_pooled(connection: Any, _: object) -> None:
-    """Keep psycopg from naming statements on connections that a pooler shares.
-
-    PgBouncer and its like tell clients a process id that is not the server's. Without
-    a pooler, prepared statements save half of the time of a keyed read.
-    """
-    cursor = connection.execute("SELECT pg_backend_pid()")
-    if cursor.fetchone()[0] != connection.info.backend_pid:
-        connection.prepare_threshold = None
-    connection.rollback()
-
-
-def _check_socket(connection: Any, *_: object) -> None:
-    """Refuse a kept connection that the server has closed.
-
-    Asking the server would be a round trip; asking the socket takes a microsecond.
-    """
-    try:
-        connection.pgconn.consume_input()  # the server's last message
-        connection.pgconn.consume_input()  # and the end of the stream
-    except connection.Error:
-        raise DisconnectionError from None  # the pool opens another
-
-
-def _forget_when_forked(engine: Engine) -> None:
-    """Let a forked process open connections of its own: the parent uses these on."""
-    known = weakref.ref(engine)
-
-    def forget() -> None:  # pragma: no cover # coverage does not see a forked child
-        if (engine := known()) is not None:
-            engine.dispose(close=False)
-
-    os.register_at_fork(after_in_child=forget)
