@@ -171,6 +171,9 @@ def flood(url: str, seconds: float, scenario: Scenario) -> Counter[str]:
     ]
     for thread in threads:
         thread.start()
+    while sum(answers.values()) < scenario.clients and time.monotonic() < until:
+        time.sleep(0.01)
+    print(flush=True)
     for thread in threads:
         thread.join()
     return answers
@@ -273,10 +276,11 @@ def measure(
         observe(server, token, 2)  # warms up
         calm = observe(server, token, seconds)
         command = [sys.executable, "-m", __spec__.name, "--attack", server.url]
-        command += ["--seconds", str(seconds + 1)]
+        command += ["--seconds", str(seconds + 3)]
         command += ["--scenario", json.dumps(asdict(scenario))]
         with subprocess.Popen(command, stdout=subprocess.PIPE) as attack:
-            time.sleep(1)  # it starts
+            assert attack.stdout is not None
+            attack.stdout.readline()  # it has started
             flooded = observe(server, token, seconds)
             flooded.idle_mib = calm.idle_mib
             output, _ = attack.communicate()
