@@ -248,12 +248,12 @@ def _own_keys(config: Mapping[str, Any]) -> dict[str, Any]:
 
 def _key_pairs(config: Mapping[str, Any], secrets: tuple[bytes, ...]) -> dict[str, Any]:
     name, older = "TOKENAUTH_SIGNING_KEY", "TOKENAUTH_SIGNING_KEY_FALLBACKS"
-    if config.get(name) is None:
-        return {}
+    if config.get(name) is None and not config.get(older):
+        return {name: None, older: None}
     from .tokens import ed25519, key_set
 
     testing = bool(config.get("TESTING"))
-    private = ed25519.read_key(name, config[name], ed25519.PRIVATE, testing=testing)
+    private = ed25519.read_key(name, config.get(name), ed25519.PRIVATE, testing=testing)
     given = config.get(older) or ()
     publics = key_set.read_public_keys(older, given, testing=testing)
     for public in (ed25519.public_of(private), *publics):
@@ -272,6 +272,13 @@ def _verify_keys(config: Mapping[str, Any]) -> dict[str, Any]:
             "TOKENAUTH_REALM is not set: set it to the realm of the application that "
             "issues the tokens."
         )
+    for name in ("SECRET_KEY", "SIGNING_KEY"):
+        for key in (f"TOKENAUTH_{name}", f"TOKENAUTH_{name}_FALLBACKS"):
+            if config.get(key) is not None:
+                raise ConfigurationError(
+                    f"{key} is the issuer's alone: remove it from a service that only "
+                    "verifies tokens."
+                )
     from .tokens.key_set import read_verify_keys
 
     name, testing = "TOKENAUTH_VERIFY_KEYS", bool(config.get("TESTING"))

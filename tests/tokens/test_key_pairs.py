@@ -194,7 +194,7 @@ def test_what_is_remembered_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     for thread in threads:
         thread.join()
     [memo] = keys.memos.values()
-    assert len(memo) == 10
+    assert 5 < len(memo) <= 10
     seen.clear()
     assert is_accepted(tokens[-1], signer)
     assert is_accepted(tokens[0], signer)

@@ -187,6 +187,24 @@ def test_without_the_sessions_a_login_ends_with_its_token(
     assert service.get("/login", headers=bearer(token)).status_code == 401
 
 
+def test_a_key_alone_opens_nothing_where_sessions_are_seen(
+    tmp_path: Path, clock: Clock
+) -> None:
+    """Who has the private key makes no token of a user who is not logged in."""
+    url = f"sqlite:///{tmp_path / 'sessions'}"
+    SQLSessionStore(url).create_tables()
+    sessions = {"TOKENAUTH_SESSION_URL": url}
+    forged = token_of(make_issuer(clock=clock))  # with sessions of its own
+    for app, path in (
+        (make_issuer(clock=clock, config=sessions), "/protected"),
+        (make_service(clock=clock, config=sessions), "/login"),
+    ):
+        answer = app.test_client().get(path, headers=bearer(forged))
+        assert_problem(answer, 401, "token_revoked")
+    service = make_service(clock=clock).test_client()
+    assert service.get("/login", headers=bearer(forged)).status_code == 200
+
+
 def with_cookies(app: Flask, client: FlaskClient | None = None) -> FlaskClient:
     """Give a service cookie users of its own."""
 
@@ -251,12 +269,14 @@ def test_the_commands_are_for_the_issuer(clock: Clock) -> None:
         ({"TOKENAUTH_VERIFY_KEYS": None}, "must be a list of public keys"),
         ({"TOKENAUTH_VERIFY_KEYS": []}, "must be a list of public keys"),
         ({"TOKENAUTH_VERIFY_KEYS": public_line()}, "must be a list of public keys"),
-        ({"TOKENAUTH_VERIFY_KEYS": {"a": 1}}, "must be a list of public keys, not"),
+        ({"TOKENAUTH_VERIFY_KEYS": {"a": 1}}, r"a list of public keys \(for"),
         ({"TOKENAUTH_VERIFY_KEYS": [private_line()]}, r"VERIFY_KEYS\[0\] is no public"),
         (
             {"TOKENAUTH_VERIFY_KEYS": "http://issuer/auth/keys", "TESTING": False},
-            "must be a list of public keys, at least one, or the 'https://'",
+            "for a service, also the 'https://' address",
         ),
+        ({"TOKENAUTH_SECRET_KEY": SECRET}, "TOKENAUTH_SECRET_KEY is the issuer's"),
+        ({"TOKENAUTH_SIGNING_KEY": private_line()}, "SIGNING_KEY is the issuer's"),
         ({"TOKENAUTH_VERIFY_KEY": "x"}, "Did you mean TOKENAUTH_VERIFY_KEYS"),
     ],
     ids=lambda value: None if isinstance(value, dict) else re.sub(r"\W", "", value),
@@ -282,6 +302,7 @@ PUBLIC = public_of(OLD)
             {"TOKENAUTH_SIGNING_KEY_FALLBACKS": [private_line(NEW)]},
             r"FALLBACKS\[0\] is no public key",
         ),
+        ({"TOKENAUTH_SIGNING_KEY": None}, "TOKENAUTH_SIGNING_KEY is no private"),
         ({"SECRET_KEY": public_line()}, "SECRET_KEY is a published"),
         ({"SECRET_KEY": private_line(NEW)}, "SECRET_KEY is a published example"),
         ({"SECRET_KEY": PUBLIC}, "A SECRET_KEY is a public key"),
@@ -296,6 +317,7 @@ def test_what_is_unsafe_on_the_issuer_is_refused(
     config: dict[str, Any], message: str
 ) -> None:
     """Who knows a public key would sign refresh tokens with it."""
+    config = {"TOKENAUTH_SIGNING_KEY_FALLBACKS": [public_line(NEW)], **config}
     with pytest.raises(ConfigurationError, match=message):
         make_issuer(config=config)
 

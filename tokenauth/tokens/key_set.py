@@ -116,12 +116,7 @@ def read_verify_keys(
     schemes = ("https://", "http://") if testing else ("https://",)
     if isinstance(given, str) and given.startswith(schemes):
         return given
-    if given and not isinstance(given, str):
-        return read_public_keys(name, given, testing=testing)
-    raise ConfigurationError(
-        f"{name} must be a list of public keys, at least one, or the 'https://' "
-        "address of the issuer's '/auth/keys'."
-    )
+    return read_public_keys(name, given or None, testing=testing)
 
 
 def read_public_keys(
@@ -130,8 +125,9 @@ def read_public_keys(
     """Return the public keys of a list; raises `ConfigurationError`."""
     if not isinstance(given, list | tuple):
         raise ConfigurationError(
-            f"{name} must be a list of public keys, not {type(given).__name__}. In the "
-            f"environment it is written in JSON: FLASK_{name}='[\"...\"]'."
+            f"{name} must be a list of public keys (for a service, also the 'https://' "
+            "address of the issuer's '/auth/keys'). In the environment it is written "
+            f"in JSON: FLASK_{name}='[\"...\"]'."
         )
     named = ((f"{name}[{i}]", key) for i, key in enumerate(given))
     return tuple(read_key(n, key, PUBLIC, testing=testing) for n, key in named)
