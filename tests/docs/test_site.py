@@ -30,6 +30,7 @@ from tokenauth import events
 DEEP = {
     "tokenauth.stores.sql": None,
     "tokenauth.stores.redis": None,
+    "tokenauth.tokens": ["AccessTokenVerifier", "read_header"],
     "tokenauth.metrics": ["export_metrics"],
     "tokenauth.testing": ["CHEAP_HASHING", "Clock", "client_as", "frozen_clock"],
     "tokenauth.events": ["Event"],
