@@ -276,11 +276,12 @@ def measure(
         observe(server, token, 2)  # warms up
         calm = observe(server, token, seconds)
         command = [sys.executable, "-m", __spec__.name, "--attack", server.url]
-        command += ["--seconds", str(seconds + 3)]
+        command += ["--seconds", str(seconds + 4)]
         command += ["--scenario", json.dumps(asdict(scenario))]
         with subprocess.Popen(command, stdout=subprocess.PIPE) as attack:
             assert attack.stdout is not None
             attack.stdout.readline()  # it has started
+            time.sleep(1)  # and the server has learned how long a hash takes
             flooded = observe(server, token, seconds)
             flooded.idle_mib = calm.idle_mib
             output, _ = attack.communicate()
