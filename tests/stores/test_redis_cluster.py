@@ -118,6 +118,18 @@ def test_one_that_is_down_is_503_and_then_well(kind: str) -> None:
     assert caught.value.reason in {"refused", "no_primary"}
 
 
+def test_several_servers_are_spoken_to_in_tls_where_that_is_asked_for(
+    cluster_url: str, sentinel_url: str
+) -> None:
+    """These do not know it: no answer of theirs is taken."""
+    for url in (cluster_url, sentinel_url):
+        assert open_sessions(url).get("0" * 22) is None
+        encrypted = f"{url.replace('redis+', 'rediss+')}?socket_timeout=0.3"
+        with pytest.raises(StoreUnavailableError) as caught:
+            open_sessions(encrypted).get("0" * 22)
+        assert caught.value.reason in {"tls", "no_primary", "timeout"}
+
+
 # -- servers that come and go ----------------------------------------------------------
 
 
