@@ -172,6 +172,11 @@ class Settings(
     limits_url: _Text = "memory://"
 
     @property
+    def header_key(self) -> str:
+        """The WSGI name of the header that carries the token."""
+        return f"HTTP_{self.header.upper().replace('-', '_')}"
+
+    @property
     def secret_keys(self) -> tuple[bytes, ...]:
         """All secrets, oldest first; the last one signs."""
         return (*self.secret_key_fallbacks, self.secret_key)

@@ -25,6 +25,20 @@ _TIME_OUT: Final = 3  # seconds
 _MAX_BYTES: Final = 65536
 
 
+class _NoRedirect(urllib.request.HTTPRedirectHandler):
+    """Another address could be without TLS, or another's."""
+
+    def redirect_request(self, *_: Any, **__: Any) -> None:
+        return None
+
+
+def _fetch(address: str) -> bytes:
+    opener = urllib.request.build_opener(_NoRedirect)
+    with opener.open(address, timeout=_TIME_OUT) as answer:
+        text: bytes = answer.read(_MAX_BYTES)
+        return text
+
+
 class KeySet:
     """Public keys, newest first, and the tokens that were verified by them.
 
@@ -59,11 +73,10 @@ class FetchedKeys:
         self,
         address: str,
         *,
-        fetch: Callable[[str], bytes] | None = None,
+        fetch: Callable[[str], bytes] = _fetch,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._address = address
-        self._fetch = fetch or _fetch
+        self._address, self._fetch = address, fetch
         self._monotonic = monotonic
         self._lock = threading.Lock()
         self._known = KeySet(())
@@ -153,17 +166,3 @@ def _read_jwk_set(text: bytes) -> tuple[bytes, ...]:
     if not keys or not all(map(is_sound, keys)):
         raise ValueError("no keys, or one that is not sound")
     return keys
-
-
-class _NoRedirect(urllib.request.HTTPRedirectHandler):
-    """Another address could be without TLS, or another's."""
-
-    def redirect_request(self, *_: Any, **__: Any) -> None:
-        return None
-
-
-def _fetch(address: str) -> bytes:
-    opener = urllib.request.build_opener(_NoRedirect)
-    with opener.open(address, timeout=_TIME_OUT) as answer:
-        text: bytes = answer.read(_MAX_BYTES)
-        return text

@@ -115,8 +115,7 @@ def build(
     Raises:
         ConfigurationError: the application is set up in a way that is unsafe.
     """
-    settings = load_settings(app.config, app.name)
-    _warn_of_urls(settings)
+    settings = _load(app)
     stores = provide(settings, users, sessions)
     clock = Clock()
     emit = partial(_emit, app, clock)
@@ -129,7 +128,7 @@ def build(
     service, one_time = SessionService(shared), OneTimeTokens(shared)
     return State(
         settings=settings,
-        header_key=_header_key(settings),
+        header_key=settings.header_key,
         stores=stores,
         sessions=sessions,
         clock=clock,
@@ -152,8 +151,7 @@ def build_verifier(app: Flask) -> VerifierState:
     Raises:
         ConfigurationError: the application is set up in a way that is unsafe.
     """
-    settings = load_settings(app.config, app.name, verify_only=True)
-    _warn_of_urls(settings)
+    settings = _load(app, verify_only=True)
     stores = provide(settings, {}, None)
     clock = Clock()
     emit = partial(_emit, app, clock)
@@ -164,7 +162,7 @@ def build_verifier(app: Flask) -> VerifierState:
     read = _reader(stores, shared) if sees_sessions else None
     return VerifierState(
         settings=settings,
-        header_key=_header_key(settings),
+        header_key=settings.header_key,
         clock=clock,
         verifier=ServiceVerifier(shared, read=read),
         emit=emit,
@@ -205,16 +203,14 @@ def state_of(app: Flask) -> State:
     return state
 
 
-def _warn_of_urls(settings: Settings) -> None:
+def _load(app: Flask, *, verify_only: bool = False) -> Settings:
+    settings = load_settings(app.config, app.name, verify_only=verify_only)
     if settings.query_param is not None:
         events.LOGGER.warning(
             "TOKENAUTH_QUERY_PARAM: tokens in URLs end up in logs, histories and "
             "Referer headers"
         )
-
-
-def _header_key(settings: Settings) -> str:
-    return f"HTTP_{settings.header.upper().replace('-', '_')}"
+    return settings
 
 
 def _reader(stores: Stores, shared: Shared) -> Callable[[str], Session | None]:
