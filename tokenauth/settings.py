@@ -192,6 +192,13 @@ class Settings(
 _FIELDS: Final = {f.encode_name: f for f in msgspec.structs.fields(Settings)}
 KNOWN: Final = frozenset(_FIELDS)
 
+_OWN_KEYS: Final = (
+    "TOKENAUTH_SECRET_KEY",
+    "TOKENAUTH_SECRET_KEY_FALLBACKS",
+    "TOKENAUTH_SIGNING_KEY",
+    "TOKENAUTH_SIGNING_KEY_FALLBACKS",
+)
+
 # What Kubernetes adds to the environment of a pod for a Service whose name begins with
 # "flask-tokenauth" is read by `Flask.config.from_prefixed_env`, too.
 _KUBERNETES: Final = re.compile(
@@ -277,13 +284,12 @@ def _verify_keys(config: Mapping[str, Any]) -> dict[str, Any]:
             "TOKENAUTH_REALM is not set: set it to the realm of the application that "
             "issues the tokens."
         )
-    for name in ("SECRET_KEY", "SIGNING_KEY"):
-        for key in (f"TOKENAUTH_{name}", f"TOKENAUTH_{name}_FALLBACKS"):
-            if config.get(key) is not None:
-                raise ConfigurationError(
-                    f"{key} is the issuer's alone: remove it from a service that only "
-                    "verifies tokens."
-                )
+    for key in _OWN_KEYS:
+        if config.get(key) is not None:
+            raise ConfigurationError(
+                f"{key} is the issuer's alone: remove it from a service that only "
+                "verifies tokens."
+            )
     from .tokens.key_set import read_verify_keys
 
     name, testing = "TOKENAUTH_VERIFY_KEYS", bool(config.get("TESTING"))
