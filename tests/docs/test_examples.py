@@ -63,7 +63,10 @@ def test_the_page_s_commands_set_the_shop_up(shop: Path) -> None:
     assert "/api/orders" in run(shop, *flask, "routes")
     assert "No new upgrade" in run(shop, *flask, "db", "check")  # and no DROP of ours
     check_image(shop)
-    assert "sessions" in run(shop, *flask, "tokenauth", "check")
+    install, *upgrade = block("sh", "upgrade").splitlines()
+    assert install == "pip install --upgrade flask-login-tokenauth"
+    printed = [run(shop, *shlex.split(command)) for command in upgrade]
+    assert "sessions" in printed[-1]
     run(shop, *flask, "db", "downgrade")
 
 
