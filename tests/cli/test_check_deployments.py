@@ -150,6 +150,12 @@ def set_up(option: str, value: str) -> Callable[[Servers], Flask]:
     return make
 
 
+def cluster_of_which_one_evicts(servers: Servers) -> Flask:
+    cluster = servers.cluster()
+    servers.configure(cluster.primaries[2], "maxmemory-policy", "volatile-ttl")
+    return on(servers.sqlite(), cluster.url)
+
+
 def cluster_with_a_gap(servers: Servers) -> Flask:
     cluster = servers.cluster()
     for node in cluster.primaries:
@@ -213,6 +219,9 @@ BROKEN = {
     "a Redis that forgets": Broken(
         set_up("appendonly", "no"),
         *("persistence", "Set 'appendonly yes'", "warning"),
+    ),
+    "a cluster of which one evicts": Broken(
+        cluster_of_which_one_evicts, "eviction", "is volatile-ttl", "warning"
     ),
     "a cluster with a gap": Broken(
         cluster_with_a_gap, "sessions", "(no_primary). Name the primary, which"

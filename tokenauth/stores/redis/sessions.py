@@ -184,10 +184,16 @@ class RedisSessionStore(Redacted):
         return float(seconds + microseconds / 1e6)
 
     def read_info(self) -> dict[str, object]:
-        """Return what the server says of itself, empty if the account may not ask."""
+        """Return what the server says of itself, empty if the account may not ask.
+
+        Of a cluster it is the primary that may drop or lose most.
+        """
+        client, servers = self._redis, [self._redis]
         with self._unavailable(), suppress(NoPermissionError):
-            info: dict[str, object] = self._redis.info()
-            return info
+            if self._is_cluster:
+                servers = list(map(client.get_redis_connection, client.get_primaries()))
+            infos: list[dict[str, object]] = [server.info() for server in servers]
+            return min(infos, key=_is_safe)
         return {}
 
     def _read(self, key: str) -> Any:
@@ -238,3 +244,7 @@ class RedisSessionStore(Redacted):
                 # Kept connections lead to a server that is no primary any more.
                 self._redis.connection_pool.disconnect(inuse_connections=False)
             raise StoreUnavailableError(reason=reason) from None
+
+
+def _is_safe(info: dict[str, object]) -> tuple[bool, bool]:
+    return info.get("maxmemory_policy") == "noeviction", info.get("aof_enabled") == 1
