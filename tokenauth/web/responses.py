@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 from flask import Response
 
-from ..errors import NO_STORE
+from ..errors.base import NO_STORE
 from ..sessions import issuer
 from . import refresh_cookie
 from .refresh_cookie import ResponseT

@@ -12,7 +12,8 @@ from typing import Any, Final
 import msgspec
 from msgspec import Struct
 
-from ...errors import PROBLEM, AuthError, ConfigurationError, RetryLaterError
+from ...errors import AuthError, ConfigurationError, RetryLaterError
+from ...errors.base import PROBLEM
 from ...sessions.issuer import TokenPair
 from ..refresh_cookie import NAME
 from .bodies import JSON, Form, media_type
