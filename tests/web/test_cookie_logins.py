@@ -15,6 +15,7 @@ from tests.cli.running import done
 from tests.harness.kit import (
     PASSWORDS,
     SECRET,
+    Clock,
     assert_problem,
     bearer,
     let_in_by_cookie,
@@ -296,3 +297,24 @@ def test_a_store_that_is_down_lets_no_cookie_in() -> None:
     assert client.get("/public").json == {"user": None}
     store.is_down = False
     assert is_in(client)
+
+
+def test_who_ends_a_users_cookies_is_no_user_of_any_name() -> None:
+    app = make_app()
+    client = let_in_by_cookie(app)
+    revoke_user(app)
+    with app.app_context():
+        for user_id in ("cookies of u-alice", "all cookies"):
+            AUTH.revoke_user(user_id)
+    assert not is_in(client)
+
+
+def test_a_copied_remember_cookie_is_refused_when_its_end_is_forgotten() -> None:
+    clock = Clock()
+    app = make_app(clock=clock)
+    client = let_in_by_cookie(app)
+    clock.now += 1
+    revoke_user(app)
+    forget_session(client)
+    clock.now += 366 * 86400
+    assert not is_in(client)

@@ -544,3 +544,12 @@ def test_the_form_of_oauth_clients_is_as_ever(client: FlaskClient) -> None:
     answer = client.post("/auth/refresh", data=form)
     assert "refresh_token" in answer.get_json()
     assert "Set-Cookie" not in answer.headers
+
+
+def test_a_host_of_many_labels_gets_one_cookie_cleared() -> None:
+    client = make_app(config=ON).test_client(use_cookies=False)
+    cookies = f"{NAME}=a; {NAME}=b"
+    headers = {**SAME, "Host": "a." * 2000 + "b", "Cookie": cookies}
+    answer = client.post("/auth/refresh", base_url=HOST, json={}, headers=headers)
+    assert answer.status_code == 400
+    assert len(answer.headers.getlist("Set-Cookie")) == 1

@@ -19,7 +19,7 @@ from .refresh import RefreshRules
 from .session import COOKIES_ENDED, LOGIN, Session, new_session
 
 _LONGEST_COOKIE: Final = 366 * 86400
-"""Seconds after which no cookie is left of a login: Flask-Login's live for a year."""
+"""Seconds after which no cookie is accepted: browsers keep Flask-Login's for a year."""
 
 
 class SessionService(RefreshRules):
@@ -132,6 +132,9 @@ class SessionService(RefreshRules):
         facts = _cookie_facts(user, began_at)
         if not self._issuer.cookie.verify_signature(facts, digest):
             return False
+        # A copy of a remember cookie outlives what tells that it was ended.
+        if self._now() - float(began_at) >= _LONGEST_COOKIE:
+            return False
         return all(
             float(began_at) > ending.created_at
             for whose in (str(user.get_id()), None)
@@ -170,7 +173,8 @@ class SessionService(RefreshRules):
 
 def _cookies_of(user_id: str | None) -> str:
     """Return under which id is kept when the cookie logins of a user, or all, ended."""
-    return "all cookies" if user_id is None else f"cookies of {user_id}"
+    # No username has a control character, so nobody's own sessions are under it.
+    return "\x01all cookies" if user_id is None else f"\x01cookies of {user_id}"
 
 
 def _cookie_facts(user: UserRecord, began_at: str) -> str:

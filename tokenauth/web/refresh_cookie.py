@@ -6,6 +6,7 @@ Only `/auth/refresh` takes it, and only from a page of ours: it opens no view.
 from __future__ import annotations
 
 import contextlib
+import re
 from typing import Any, Final, TypeVar
 
 import msgspec
@@ -19,6 +20,9 @@ from .state import current_state
 
 NAME: Final = "__Secure-tokenauth_refresh"
 """The cookie's name; browsers refuse such a one from plain HTTP (RFC 6265bis 4.1.3)."""
+
+# A host that may have siblings. The header may have anything else in it.
+_HOST: Final = re.compile(r"([\w-]{1,63}\.){1,9}[\w-]{1,63}", re.ASCII)
 
 _OFF: Final = "No refresh cookie is set here unless TOKENAUTH_REFRESH_COOKIE is True."
 _FOREIGN: Final = (
@@ -98,8 +102,9 @@ def clear() -> None:
     """Have the browser drop the cookie, and those that a sibling domain set."""
     flags = _flags()
     domains = {flags.pop("domain"), None}
-    if len(_sent()) > 1:
-        labels = this_request().host.partition(":")[0].split(".")
+    host = this_request().host.partition(":")[0]
+    if len(_sent()) > 1 and _HOST.fullmatch(host):
+        labels = host.split(".")
         domains |= {".".join(labels[n:]) for n in range(len(labels) - 1)}
 
     def drop(response: Response) -> Response:
