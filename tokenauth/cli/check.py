@@ -55,7 +55,7 @@ def check(
     except ConfigurationError as refusal:
         findings = [Finding("error", "start", str(refusal))]
     shown = [finding for finding in findings if finding.area not in ignored]
-    show(Finding._fields, [list(each) for each in shown], is_json=is_json)
+    show(Finding._fields, [each._asdict() for each in shown], is_json=is_json)
     bad = {"error", "warning"} if strict else {"error"}
     if any(finding.level in bad for finding in shown):
         sys.exit(1)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -117,12 +117,15 @@ def name_of(user: UserRecord) -> str:
     return getattr(user, "username", None) or user.get_id()
 
 
-def show(columns: Sequence[str], rows: list[list[Any]], *, is_json: bool) -> None:
-    """Print rows: as a table for people, or as JSON for scripts."""
+def show(
+    columns: Sequence[str], rows: Iterable[Mapping[str, object]], *, is_json: bool
+) -> None:
+    """Print these columns of rows: as a table for people, or as JSON for scripts."""
+    chosen = [{name: row[name] for name in columns} for row in rows]
     if is_json:
-        print_json([dict(zip(columns, row, strict=True)) for row in rows])
+        print_json(chosen)
         return
-    table = [list(map(_cell, row)) for row in [columns, *rows]]
+    table = [list(map(_cell, row)) for row in [columns, *map(dict.values, chosen)]]
     widths = [max(map(len, column)) for column in zip(*table, strict=True)]
     for row in table:
         cells = (cell.ljust(width) for cell, width in zip(row, widths, strict=True))

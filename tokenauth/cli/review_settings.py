@@ -56,6 +56,7 @@ def review_settings(settings: Settings) -> Iterator[Finding]:
     """Yield what is found in an application's settings."""
     yield _keys(settings.secret_keys)
     yield from _lifetimes(settings)
+    yield _fallbacks(len(settings.secret_keys) - 1)
     yield from _leniencies(settings)
     yield from _passwords(settings)
     yield _argon2(settings.argon2)
@@ -104,16 +105,18 @@ def _lifetimes(s: Settings) -> Iterator[Finding]:
     )
 
 
-def _leniencies(s: Settings) -> Iterator[Finding]:
-    fallbacks = len(s.secret_keys) - 1
-    yield expect(
-        not fallbacks,
+def _fallbacks(count: int) -> Finding:
+    return expect(
+        not count,
         "fallback keys",
-        f"{fallbacks}.",
+        f"{count}.",
         "Tokens that are signed with a fallback key are accepted. Remove each key when "
         "TOKENAUTH_SESSION_IDLE_LIFETIME has passed since it was replaced; personal "
         "access tokens and one-time tokens that it signed end then.",
     )
+
+
+def _leniencies(s: Settings) -> Iterator[Finding]:
     yield expect(
         s.refresh_grace <= 60,
         "refresh grace",

@@ -6,7 +6,9 @@ import click
 from flask.cli import AppGroup
 
 from .. import events
+from ..sessions.session import Session
 from ..stores import BulkStore
+from ..tokens.scopes import format_scopes
 from ..web.state import State
 from .group import as_json, show, state_with_sessions, tokenauth, user_named, utc
 
@@ -30,19 +32,24 @@ def list_sessions(username: str, *, is_json: bool) -> None:
     """
     here = state_with_sessions()
     found = here.service.active_sessions(user_named(here, username).get_id())
-    rows = [
-        [
-            session.id,
-            session.kind,
-            session.label,
-            session.client,
-            utc(session.created_at),
-            utc(session.refreshed_at),
-            utc(session.ends_at),
-        ]
-        for session in found
-    ]
-    show(_COLUMNS, rows, is_json=is_json)
+    show(_COLUMNS, map(facts_of, found), is_json=is_json)
+
+
+def facts_of(session: Session) -> dict[str, object]:
+    """Return what the lists of sessions and of personal access tokens show of one."""
+    return {
+        "id": session.id,
+        "kind": session.kind,
+        "label": session.label,
+        "name": session.label,
+        "client": session.client,
+        "scope": format_scopes(session.scopes),
+        "created": utc(session.created_at),
+        "refreshed": utc(session.refreshed_at),
+        "used": utc(session.refreshed_at),
+        "ends": utc(session.ends_at),
+        "expires": utc(session.expires_at),
+    }
 
 
 # An id may begin with a hyphen.

@@ -6,9 +6,9 @@ import click
 from flask.cli import AppGroup
 
 from ..sessions.session import PERSONAL
-from ..tokens.scopes import format_scopes
 from ..web.api import schemas
-from .group import as_json, show, state_with_sessions, tokenauth, user_named, utc
+from .group import as_json, show, state_with_sessions, tokenauth, user_named
+from .sessions import facts_of
 from .users import scope_option
 
 _COLUMNS = ("id", "name", "scope", "created", "used", "expires")
@@ -32,18 +32,7 @@ def list_tokens(username: str, *, is_json: bool) -> None:
     """
     here = state_with_sessions()
     found = here.personal.of_user(user_named(here, username).get_id())
-    rows = [
-        [
-            session.id,
-            session.label,
-            format_scopes(session.scopes),
-            utc(session.created_at),
-            utc(session.refreshed_at),
-            utc(session.expires_at),
-        ]
-        for session in found
-    ]
-    show(_COLUMNS, rows, is_json=is_json)
+    show(_COLUMNS, map(facts_of, found), is_json=is_json)
 
 
 @tokens.command("create", short_help="Make a personal access token and print it.")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import secrets
-from typing import Any
 
 import click
 from flask.cli import AppGroup
@@ -79,7 +78,7 @@ def add(username: str, scopes: tuple[str, ...], *, is_json: bool) -> None:
         raise click.ClickException(_TAKEN)
     here.emit(events.user_added, user_id=user.id)
     if is_json:
-        print_json(dict(zip(_COLUMNS, _row(user), strict=True)))
+        print_json(_facts(user))
     else:
         click.echo(f"Added {username} with the id {user.id}.")
 
@@ -93,8 +92,7 @@ def list_users(*, is_json: bool) -> None:
     Example:
       flask tokenauth users list --json
     """
-    everybody = _managed(checked_state()).all()
-    show(_COLUMNS, [_row(user) for user in everybody], is_json=is_json)
+    show(_COLUMNS, map(_facts, _managed(checked_state()).all()), is_json=is_json)
 
 
 @users.command("rename", short_help="Give a user another name.")
@@ -231,8 +229,10 @@ def _check_found(found: bool) -> None:  # noqa: FBT001 # what the store returned
         raise click.ClickException("The user was removed in the meantime.")
 
 
-def _row(user: User) -> list[Any]:
-    return [user.id, user.username, user.is_active, format_scopes(scopes_of(user))]
+def _facts(user: User) -> dict[str, object]:
+    scope = format_scopes(scopes_of(user))
+    facts = (user.id, user.username, user.is_active, scope)
+    return dict(zip(_COLUMNS, facts, strict=True))
 
 
 def _managed(here: State) -> ManagedUserStore:
