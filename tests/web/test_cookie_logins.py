@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -30,6 +31,7 @@ from tokenauth import (
     TokenInvalidError,
     User,
 )
+from tokenauth.stores.sql import SQLSessionStore
 
 AUTH = TokenAuth()  # it acts for the application whose context is active
 
@@ -318,3 +320,14 @@ def test_a_copied_remember_cookie_is_refused_when_its_end_is_forgotten() -> None
     forget_session(client)
     clock.now += 366 * 86400
     assert not is_in(client)
+
+
+@pytest.mark.parametrize("user_id", ["nobody\0", "\ud800"])
+def test_revoking_whom_no_database_can_hold_ends_nothing(
+    tmp_path: Path, user_id: str
+) -> None:
+    store = SQLSessionStore(f"sqlite:///{tmp_path / 'auth.db'}")
+    store.create_tables()
+    app = make_app(sessions=store)
+    with app.app_context():
+        assert AUTH.revoke_user(user_id) == 0
