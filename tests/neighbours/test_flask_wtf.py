@@ -46,4 +46,5 @@ def test_no_cookie_opens_one_of_our_endpoints(order: str) -> None:
     for route in ROUTES:
         path = "/auth" + route.path.replace("<session_id>", "A" * 22)
         answer = client.open(path, method=route.method, headers={"Accept": "*/*"})
-        assert answer.status_code in {401, 415}, route
+        is_public = route.name == "keys"  # which verify tokens, and are everybody's
+        assert answer.status_code in ({200} if is_public else {401, 415}), route

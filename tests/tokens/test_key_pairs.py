@@ -247,6 +247,18 @@ def test_keys_are_fetched_at_start_and_once_more_for_an_unknown_one() -> None:
     assert is_accepted(TOKEN, reader)
 
 
+def test_keys_that_stay_are_asked_for_again_and_kept() -> None:
+    """With what is remembered of tokens that they verified."""
+    issuer = Issuer(OLD)
+    keys = issuer.keys()
+    known = keys.current()
+    issuer.now = key_set.REFRESH_SECONDS
+    assert keys.current() is known
+    assert issuer.asked == 2
+    address = "https://issuer/auth/keys"
+    assert key_set.read_verify_keys("keys", address) == address
+
+
 def test_a_key_that_is_not_published_any_more_is_dropped() -> None:
     """Within five minutes, with all that was remembered of it."""
     issuer = Issuer(OLD)

@@ -26,6 +26,7 @@ from tests.harness.kit import (
 from tokenauth import (
     DictUserStore,
     MemorySessionStore,
+    Session,
     StoreUnavailableError,
     TokenAuth,
     TokenInvalidError,
@@ -261,6 +262,37 @@ def test_with_a_request_loader_alone_login_user_is_left_to_it() -> None:
     client = app.test_client()
     assert client.post("/in").text == "True"
     assert is_in(client)
+
+
+def test_a_cookie_without_a_digest_is_renewed_without_one(app: Flask) -> None:
+    """As Flask-Login renews remember cookies with each request, if it is told to."""
+    let_in_by_cookie(app)
+    app.config["REMEMBER_COOKIE_REFRESH_EACH_REQUEST"] = True
+    app.test_client_class = FlaskLoginClient
+    with app.test_client(user=User("alice", id="u-alice")) as client:
+        client.get("/public")
+        remembered = client.get_cookie("remember_token")
+    assert remembered is not None
+    assert "tokenauth" not in remembered.value
+
+
+class ForeignKey(MemorySessionStore):
+    """A store of an application's own, whose sessions refer to its users."""
+
+    def add(self, session: Session, *, limit: int) -> None:
+        if session.user_id != "u-alice":
+            raise LookupError(session.user_id)
+        super().add(session, limit=limit)
+
+
+def test_sessions_end_also_where_the_end_of_cookies_cannot_be_kept() -> None:
+    """And the application is told that it cannot."""
+    app = make_app(sessions=ForeignKey())
+    client = app.test_client()
+    headers = bearer(log_in(client)["access_token"])
+    with pytest.raises(LookupError):
+        revoke_user(app)
+    assert client.get("/auth/me", headers=headers).status_code == 401
 
 
 def test_nothing_is_left_in_the_session_after_a_logout(app: Flask) -> None:

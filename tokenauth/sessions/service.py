@@ -104,9 +104,9 @@ class SessionService(RefreshRules):
 
         Who ends all of them ends the cookie logins of Flask-Login, too.
         """
+        ended = self._sessions.end_all(user_id, kind=kind, keep=keep)
         if kind is None:
             self.end_cookies(user_id)
-        ended = self._sessions.end_all(user_id, kind=kind, keep=keep)
         self._emit(events.session_revoked, user_id=user_id)
         return ended
 
