@@ -104,3 +104,25 @@ def test_a_wrapped_application_answers(wrapper: Callable[[Any], Any]) -> None:
     """Requests run in the wrapper's threads, one beside the other."""
     shop = join(ORDERS[0], lambda app: None)
     assert asyncio.run(visit(wrapper(shop.app))) == [200, 200, 401, 204, 401]
+
+
+def test_gunicorn_says_in_one_line_why_a_preloaded_start_is_refused(
+    tmp_path: Path,
+) -> None:
+    """Without `--preload` it is a traceback for each worker."""
+    (tmp_path / "app.py").write_text(
+        "from flask import Flask\nfrom tokenauth import TokenAuth\n"
+        "app = Flask(__name__)\nTokenAuth(app, {})\n"
+    )
+    command = [sys.executable, "-m", "gunicorn", "--preload", "--bind=127.0.0.1:0"]
+    done = subprocess.run(
+        [*command, "--no-control-socket", "app:app"],
+        cwd=tmp_path,
+        env=outside_of_coverage() | {"PYTHONPATH": str(Path(__file__).parents[2])},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 1
+    (line,) = [line for line in (done.stdout + done.stderr).splitlines() if line]
+    assert line.startswith("Error: SECRET_KEY is not set.")
