@@ -199,9 +199,8 @@ def test_everybody_is_logged_out_after_a_yes(
 @pytest.mark.full
 @pytest.mark.parametrize("engine", SHARED)
 def test_many_sessions_end_in_steps(
-    engine: str, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+    engine: str, request: pytest.FixtureRequest
 ) -> None:
-    monkeypatch.setattr("tokenauth.stores.redis.sessions._STEP", 50)
     store = sessions_at(url_of(engine, request))
     for number in range(2500):
         store.add(make_session(f"u-{number}", at=time.time()), limit=9)

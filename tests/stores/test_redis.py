@@ -98,6 +98,18 @@ def test_one_server_takes_ids_of_an_application_s_own_making(redis_url: str) -> 
     assert sorted(store.ended_since(mark).session_ids or []) == sorted(ids)
 
 
+def test_everybody_s_sessions_end_in_steps(
+    redis_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Those of one tag, as many at a time as a script may take."""
+    monkeypatch.setattr("tokenauth.stores.redis.sessions._STEP", 2)
+    store = RedisSessionStore(redis_url)
+    for i in range(5):
+        store.add(make_session(at=NOW + i), limit=9)
+    assert store.end_everyone() == 5
+    assert store.end_everyone() == 0
+
+
 def test_no_key_outlives_its_sessions(redis_url: str) -> None:
     """Each key expires by itself, so nothing has to be purged."""
     store = RedisSessionStore(redis_url)
