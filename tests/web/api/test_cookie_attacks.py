@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -150,12 +150,12 @@ def bobs(site: Site) -> str:
     return token
 
 
-async def toss(tabs: Tabs, crowd: int = 0) -> None:
+async def toss(tabs: Tabs, crowd: Iterable[int] = ()) -> None:
     """Have a page of the sibling domain set a cookie for the API."""
     sibling = await tabs.browser.new_page()
     await sibling.goto(f"{tabs.site.at(SIBLING)}/blank")
     flags = "Domain=site.test; Path=/auth; Secure"
-    cookies = [f"{n}=1; {flags}" for n in range(crowd)]
+    cookies = [f"{n}=1; {flags}" for n in crowd]
     cookies.append(f"{NAME}={bobs(tabs.site)}; {flags}")
     await sibling.evaluate("(all) => all.forEach((c) => document.cookie = c)", cookies)
     assert "site.test" in {each["domain"].lstrip(".") for each in await tabs.cookies()}
@@ -203,8 +203,11 @@ def test_a_cookie_that_displaces_the_user_s_own_logs_nobody_in(site: Site) -> No
     async def story(tabs: Tabs) -> None:
         page = await tabs.open()
         await ask(page, LOG_IN)
-        await toss(tabs, crowd=200)
-        names = [each["domain"] for each in await tabs.cookies()]
+        names, start = [API], 0
+        while API in names and start < 1000:  # the browser drops those of longest ago
+            await toss(tabs, crowd=range(start, start + 200))
+            names = [each["domain"] for each in await tabs.cookies()]
+            start += 200
         assert API not in names
         await reload(page)
         assert await ask(page, CALL) == [401, "token_missing"]
