@@ -7,12 +7,13 @@ from collections.abc import Iterator
 from typing import Any
 
 import click
-from flask import Flask, current_app
+from flask import Flask
 from flask.cli import ScriptInfo, with_appcontext
 from werkzeug.middleware.proxy_fix import ProxyFix
 
 from ..errors import ConfigurationError
 from ..web.api.routes import conflicts
+from ..web.request import this_app
 from .group import as_json, find_state, show, tokenauth
 from .review_settings import Finding, expect, review_settings
 from .review_stores import review_stores
@@ -64,11 +65,10 @@ def check(
 @with_appcontext
 def _review() -> list[Finding]:
     here = find_state()
-    app: Flask = current_app._get_current_object()  # type: ignore[attr-defined]
     return [
         *review_settings(here.settings),
         *review_stores(here),
-        *_review_server(app),
+        *_review_server(this_app()),
     ]
 
 

@@ -5,8 +5,7 @@ from __future__ import annotations
 import click
 from flask.cli import AppGroup
 
-from ..sessions.session import PERSONAL
-from ..web.api import schemas
+from ..sessions.session import PERSONAL, check_label
 from .group import as_json, show, state_with_sessions, tokenauth, user_named
 from .sessions import facts_of
 from .users import scope_option
@@ -60,7 +59,7 @@ def create(
     """
     if (days is None) != no_expiry:
         raise click.UsageError("Give --days, or --no-expiry.")
-    schemas.check_label(name)
+    check_label(name)
     here = state_with_sessions()
     _, token = here.personal.create_for(
         user_named(here, username),

@@ -23,6 +23,7 @@ from werkzeug.exceptions import (
 
 from .base import AuthError as AuthError
 from .base import ConfigurationError as ConfigurationError
+from .base import RetryLaterError as RetryLaterError
 
 
 class TokenError(AuthError, Unauthorized):
@@ -206,20 +207,6 @@ class UnsupportedMediaTypeError(AuthError, UnsupportedMediaType):
 
     def __init__(self, media_type: str) -> None:
         super().__init__(f"Send the body with the header 'Content-Type: {media_type}'.")
-
-
-class RetryLaterError(AuthError):
-    """The same request may succeed later.
-
-    Args:
-        retry_after: Seconds after which a retry makes sense, at least 1.
-    """
-
-    retry_after: Any  # Werkzeug's, which may be a date
-
-    def __init__(self, retry_after: int = 1) -> None:
-        super().__init__()
-        self.retry_after = max(1, retry_after)
 
 
 class TooManyAttemptsError(RetryLaterError, TooManyRequests):

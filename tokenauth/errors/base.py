@@ -106,6 +106,20 @@ class AuthError(HTTPException):
         return {}
 
 
+class RetryLaterError(AuthError):
+    """The same request may succeed later.
+
+    Args:
+        retry_after: Seconds after which a retry makes sense, at least 1.
+    """
+
+    retry_after: Any  # Werkzeug's, which may be a date
+
+    def __init__(self, retry_after: int = 1) -> None:
+        super().__init__()
+        self.retry_after = max(1, retry_after)
+
+
 def _quoted(name: str, value: str) -> str:
     text = UNQUOTABLE.sub("'", value)
     return f'{name}="{text}"'

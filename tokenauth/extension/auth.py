@@ -11,15 +11,17 @@ from ..accounts.users import User, UserRecord, UserStore
 from ..cli import tokenauth
 from ..cli.running import announce_memory, check_tables_at_start
 from ..errors import ConfigurationError
+from ..sessions.session import check_label
 from ..sessions.store import SessionStore
 from ..tokens.claims import Claims
 from ..web import identity, session_interface
 from ..web.administration import Administration, trust_network
-from ..web.api import routes, schemas
+from ..web.api import routes
 from ..web.login import TokenLoginManager, manager_of
 from ..web.request import client_name, this_request
 from ..web.responses import TokenPair
-from ..web.state import KEY, build, current_state
+from ..web.state import KEY, current_state
+from .build import build
 
 
 class TokenAuth(Administration):
@@ -110,7 +112,7 @@ class TokenAuth(Administration):
             TypeError: the user's `get_id()` returns no text.
             StoreUnavailableError: the session could not be kept.
         """
-        schemas.check_label(label)
+        check_label(label)
         client = client_name(this_request()) if has_request_context() else None
         pair = current_state().service.start(
             user, scopes=scopes, label=label, client=client
@@ -214,7 +216,7 @@ class TokenAuth(Administration):
             TypeError: the user's `get_id()` returns no text.
             StoreUnavailableError: it could not be stored.
         """
-        schemas.check_label(name)
+        check_label(name)
         if isinstance(expires_in, timedelta):
             expires_in = expires_in.total_seconds()
         _, token = current_state().personal.create_for(

@@ -8,8 +8,9 @@ from ..tokens.claims import Claims
 from ..web import session_interface
 from ..web.api import routes
 from ..web.login import TokenLoginManager
-from ..web.state import KEY, build_verifier, current_state
+from ..web.state import KEY, current_state
 from .auth import check_application
+from .build import build_verifier
 
 
 class TokenVerifier:

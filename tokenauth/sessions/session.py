@@ -5,9 +5,12 @@ from __future__ import annotations
 import hashlib
 import re
 import secrets
+import unicodedata
 from typing import Any, Final
 
 import msgspec
+
+from ..errors import InvalidRequestError
 
 LOGIN: Final = "login"
 """Kind of a session that began with a password or with `TokenAuth.login`."""
@@ -22,6 +25,13 @@ NEVER: Final = 253_402_300_799.0
 """Expiry of a session that does not expire: the last second of the year 9999."""
 
 _ID: Final = re.compile(r"[A-Za-z0-9_-]{22}")
+
+
+# Categories of what hides, ends a line, or turns the text around it; and the joiners
+# among them, of which some scripts and emoji are made. (`str.isprintable` refuses
+# emoji that are newer than Python, too.)
+_HIDDEN: Final = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
+_JOINERS: Final = "\u200c\u200d"
 
 
 # gc=False: it refers to nothing that could refer back, and there may be a million.
@@ -120,3 +130,21 @@ def user_tag(user_id: str) -> str:
 def is_session_id(text: str) -> bool:
     """Return whether a text can be the id of a session: no store need be asked."""
     return _ID.fullmatch(text) is not None
+
+
+def check_label(label: str | None) -> None:
+    """Check that a session may have this label.
+
+    Raises:
+        InvalidRequestError: it is empty or too long, or contains what cannot be shown
+            in a line.
+    """
+    if label is not None and not (1 <= len(label) <= 100 and _is_shown(label)):
+        raise InvalidRequestError(
+            "A label or name has 1 to 100 characters, none of them a control or hidden "
+            "one."
+        )
+
+
+def _is_shown(text: str) -> bool:
+    return all(c in _JOINERS or unicodedata.category(c) not in _HIDDEN for c in text)

@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from flask import Flask, Response, session
 
+from ..errors import ConfigurationError
 from .state import issuing_state
 
 _PROOF: Final = "_tokenauth_login"
@@ -20,8 +21,25 @@ _MARK: Final = "|tokenauth|"  # between id and digest in the remember cookie
 _ID: Final = "_user_id"
 
 
-def bind(loader: Callable[[str], Any], user: Any) -> None:
-    """Put into the session what the cookie login that begins is checked against."""
+def bind(loader: Callable[[str], Any] | None, other: object, user: Any) -> None:
+    """Put into the session what the cookie login that begins is checked against.
+
+    Args:
+        loader: The application's `user_loader`.
+        other: Its `request_loader`.
+        user: Who logs in.
+
+    Raises:
+        ConfigurationError: there is neither loader.
+    """
+    if loader is None and other is None:
+        raise ConfigurationError(
+            "Missing user_loader: login_user() sets a cookie, and nothing loads its "
+            "user. Register one with 'auth.login_manager.user_loader'; for a token, "
+            "call 'auth.login(user)'."
+        )
+    if loader is None:
+        return
     # As it is loaded later: the login may have upgraded the hash in the store. A user
     # who has just registered may not be there yet.
     kept = loader(session[_ID]) or user

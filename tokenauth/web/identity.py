@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import msgspec
 from flask import Flask, Request, g, has_request_context
 from flask_login import current_user, logout_user
@@ -62,6 +64,13 @@ def kept_identity() -> Identity | None:
     """Return whom the token stands for that speaks for the current user."""
     outcome = kept()
     return None if outcome is None else outcome.identity
+
+
+def keep_for(user: Any) -> None:
+    """Keep the token that was found only if it is this user's."""
+    found = kept_identity()
+    if found is None or user is None or found.user.get_id() != user.get_id():
+        keep()
 
 
 def forget() -> Outcome | None:

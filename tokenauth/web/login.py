@@ -23,7 +23,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any, TypeVar
 
-from flask import Flask, Request, Response, current_app, request_tearing_down, session
+from flask import Flask, Request, Response, request_tearing_down, session
 from flask_login import (
     LoginManager,
     session_protected,
@@ -48,10 +48,11 @@ from ..sessions.verifier import Identity
 from . import cookie_logins, identity
 from .request import (
     is_our_endpoint,
-    prefers_json,
     request_token,
+    this_app,
     this_request,
     uses_cookies,
+    wants_page,
 )
 from .state import current_state
 
@@ -82,8 +83,7 @@ class TokenLoginManager(LoginManager):  # type: ignore[misc] # Flask-Login has n
     """Flask-Login's manager, which asks the token before any cookie.
 
     Register a `user_loader` for cookie users, or a `request_loader` for credentials of
-    another kind, as with Flask-Login. That `request_loader` is asked for a request
-    without a token of ours.
+    another kind, as with Flask-Login.
     """
 
     def __init__(self) -> None:
@@ -147,12 +147,12 @@ class TokenLoginManager(LoginManager):  # type: ignore[misc] # Flask-Login has n
                 super()._load_user()
                 return
         if user_accessed.receivers:
-            user_accessed.send(_app())
+            user_accessed.send(this_app())
         if user is None:
             user = self._load_from_request(request)
         if user is not None and user_loaded_from_request.receivers:
             found = identity.kept_identity()
-            user_loaded_from_request.send(_app(), user=user)
+            user_loaded_from_request.send(this_app(), user=user)
             identity.keep(found)  # a receiver may have made a request of its own
         super()._update_request_context_with_user(user)
 
@@ -184,16 +184,14 @@ class TokenLoginManager(LoginManager):  # type: ignore[misc] # Flask-Login has n
             user = self._other_loader(request)
         finally:
             identity.note_loading(is_loading=False)
-        if not _is_of(identity.kept_identity(), user):
-            identity.keep()
+        identity.keep_for(user)
         # A disabled user is refused, whatever the class says of `is_authenticated`.
         return user if getattr(user, "is_active", True) else None
 
     def _update_request_context_with_user(self, user: Any = None) -> None:
         """Set the current user, for whom no token speaks unless it is the token's."""
         super()._update_request_context_with_user(user)
-        if not _is_of(identity.kept_identity(), user):
-            identity.keep()
+        identity.keep_for(user)
 
     def _update_remember_cookie(self, response: Response) -> Response:
         """Set or clear the remember cookie, where there are cookie users at all."""
@@ -217,31 +215,23 @@ class TokenLoginManager(LoginManager):  # type: ignore[misc] # Flask-Login has n
         view = self.blueprint_login_views.get(request.blueprint, self.login_view)
         page = self.unauthorized_callback or view
         error = identity.refusal()
-        if isinstance(error, TokenMissingError) and _wants_page(request, page):
+        if isinstance(error, TokenMissingError) and wants_page(request, page):
             return super().unauthorized()
-        user_unauthorized.send(_app())
+        user_unauthorized.send(this_app())
         raise error
 
     def needs_refresh(self) -> Any:
         """Answer a request that needs Flask-Login's fresh login."""
         page = self.needs_refresh_callback or self.refresh_view
-        if _wants_page(this_request(), page):
+        if wants_page(this_request(), page):
             return super().needs_refresh()
-        user_needs_refresh.send(_app())
+        user_needs_refresh.send(this_app())
         raise FreshLoginRequiredError(identity.FRESH_SECONDS)
 
     def _bind_login(self, _: Flask, user: Any) -> None:
         """Bind `login_user` to the password, or refuse it if nothing loads the user."""
-        if not uses_cookies(this_request()):
-            return
-        if self._cookie_loader is not None:
-            cookie_logins.bind(self._cookie_loader, user)
-        elif self._other_loader is None:
-            raise ConfigurationError(
-                "Missing user_loader: login_user() sets a cookie, and nothing loads "
-                "its user. Register one with 'auth.login_manager.user_loader'; for a "
-                "token, call 'auth.login(user)'."
-            )
+        if uses_cookies(this_request()):
+            cookie_logins.bind(self._cookie_loader, self._other_loader, user)
 
 
 def manager_of(app: Flask) -> TokenLoginManager:
@@ -258,20 +248,3 @@ def manager_of(app: Flask) -> TokenLoginManager:
             "register its user_loader on 'auth.login_manager' instead."
         )
     return manager
-
-
-def _app() -> Flask:
-    app: Flask = current_app._get_current_object()  # type: ignore[attr-defined]
-    return app
-
-
-def _is_of(found: Identity | None, user: Any) -> bool:
-    """Return whether a token speaks for a user."""
-    return (
-        found is not None and user is not None and found.user.get_id() == user.get_id()
-    )
-
-
-def _wants_page(request: Request, page: object) -> bool:
-    """Return whether a request is answered by a page, if the application has one."""
-    return bool(page) and uses_cookies(request) and not prefers_json(request)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from flask import Request, current_app, request
+from flask import Flask, Request, current_app, request
 
 from ..errors import AmbiguousTokenError, AuthError, InvalidRequestError
 from ..tokens import header
@@ -13,6 +13,12 @@ _MAX_PARAMETERS = 256
 
 # Browsers send 200 characters; reading 8,000 takes as long as a hundred requests.
 _MAX_ACCEPT = 1024
+
+
+def this_app() -> Flask:
+    """Return the current application itself, as the sender of a signal."""
+    app: Flask = current_app._get_current_object()  # type: ignore[attr-defined]
+    return app
 
 
 def this_request() -> Request:
@@ -86,6 +92,11 @@ def is_our_endpoint(request: Request) -> bool:
         return request.blueprint == KEY
     prefix = current_state().settings.url_prefix
     return KEY in current_app.blueprints and f"{request.path}/".startswith(f"{prefix}/")
+
+
+def wants_page(request: Request, page: object) -> bool:
+    """Return whether a request is answered by a page, if the application has one."""
+    return bool(page) and uses_cookies(request) and not prefers_json(request)
 
 
 def prefers_json(request: Request) -> bool:

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import unicodedata
 from datetime import UTC, datetime
 from typing import Annotated, Final, Literal, NotRequired, TypedDict
 
 from msgspec import Meta, Struct
 
-from ...errors import InvalidRequestError
-from ...sessions.session import NEVER, Session
+from ...sessions.session import NEVER, Session, check_label
 from ...tokens.redact import Redacted
 from ...tokens.scopes import format_scopes
 from .bodies import Form
@@ -18,12 +16,6 @@ DEFAULT_EXPIRES_IN: Final = 30 * 86400
 """Seconds that a personal access token lives when its maker says nothing."""
 
 _MAX_EXPIRES_IN: Final = 100 * 365 * 86400
-
-# Categories of what hides, ends a line, or turns the text around it; and the joiners
-# among them, of which some scripts and emoji are made. (`str.isprintable` refuses
-# emoji that are newer than Python, too.)
-_HIDDEN: Final = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
-_JOINERS: Final = "\u200c\u200d"
 
 Name = Annotated[str, Meta(examples=["Jo's laptop"])]
 NewName = Annotated[
@@ -73,24 +65,6 @@ ExpiresIn = Annotated[
     ),
 ]
 Seconds = Annotated[int, Meta(description="Seconds since the epoch.")]
-
-
-def check_label(label: str | None) -> None:
-    """Check that a session may have this label.
-
-    Raises:
-        InvalidRequestError: it is empty or too long, or contains what cannot be shown
-            in a line.
-    """
-    if label is not None and not (1 <= len(label) <= 100 and _is_shown(label)):
-        raise InvalidRequestError(
-            "A label or name has 1 to 100 characters, none of them a control or hidden "
-            "one."
-        )
-
-
-def _is_shown(text: str) -> bool:
-    return all(c in _JOINERS or unicodedata.category(c) not in _HIDDEN for c in text)
 
 
 class ProblemDocument(TypedDict):

@@ -1,0 +1,160 @@
+"""Builds what one application has: settings, stores, and the rules on top of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import TYPE_CHECKING, cast
+
+from blinker import NamedSignal
+from flask import Flask, has_request_context, request
+
+from .. import events
+from ..accounts.hashing_pool import HashingPool
+from ..accounts.password_check import PasswordChecker
+from ..accounts.passwords import PasswordHasher
+from ..accounts.policy import PasswordPolicy
+from ..accounts.users import User, UserStore
+from ..events import Event
+from ..sessions.cache import SessionCache
+from ..sessions.inspection import TokenInspector
+from ..sessions.issuer import TokenIssuer, TokenReader
+from ..sessions.one_time import OneTimeTokens
+from ..sessions.password_login import PasswordLogin
+from ..sessions.personal import PersonalTokens
+from ..sessions.service import SessionService
+from ..sessions.session import Session
+from ..sessions.store import SessionStore
+from ..sessions.verifier import ServiceVerifier, Shared, TokenVerifier
+from ..settings import Settings
+from ..settings import load as load_settings
+from ..stores import open_redis
+from ..stores.announcing import announcing
+from ..stores.provision import Stores, provide, reader_of
+from ..web.state import Clock, State, VerifierState
+
+if TYPE_CHECKING:
+    from ..accounts.throttle import LoginThrottle
+
+
+def build(
+    app: Flask,
+    users: UserStore | Mapping[str, str | User] | None,
+    sessions: SessionStore | None,
+) -> State:
+    """Return the state of an application; the application itself is left alone.
+
+    Raises:
+        ConfigurationError: the application is set up in a way that is unsafe.
+    """
+    settings = _load(app)
+    stores = provide(settings, users, sessions)
+    clock, issuer = Clock(), TokenIssuer(settings)
+    shared = _shared(app, clock, stores, issuer, settings)
+    throttle = _throttle(settings, clock)
+    checker = _checker(shared, throttle)
+    service, one_time = SessionService(shared), OneTimeTokens(shared)
+    return State(
+        settings=settings,
+        header_key=settings.header_key,
+        stores=stores,
+        sessions=shared.sessions,
+        clock=clock,
+        verifier=TokenVerifier(shared, read=_reader(stores, shared)),
+        inspector=TokenInspector(shared),
+        service=service,
+        password_login=PasswordLogin(shared, service, one_time, checker),
+        checker=checker,
+        personal=PersonalTokens(shared),
+        one_time=one_time,
+        throttle=throttle,
+        emit=shared.emit,
+        publics=issuer.publics,
+    )
+
+
+def build_verifier(app: Flask) -> VerifierState:
+    """Return the state of an application that only verifies tokens.
+
+    Raises:
+        ConfigurationError: the application is set up in a way that is unsafe.
+    """
+    settings = _load(app, verify_only=True)
+    stores = provide(settings, {}, None)
+    clock = Clock()
+    issuer = cast(TokenIssuer, TokenReader(settings))  # it only reads
+    shared = _shared(app, clock, stores, issuer, settings)
+    stores.check_tables()
+    sees_sessions = settings.session_url != "memory://"
+    read = _reader(stores, shared) if sees_sessions else None
+    return VerifierState(
+        settings=settings,
+        header_key=settings.header_key,
+        clock=clock,
+        verifier=ServiceVerifier(shared, read=read),
+        emit=shared.emit,
+    )
+
+
+def _load(app: Flask, *, verify_only: bool = False) -> Settings:
+    settings = load_settings(app.config, app.name, verify_only=verify_only)
+    if settings.query_param is not None:
+        events.LOGGER.warning(
+            "TOKENAUTH_QUERY_PARAM: tokens in URLs end up in logs, histories and "
+            "Referer headers"
+        )
+    return settings
+
+
+def _shared(
+    app: Flask, clock: Clock, stores: Stores, issuer: TokenIssuer, settings: Settings
+) -> Shared:
+    """Return what all rules work with; its stores announce when they cannot answer."""
+    emit = partial(_emit, app, clock)
+    users = announcing(stores.users, UserStore, "users", emit)
+    sessions = announcing(stores.sessions, SessionStore, "sessions", emit)
+    return Shared(settings, issuer, users, sessions, emit, clock)
+
+
+def _reader(stores: Stores, shared: Shared) -> Callable[[str], Session | None]:
+    """Return what reads the session of a token."""
+    lag = shared.settings.session_check_lag
+    reader = reader_of(stores.sessions, lag, now=shared.now)
+    return announcing(reader, SessionCache, "sessions", shared.emit).get
+
+
+def _throttle(settings: Settings, clock: Clock) -> LoginThrottle:
+    # Imported when used: the limits library takes longer to import than all the rest.
+    from ..accounts.throttle import LoginThrottle
+
+    return LoginThrottle(
+        settings.login_limits,
+        open_redis(settings.limits_url),
+        secret=settings.secret_keys[0],
+        realm=settings.realm,
+        now=clock,
+    )
+
+
+def _checker(shared: Shared, throttle: LoginThrottle) -> PasswordChecker:
+    settings, emit = shared.settings, shared.emit
+    policy = PasswordPolicy(
+        settings.password_min_length,
+        settings.password_max_length,
+        settings.password_breach_check,
+        settings.realm,
+    )
+    return PasswordChecker(
+        users=shared.users,
+        hasher=PasswordHasher(settings.argon2, settings.password_verifier),
+        policy=announcing(policy, PasswordPolicy, "breach_check", emit),
+        throttle=announcing(throttle, type(throttle), "attempts", emit),
+        pool=HashingPool(settings.password_concurrency),
+        upgrades=settings.password_upgrade,
+        emit=emit,
+    )
+
+
+def _emit(app: Flask, clock: Clock, signal: NamedSignal, **details: str | None) -> None:
+    address = request.remote_addr if has_request_context() else None
+    events.send(signal, app, Event(at=clock(), address=address, **details))
