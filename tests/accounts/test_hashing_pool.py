@@ -203,7 +203,7 @@ def test_what_would_wait_too_long_is_refused(threads: Callable[[int], None]) -> 
     """
     threads(100)
     pool = pool_in_a_flood()
-    for seconds, strangers, owners in ((0.5, 4, 3), (2.0, 1, 1), (9.0, 1, 0)):
+    for seconds, strangers, owners in ((0.5, 4, 6), (2.0, 1, 1), (9.0, 1, 0)):
         queue_of(pool)._seconds = seconds
         with crowd(pool) as requests:
             for i in range(20):
@@ -212,6 +212,22 @@ def test_what_would_wait_too_long_is_refused(threads: Callable[[int], None]) -> 
             for i in range(20):
                 requests.come(f"owner-{i}", f"192.0.2.{i}", f"home-{i}", is_known=True)
         assert len(requests.done) == strangers + owners
+
+
+def test_owners_are_served_before_strangers_who_came_just_before(
+    threads: Callable[[int], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not before those who came long before: nobody waits for ever."""
+    threads(100)
+    with crowd(pool_in_a_flood()) as requests:
+        for name in ("being hashed", "stranger", "later stranger"):
+            requests.come(name, f"{name}'s", f"net of {name}")
+        requests.come("owner", "203.0.113.5", "home", is_known=True)
+        monkeypatch.setattr(hashing_pool, "_EARLIER", -1)
+        requests.come("much later owner", "203.0.113.6", "home", is_known=True)
+    first, *others = requests.done
+    assert first == "being hashed"
+    assert others == ["owner", "stranger", "later stranger", "much later owner"]
 
 
 def test_a_burst_leaves_time_for_owners(threads: Callable[[int], None]) -> None:

@@ -7,6 +7,8 @@ thread of a server. A semaphore alone does not limit how many requests wait.
 from __future__ import annotations
 
 import contextlib
+import heapq
+import itertools
 import os
 import sys
 import threading
@@ -14,16 +16,18 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Final, TypeVar
+from typing import Any, Final, NamedTuple, TypeVar
 
 from ..errors import OverloadedError
 
 R = TypeVar("R")
 
 # Seconds that a request may have to wait before its turn: from any network, and from
-# one that the account has logged in from before.
+# one that the account has logged in from before, which is served as if it had come so
+# much earlier.
 _LONGEST_WAIT: Final = 1.5
 _LONGEST_WAIT_KNOWN: Final = 3.0
+_EARLIER: Final = 2.0
 
 # How many may be accepted and not finished, for each one that is hashed at a time, even
 # where the process has few threads; and how many more from recognised networks, so that
@@ -50,7 +54,8 @@ class HashingPool:
 
     A request is accepted while it would wait for less than about a second and a half,
     while less than half of the process's threads wait, and while few of its account
-    and its network do. Beyond that it is refused at once, except for short bursts.
+    and its network do. Beyond that it is refused at once, except for short bursts. One
+    from a network that the account has logged in from before overtakes others.
 
     Args:
         concurrency: How many are computed at a time in this process.
@@ -93,6 +98,16 @@ class HashingPool:
             raise OverloadedError from None
 
 
+class _Waiting(NamedTuple):
+    """A computation that waits; who came first is served first."""
+
+    came_at: float
+    number: int
+    work: Callable[[], Any]
+    keys: tuple[str, ...]
+    future: Future[Any]
+
+
 class _Queue:
     """The threads of one process, and who waits for them."""
 
@@ -102,6 +117,8 @@ class _Queue:
         self._executor = ThreadPoolExecutor(
             concurrency, "tokenauth-hash", initializer=_lower_priority
         )
+        self._waiting: list[_Waiting] = []  # a heap
+        self._numbers = itertools.count()
         self._accepted = 0
         self._of_key: Counter[str] = Counter()
         self._seconds = 0.0  # that one computation takes, on average
@@ -112,25 +129,33 @@ class _Queue:
         self, work: Callable[[], R], keys: tuple[str, ...], *, is_known: bool
     ) -> Future[R]:
         """Queue a computation, or raise `OverloadedError`."""
+        came_at = time.monotonic() - (_EARLIER if is_known else 0)
+        future: Future[R] = Future()
         with self._lock:
-            if not self._accepts(keys, is_known=is_known):
+            if not self._accepts(came_at, keys, is_known=is_known):
                 raise OverloadedError
             self._accepted += 1
             self._of_key.update(keys)
+            waiting = _Waiting(came_at, next(self._numbers), work, keys, future)
+            heapq.heappush(self._waiting, waiting)
             # Inside the lock: gevent switches while a thread starts, and the executor
             # then holds a lock that gevent does not know.
-            return self._executor.submit(self._compute, work, keys)
+            self._executor.submit(self._serve_next)
+        return future
 
     def give_up(self, future: Future[R], keys: tuple[str, ...]) -> None:
         """Take a computation off the queue if it has not begun."""
         if future.cancel():
             self._finish(keys, self._seconds)
 
-    def _accepts(self, keys: tuple[str, ...], *, is_known: bool) -> bool:
+    def _accepts(
+        self, came_at: float, keys: tuple[str, ...], *, is_known: bool
+    ) -> bool:
         most, longest = self._most(), _LONGEST_WAIT
         if is_known:
             most, longest = most + _MORE_KNOWN, _LONGEST_WAIT_KNOWN
-        wait = self._accepted * self._seconds / self._concurrency
+        later = sum(each.came_at > came_at for each in self._waiting)
+        wait = (self._accepted - later) * self._seconds / self._concurrency
         is_one_of_few = all(
             self._of_key[key] < most_of_one
             for key, most_of_one in zip(keys, _MOST_OF_ONE, strict=False)
@@ -156,6 +181,16 @@ class _Queue:
         is_in_burst = self._burst >= 1
         self._burst -= is_in_burst
         return is_in_burst
+
+    def _serve_next(self) -> None:
+        with self._lock:
+            _, _, work, keys, future = heapq.heappop(self._waiting)
+        if not future.set_running_or_notify_cancel():
+            return
+        try:
+            future.set_result(self._compute(work, keys))
+        except BaseException as error:  # noqa: BLE001 # it is the caller's
+            future.set_exception(error)
 
     def _compute(self, work: Callable[[], R], keys: tuple[str, ...]) -> R:
         began = time.monotonic()
