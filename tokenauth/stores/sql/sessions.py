@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 import msgspec
-from sqlalchemy import bindparam, delete, insert, or_, select, update
+from sqlalchemy import bindparam, delete, func, insert, literal, or_, select, update
 
 from ...accounts.users import check_id
 from ...sessions.session import Session
@@ -51,6 +51,11 @@ _FIRST_BEYOND: Final = (
 )
 _BEYOND: Final = select(_C.id).where(
     _OF_USER, _OF_KIND, or_(_EXPIRED, _C.number <= _FIRST_BEYOND.scalar_subquery())
+)
+# Together with an empty id if any session has expired: the earliest is in the index.
+_EARLIEST: Final = select(func.min(_C.idle_expires_at)).scalar_subquery()
+_DUE: Final = _BEYOND.union_all(
+    select(literal("")).where(bindparam("now") >= _EARLIEST)
 )
 # A row that another transaction has locked is left to it: a purge never waits.
 _TO_PURGE: Final = (
@@ -120,10 +125,11 @@ class SQLSessionStore:
         # After the insert is committed: of many at once, the last one sees all others.
         now = session.created_at
         owned = {"owner": session.user_id, "of_kind": session.kind}
-        beyond = self.database.rows(_BEYOND, **owned, now=now, limit=limit)
-        if beyond:
-            self._end_listed(ids=[session_id for (session_id,) in beyond])
-        self.purge(now=now, limit=PURGE_STEP)
+        due = self.database.rows(_DUE, **owned, now=now, limit=limit)
+        if beyond := [session_id for (session_id,) in due if session_id]:
+            self._end_listed(ids=beyond)
+        if len(beyond) < len(due):
+            self.purge(now=now, limit=PURGE_STEP)
 
     def get(self, session_id: str) -> Session | None:
         """Return the session, or None when there is none with this id."""
