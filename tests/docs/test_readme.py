@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import re
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from tests.harness.guides import FOLDER, block
 from tests.harness.kit import SECRET
 from tests.harness.servers import AppServer
 from tests.harness.transcripts import ROOT, blocks, replay
+from tokenauth.web import login
 
 README = (ROOT / "README.md").read_text()
 
@@ -36,6 +38,19 @@ def test_the_quickstart_logs_in_and_protects(monkeypatch: pytest.MonkeyPatch) ->
     header = {"Authorization": f"Bearer {answer.json['access_token']}"}
     assert client.get("/protected", headers=header).json == {"hello": "JohnDoe"}
     assert client.get("/protected").status_code == 401
+
+
+def test_both_loaders_are_shown_as_they_are() -> None:
+    """The tutorial's, and the lines of ours that find the user."""
+    before, after = (
+        re.search(rf"^```python {name}\n(.*?)^```$", README, re.DOTALL | re.MULTILINE)
+        for name in ("before", "after")
+    )
+    assert before is not None
+    assert before[1] in block("python", "tutorial-1")
+    assert after is not None
+    source = inspect.getsource(login.load_user)
+    assert all(line.strip() in source for line in after[1].splitlines()[1:])
 
 
 def test_no_page_recommends_somebody_elses_package() -> None:
