@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Generator
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
+from blinker import NamedSignal
 from flask import Flask
 from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
@@ -40,6 +43,13 @@ def refreshed(client: FlaskClient, token: str) -> dict[str, Any]:
     assert answer.status_code == 200, answer.text
     pair: dict[str, Any] = answer.get_json()
     return pair
+
+
+@contextmanager
+def told(signal: NamedSignal, app: Flask) -> Generator[list[Event]]:
+    heard: list[Event] = []
+    with signal.connected_to(lambda _, event: heard.append(event), app):
+        yield heard
 
 
 def is_alive(client: FlaskClient, tokens: dict[str, Any]) -> bool:
@@ -206,7 +216,9 @@ def test_a_token_of_a_generation_to_come_ends_the_login(app: Flask) -> None:
         claims.scopes,
         generation=1,
     )
-    assert_problem(refresh(client, signer.issue(ahead)), 400, "invalid_grant")
+    with told(events.session_revoked, app) as revoked:
+        assert_problem(refresh(client, signer.issue(ahead)), 400, "invalid_grant")
+    assert [event.reason for event in revoked] == ["store_set_back"]
     assert not is_alive(client, tokens)
 
 
@@ -338,19 +350,33 @@ def test_retries_from_another_network_end_the_session_by_a_setting(
     """A thief who follows the owner within the grace, at each refresh."""
     app = make_app(clock=clock, config={"TOKENAUTH_REFRESH_OTHER_NETWORKS": 3})
     client = app.test_client()
-    reused: list[Event] = []
-    receive = events.refresh_reused.connect_via(app)
-    receive(lambda _, event: reused.append(event))
     pair, thief = log_in(client), {"REMOTE_ADDR": "198.51.100.7"}
     for answer in (200, 200, 400):
         old = {"refresh_token": pair["refresh_token"]}
         pair = refreshed(client, pair["refresh_token"])
-        assert refresh(client, old["refresh_token"]).status_code == 200  # a second tab
-        stolen = client.post("/auth/refresh", json=old, environ_base=thief)
+        with (
+            told(events.refresh_repeated, app) as repeated,
+            told(events.refresh_reused, app) as reused,
+        ):
+            assert refresh(client, old["refresh_token"]).status_code == 200  # a tab
+            stolen = client.post("/auth/refresh", json=old, environ_base=thief)
         assert stolen.status_code == answer
+        reasons = [None, "other_network"] if answer == 200 else [None]
+        assert [event.reason for event in repeated] == reasons
+        assert len(reused) == (answer == 400)
         clock.move(900)
     assert_problem(refresh(client, pair["refresh_token"]), 400, "invalid_grant")
-    assert len(reused) == 1
+
+
+def test_one_user_s_refreshes_do_not_limit_another() -> None:
+    """They may be ten times the attempts of the shortest window."""
+    client = make_app(config={"TOKENAUTH_LOGIN_LIMITS": "1 per minute"}).test_client()
+    alice, bob = log_in(client, "alice"), log_in(client, "bob")
+    for _ in range(10):
+        alice = refreshed(client, alice["refresh_token"])
+    answer = refresh(client, alice["refresh_token"])
+    assert_problem(answer, 429, "too_many_attempts")
+    refreshed(client, bob["refresh_token"])
 
 
 def test_a_bounded_number_of_refreshes_is_remembered(

@@ -696,6 +696,7 @@ def test_a_request_loader_may_know_a_token_that_we_do_not(
     assert client.get("/claims", headers=headers).text == "False"
     fresh = client.get("/fresh", headers=BROWSER | headers)
     assert_problem(fresh, 401, "fresh_login_required")
+    assert "max_age=300" in fresh.headers["WWW-Authenticate"].replace('"', "")
     assert_problem(client.get("/auth/me", headers=headers), 401, "token_invalid")
 
 

@@ -7,6 +7,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+import flask_login
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
@@ -101,8 +102,14 @@ def test_every_guard_answers_as_on_the_issuer(issuer: Flask, clock: Clock) -> No
     assert_problem(answer, 401, "token_expired")
 
 
-def test_the_user_is_what_the_token_says(clock: Clock) -> None:
+def test_the_user_is_what_the_token_says(issuer: Flask, clock: Clock) -> None:
     """Id, scopes, active; no name and no password."""
+    service = make_service(clock=clock)
+    service.add_url_rule(
+        "/scopes", view_func=lambda: sorted(scopes_of(flask_login.current_user))
+    )
+    answer = service.test_client().get("/scopes", headers=bearer(token_of(issuer)))
+    assert answer.get_json() == ["reports:read"]
     user = TokenUser("u-alice", frozenset({"read"}))
     assert user.get_id() == "u-alice"
     assert scopes_of(user) == {"read"}
