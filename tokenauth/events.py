@@ -144,6 +144,11 @@ def send(signal: NamedSignal, sender: object, event: Event) -> None:
 
     A receiver that raises is logged and changes nothing: no decision depends on who
     listens.
+
+    Args:
+        signal: One of the signals above.
+        sender: The application.
+        event: What happened.
     """
     is_warning = signal in _WARNINGS or event.reason in _WARNING_REASONS
     level = logging.WARNING if is_warning else logging.INFO
@@ -161,6 +166,10 @@ def describe(signal: NamedSignal, event: Event) -> str:
 
     A username that no known user has is left out: people type their password into
     that field.
+
+    Args:
+        signal: One of the signals above.
+        event: What happened.
     """
     at = datetime.fromtimestamp(event.at, UTC).isoformat(timespec="milliseconds")
     details: dict[str, Any] = msgspec.structs.asdict(event)

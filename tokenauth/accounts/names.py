@@ -28,6 +28,10 @@ def fold_username(username: str) -> str | None:
         The folded name, or None when nobody can have this name. That is one that is
         empty, longer than 254 characters, or with control, format or unassigned
         characters, some of which are invisible.
+
+    Example:
+        >>> fold_username(" ANN@Example.com "), fold_username("")
+        ('ann@example.com', None)
     """
     # The length is capped first: normalisation takes quadratic time (CVE-2023-46695).
     if len(username) > MAX_USERNAME_LENGTH:

@@ -107,6 +107,10 @@ def hash_password(password: str, cost: Argon2Cost | None = None) -> str:
     Raises:
         PasswordRefusedError: it holds a lone surrogate, which no client could send.
         OverloadedError: there is not enough memory.
+
+    Example:
+        >>> hash_password("correct horse battery")[:30]
+        '$argon2id$v=19$m=19456,t=2,p=1'
     """
     return PasswordHasher(cost).hash(password)
 

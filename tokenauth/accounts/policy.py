@@ -45,6 +45,12 @@ class PasswordPolicy(msgspec.Struct, frozen=True):
         max_length: Most bytes in UTF-8.
         is_breached: Returns whether a password is known from a breach.
         realm: The application's name, which is guessed first, too (ASVS 6.2.11).
+
+    Example:
+        >>> PasswordPolicy(min_length=12).check("short one")
+        Traceback (most recent call last):
+            ...
+        tokenauth.errors.PasswordRefusedError: ... Use at least 12 characters.
     """
 
     min_length: int = 8

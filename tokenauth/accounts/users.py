@@ -29,7 +29,7 @@ class UserRecord(Protocol):
         ...
 
     def get_id(self) -> str:
-        """The immutable, never reused id."""
+        """Return the immutable, never reused id."""
         ...
 
 
@@ -42,17 +42,30 @@ class UserStore(Protocol):
     """
 
     def get(self, user_id: str) -> UserRecord | None:
-        """Return the user with this id, or None."""
+        """Return the user with this id, or None.
+
+        Args:
+            user_id: What the user's `get_id` returns, or any other text.
+        """
         ...
 
     def find(self, username: str) -> UserRecord | None:
-        """Return the user with this folded name (see `fold_username`), or None."""
+        """Return the user with this folded name, or None.
+
+        Args:
+            username: The name in the form that `fold_username` returns.
+        """
         ...
 
     def set_password_hash(
         self, user_id: str, new: str | None, *, expected: str | None
     ) -> bool:
         """Replace a hash if it still is the expected one, atomically.
+
+        Args:
+            user_id: The user's id.
+            new: The hash to store; None: no password opens the account any more.
+            expected: The hash that must be stored now.
 
         Returns:
             False when the stored hash is not the expected one any more.

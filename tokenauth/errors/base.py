@@ -44,6 +44,13 @@ class AuthError(HTTPException):
             section 3). Empty: a challenge without `error`. None: no challenge.
         oauth_error: The document's member `error`, for clients of OAuth (RFC 6749
             section 5.2); None: the document has none.
+
+    Example:
+        >>> error = TokenExpiredError()
+        >>> error.code, error.error_code
+        (401, 'token_expired')
+        >>> error.get_response().headers["WWW-Authenticate"]
+        'Bearer error="invalid_token", error_description="..."'
     """
 
     error_code: ClassVar[str] = "auth_error"

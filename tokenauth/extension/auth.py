@@ -46,6 +46,14 @@ class TokenAuth(Administration):
     Raises:
         ConfigurationError: the application is set up in a way that is unsafe or cannot
             work.
+
+    Example:
+        >>> app = Flask(__name__)
+        >>> app.config.update(SECRET_KEY=secrets.token_hex(32), TESTING=True)
+        >>> auth = TokenAuth(app, {"Ann": hash_password("correct horse battery")})
+        >>> body = {"username": "ann", "password": "correct horse battery"}
+        >>> app.test_client().post("/auth/login", json=body).get_json()["token_type"]
+        'Bearer'
     """
 
     def __init__(
@@ -68,7 +76,12 @@ class TokenAuth(Administration):
         *,
         sessions: SessionStore | None = None,
     ) -> None:
-        """Join to an application; see the class for the arguments.
+        """Join to an application.
+
+        Args:
+            app: The application, with its configuration.
+            users: As in the class, in place of the users given there.
+            sessions: As in the class, in place of the store given there.
 
         Raises:
             ConfigurationError: the application is set up in a way that is unsafe or
@@ -111,6 +124,12 @@ class TokenAuth(Administration):
             InvalidScopeError: the user does not have a scope that was asked for.
             TypeError: the user's `get_id()` returns no text.
             StoreUnavailableError: the session could not be kept.
+
+        Example:
+            >>> with example_app().app_context():
+            ...     pair = auth.login(auth.users.find("ann"), label="Ann's laptop")
+            ...     auth.verify(pair.access_token).subject
+            'ann'
         """
         check_label(label)
         client = client_name(this_request()) if has_request_context() else None
@@ -169,6 +188,9 @@ class TokenAuth(Administration):
 
         Args:
             token: An access token or a personal access token.
+
+        Returns:
+            The token's user.
 
         Raises:
             RuntimeError: outside a request.

@@ -37,7 +37,11 @@ class TokenVerifier:
             self.init_app(app)
 
     def init_app(self, app: Flask) -> None:
-        """Join to an application; raises as the class does."""
+        """Join to an application; raises as the class does.
+
+        Args:
+            app: The application, with its configuration.
+        """
         check_application(app)
         app.extensions[KEY] = build_verifier(app)
         self.login_manager.init_app(app)
@@ -46,6 +50,10 @@ class TokenVerifier:
 
     def verify(self, token: str) -> Claims:
         """Return what a token says, after the whole check that a request gets.
+
+        Args:
+            token: An access token, or a personal access token where the sessions are
+                seen.
 
         Raises:
             AuthError: the token is bad.

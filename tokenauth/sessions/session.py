@@ -78,7 +78,11 @@ class Session(msgspec.Struct, frozen=True, kw_only=True, gc=False):
         return self.idle_expires_at
 
     def is_over(self, now: float) -> bool:
-        """Return whether it has expired."""
+        """Return whether it has expired.
+
+        Args:
+            now: Seconds since the epoch.
+        """
         return now >= self.idle_expires_at
 
 

@@ -36,7 +36,11 @@ class SessionStore(Protocol):
         """
 
     def get(self, session_id: str) -> Session | None:
-        """Return the session, or None when there is none with this id."""
+        """Return the session, or None when there is none with this id.
+
+        Args:
+            session_id: The session's id, any text.
+        """
         ...
 
     def rotate(
@@ -47,7 +51,7 @@ class SessionStore(Protocol):
         Args:
             session_id: The session.
             generation: The generation that it must be at.
-            now: Its new `refreshed_at`.
+            now: Its new `refreshed_at`, in seconds since the epoch.
             idle_expires_at: Its new idle end, not later than its `expires_at`.
 
         Returns:
@@ -56,11 +60,19 @@ class SessionStore(Protocol):
         ...
 
     def touch(self, session_id: str, *, now: float) -> None:
-        """Set when a session was last used, if there is one with this id."""
+        """Set when a session was last used, if there is one with this id.
+
+        Args:
+            session_id: The session.
+            now: Its new `refreshed_at`, in seconds since the epoch.
+        """
         ...
 
     def end(self, session_id: str) -> bool:
         """End a session.
+
+        Args:
+            session_id: The session.
 
         Returns:
             Whether this call ended it, which is true for at most one of many callers.
@@ -83,11 +95,20 @@ class SessionStore(Protocol):
         ...
 
     def of_user(self, user_id: str, *, kind: str | None = None) -> list[Session]:
-        """Return a user's sessions, of one kind or all, newest first."""
+        """Return a user's sessions, of one kind or all, newest first.
+
+        Args:
+            user_id: The user's id.
+            kind: Only those of this kind; defaults to every kind.
+        """
         ...
 
     def purge(self, *, now: float, limit: int) -> int:
         """Drop at most this many expired sessions, where the engine does not.
+
+        Args:
+            now: Seconds since the epoch; what ended before is dropped.
+            limit: Most sessions to drop.
 
         Returns:
             How many were dropped.

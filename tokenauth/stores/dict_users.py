@@ -26,6 +26,15 @@ class DictUserStore:
     Raises:
         ConfigurationError: a hash cannot be read by any supported scheme, a name
             cannot be used, or two names are one when folded.
+
+    Example:
+        >>> users = {"Ann": User("Ann", id="u-1", scopes="reports:read")}
+        >>> store = DictUserStore(users)
+        >>> store.find("ann").id
+        'u-1'
+        >>> del users["Ann"]
+        >>> store.get("u-1") is None
+        True
     """
 
     def __init__(self, users: Mapping[str, str | User]) -> None:

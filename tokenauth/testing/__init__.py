@@ -39,7 +39,11 @@ class Clock:
         return self.now
 
     def move(self, seconds: float) -> None:
-        """Move it on, or back where seconds are negative."""
+        """Move it on, or back.
+
+        Args:
+            seconds: How far; negative ones move it back.
+        """
         self.now += seconds
 
 
@@ -55,6 +59,14 @@ def frozen_clock(app: Flask) -> Generator[Clock]:
 
     Raises:
         ConfigurationError: the application is not being tested.
+
+    Example:
+        >>> app = example_app()
+        >>> with frozen_clock(app) as clock:
+        ...     client = client_as(app, "ann")
+        ...     clock.move(15 * 60)
+        ...     client.get("/auth/me").get_json()["code"]
+        'token_expired'
     """
     clock = _state_of(app).clock
     before = clock.source

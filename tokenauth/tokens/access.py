@@ -25,6 +25,14 @@ class AccessTokenVerifier(Redacted):
 
     Raises:
         ConfigurationError: a key cannot be used, or `cryptography` is not installed.
+
+    Example:
+        >>> key = "ed25519-public:Gb9ECWmEzf6FQbrBZ9w7lshQhqowtrbLDFw4rXAxZuE"
+        >>> verifier = AccessTokenVerifier([key], realm="shop")
+        >>> verifier.verify(read_header("Bearer lwGmSm9obkRv.c2lnbmF0dXJl"))
+        Traceback (most recent call last):
+            ...
+        tokenauth.errors.TokenInvalidError: ...
     """
 
     def __init__(

@@ -54,6 +54,12 @@ def read_header(text: str | None) -> str | None:
             it may be a bare token that was altered.
         TokenInvalidError: `Bearer` with something that cannot be a token.
         AmbiguousTokenError: a list of which a part is addressed to us.
+
+    Example:
+        >>> read_header("Bearer lwGmSm9obkRv.c2lnbmF0dXJl")
+        'lwGmSm9obkRv.c2lnbmF0dXJl'
+        >>> read_header("Basic QW5uOnNlY3JldA==") is None
+        True
     """
     if not text:
         return None

@@ -62,6 +62,17 @@ def token_required(view: Any = None, *, optional: bool = False) -> Any:
         view: The view, where the decorator is used without parentheses.
         optional: Whether a request without a token is let in, too. One with a bad
             token is refused all the same, so that its client learns to refresh.
+
+    Example:
+        >>> app = example_app()
+        >>> @app.get("/hello")
+        ... @token_required(optional=True)
+        ... def hello():
+        ...     return current_claims.subject if current_claims else "a stranger"
+        >>> app.test_client().get("/hello").text
+        'a stranger'
+        >>> client_as(app, "ann").get("/hello").text
+        'ann'
     """
 
     def is_allowed() -> bool:
@@ -84,6 +95,17 @@ def require_scopes(*scopes: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
 
     Raises:
         ValueError: one cannot be the name of a scope.
+
+    Example:
+        >>> app = example_app()
+        >>> @app.get("/reports")
+        ... @require_scopes("reports:read")
+        ... def reports():
+        ...     return "42"
+        >>> client_as(app, "ann", scopes=["reports:read"]).get("/reports").text
+        '42'
+        >>> client_as(app, "ann", scopes=[]).get("/reports").get_json()["code"]
+        'insufficient_scope'
     """
     check_names(scopes)
     required = frozenset(scopes)
@@ -114,6 +136,9 @@ def fresh_login_required(view: Any = None, *, max_age: int = FRESH_SECONDS) -> A
     Args:
         view: The view, where the decorator is used without parentheses.
         max_age: Greatest accepted age of the login in seconds.
+
+    Returns:
+        The view, or a decorator where there was no view yet.
 
     Raises:
         ValueError: it is no number of seconds.

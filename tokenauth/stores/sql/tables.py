@@ -48,7 +48,10 @@ def include_object(
 
         Migrate(app, db, include_object=tokenauth.stores.sql.include_object)
 
-    Arguments and result are those of Alembic's `EnvironmentContext.configure`.
+    Args:
+        name: The object's name; this and all else is as in Alembic's
+            `EnvironmentContext.configure`.
+        type_: Its kind, for example `table`.
     """
     return not (type_ == "table" and name in metadata.tables)
 
