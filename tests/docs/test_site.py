@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import importlib
-import inspect
 import re
 import subprocess
 import sys
@@ -64,28 +63,6 @@ def documented() -> Iterator[str]:
 
 def test_the_reference_has_every_public_name_and_no_other() -> None:
     assert sorted(documented()) == sorted(public())
-
-
-def callables() -> dict[str, Any]:
-    """Return the public functions, and the methods of what is no store."""
-    found = {n: call for n, call in public().items() if inspect.isfunction(call)}
-    for owner in (tokenauth.TokenAuth, tokenauth.TokenPair, tokenauth.PasswordPolicy):
-        methods = inspect.getmembers(owner, inspect.isfunction)
-        found |= {f"{owner.__name__}.{n}": m for n, m in methods if n[0] != "_"}
-    return found
-
-
-@pytest.mark.parametrize("name", callables())
-def test_a_docstring_tells_what_goes_in_and_what_comes_out(name: str) -> None:
-    """Every argument, and the result; those of `init_app` are its class's."""
-    signature = inspect.signature(callables()[name])
-    text = inspect.getdoc(callables()[name]) or ""
-    section = text.partition("Args:\n")[2]
-    told = re.findall(r"^    \*{0,2}(\w+):", section, re.MULTILINE)
-    given = {n.lstrip("_") for n in signature.parameters} - {"self", ""}
-    assert given <= set(told) or "see the class" in text or "Arguments and" in text
-    if signature.return_annotation not in {"None", "Any"}:
-        assert re.search("Returns:|^(Return|Let|Stop)|return", text)
 
 
 def test_every_event_and_reason_is_on_its_page() -> None:
