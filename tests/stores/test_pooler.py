@@ -103,7 +103,7 @@ def test_a_session_is_rotated_and_ended_once_behind_a_pooler(pooled: str) -> Non
 
 def test_shared_statements_are_told_by_name(pooled: str) -> None:
     """To who asks for them in the URL all the same."""
-    url = f"{pooled}?options=&prepare_threshold=0"
+    url = f"{pooled}?options=&prepare_threshold=1"  # none of those on connecting
     stores = [SQLSessionStore(url) for _ in range(2)]
     reasons = {reason_of_read(store) for _ in range(20) for store in stores}
     assert reasons - {None} == {"prepared_statement"}
