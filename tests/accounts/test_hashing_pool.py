@@ -61,7 +61,7 @@ class Crowd:
         thread = threading.Thread(target=send)
         self.threads.append(thread)
         thread.start()
-        wait_for(lambda: self._seen() > before)
+        wait_for(lambda: self._seen() > before and self._is_served())
 
     def leave(self) -> None:
         self.let_go.set()
@@ -71,6 +71,11 @@ class Crowd:
     def _wait(self, name: str) -> None:
         assert self.let_go.wait(30)
         self.done.append(name)
+
+    def _is_served(self) -> bool:
+        """Whether somebody's hash is being computed, if anybody's was accepted."""
+        queue = self.pool._queues.get(os.getpid())
+        return not queue or queue._accepted > len(queue._waiting) or not queue._accepted
 
     def _seen(self) -> int:
         queue = self.pool._queues.get(os.getpid())

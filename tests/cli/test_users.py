@@ -279,4 +279,4 @@ def test_login_during_a_removal_ends_too(
 
 def test_users_of_the_application_are_managed_by_the_application() -> None:
     said = refused(make_app(), "users", "list")
-    assert "in a DictUserStore: manage them there" in said
+    assert "(DictUserStore): manage them there" in said

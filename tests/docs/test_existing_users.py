@@ -243,3 +243,29 @@ def test_the_new_column_is_filled(tmp_path: Path) -> None:
                 ("x@example.com", "alice@example.com"),
             )
     engine.dispose()
+
+
+def test_people_sign_up(shop: Shop) -> None:
+    """With a new name and a good password; nothing is left of a refused one."""
+    shared = {name: shop.names[name] for name in ("Account", "db")}
+    names_of("sign-up", app=shop.app, auth=shop.auth, **shared)
+
+    def sign_up(email: str, password: str) -> Any:
+        form = {"email": email, "password": password}
+        return shop.app.test_client().post("/register", data=form)
+
+    assert_problem(sign_up(ALICE, "short"), 422, "password_refused")
+    assert_problem(sign_up("", NEW), 400, "invalid_request")
+    assert sign_up(ALICE, NEW).status_code == 201
+    assert sign_up(ALICE.upper(), NEW).status_code == 409
+    assert shop.log_in(NEW).status_code == 200
+
+
+def test_a_missing_table_is_named_in_the_log(
+    shop: Shop, caplog: pytest.LogCaptureFixture
+) -> None:
+    """By one of the causes that all stores have."""
+    with shop.app.app_context():
+        shop.db.drop_all()
+    assert_problem(shop.log_in(NEW), 503, "store_unavailable")
+    assert 'cause="no_table"' in caplog.text

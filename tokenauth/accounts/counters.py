@@ -21,7 +21,6 @@ from limits.storage import Storage
 from limits.strategies import FixedWindowRateLimiter
 
 from ..errors import ConfigurationError, StoreUnavailableError, TooManyAttemptsError
-from .unavailable import reason_of
 
 Limited: TypeAlias = tuple[RateLimitItem, str]
 """A limit, and the key of what it limits."""
@@ -183,7 +182,7 @@ def failing_closed(storage: Any) -> Generator[None]:
         # A server that answers with an error may have changed its role since.
         if pool := vars(getattr(storage, "client", storage)).get("connection_pool"):
             pool.disconnect(inuse_connections=False)
-        raise StoreUnavailableError(reason=reason_of(error)) from None
+        raise StoreUnavailableError(reason=error) from None
 
 
 def parse_limits(notation: str) -> list[RateLimitItem]:

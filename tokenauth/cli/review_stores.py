@@ -45,7 +45,7 @@ _ADVICE: Final = {
     "no_permission": "Give its account the rights to read and write all tables or keys "
     "that begin with 'tokenauth'.",
     "no_primary": _PRIMARY,
-    "no_table": "Run 'flask tokenauth init-db'.",
+    "no_table": "Run 'flask tokenauth init-db'; create tables of your own yourself.",
     "out_of_memory": "Give it more memory.",
     "read_only": _PRIMARY,
     "refused": "Nothing listens there: start it, or correct the address in its URL.",
@@ -85,7 +85,8 @@ def _store(area: str, in_memory: bool, probe: Callable[[], object]) -> Finding: 
         text = str(error)
     except StoreUnavailableError as error:
         reason = error.reason or "failed"
-        text = f"The store of {setting} cannot do what a login needs ({reason}). "
+        text = f"The store of {area} ({setting}, unless it is your own) cannot do what "
+        text += f"a login needs ({reason}). "
         text += _ADVICE.get(reason, "Check that it runs.")
     except Exception as error:  # noqa: BLE001 # an application's own store raises its own
         text = f"The application's store raises {type(error).__name__}: fix it."

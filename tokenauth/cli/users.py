@@ -239,7 +239,7 @@ def _managed(here: State) -> ManagedUserStore:
     store = here.stores.users
     if not isinstance(store, ManagedUserStore):
         raise click.ClickException(
-            f"This application keeps its users itself, in a {type(store).__name__}: "
-            "manage them there. These commands need TOKENAUTH_USERS_URL."
+            f"This application keeps its users itself ({type(store).__name__}): manage "
+            "them there. These commands need TOKENAUTH_USERS_URL."
         )
     return store

@@ -24,6 +24,7 @@ from werkzeug.exceptions import (
 from .base import AuthError as AuthError
 from .base import ConfigurationError as ConfigurationError
 from .base import RetryLaterError as RetryLaterError
+from .unavailable import StoreUnavailableError as StoreUnavailableError
 
 
 class TokenError(AuthError, Unauthorized):
@@ -221,22 +222,6 @@ class OverloadedError(RetryLaterError, ServiceUnavailable):
 
     error_code = "overloaded"
     description = "Too many logins at this moment: try again shortly."
-
-
-class StoreUnavailableError(RetryLaterError, ServiceUnavailable):
-    """The store of users or sessions cannot answer; nobody is let in.
-
-    Args:
-        retry_after: Seconds after which a retry makes sense.
-        reason: Why, for the operator; the client is not told.
-    """
-
-    error_code = "store_unavailable"
-    description = "The service cannot check this at the moment: try again shortly."
-
-    def __init__(self, retry_after: int = 1, *, reason: str | None = None) -> None:
-        super().__init__(retry_after)
-        self.reason = reason
 
 
 class ServerError(AuthError, InternalServerError):

@@ -20,8 +20,8 @@ from redis.exceptions import (
     RedisClusterException,
 )
 
-from ...accounts.unavailable import ROLE_CHANGED, reason_of
 from ...errors import ConfigurationError, StoreUnavailableError
+from ...errors.unavailable import ROLE_CHANGED
 from ...sessions.session import Session, user_tag
 from ...sessions.store import Endings
 from ...tokens.redact import Redacted
@@ -239,11 +239,11 @@ class RedisSessionStore(Redacted):
         try:
             yield
         except _FAILURES as error:  # its text may hold what was sent
-            reason = reason_of(error)
-            if reason in ROLE_CHANGED and not self._is_cluster:
+            unavailable = StoreUnavailableError(reason=error)
+            if unavailable.reason in ROLE_CHANGED and not self._is_cluster:
                 # Kept connections lead to a server that is no primary any more.
                 self._redis.connection_pool.disconnect(inuse_connections=False)
-            raise StoreUnavailableError(reason=reason) from None
+            raise unavailable from None
 
 
 def _is_safe(info: dict[str, object]) -> tuple[bool, bool]:

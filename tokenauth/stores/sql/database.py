@@ -11,7 +11,6 @@ from sqlalchemy import Connection, Row, create_engine, inspect
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.sql.base import Executable
 
-from ...accounts.unavailable import reason_of
 from ...errors import ConfigurationError, StoreUnavailableError
 from ...tokens.redact import Redacted
 from . import connections
@@ -180,7 +179,7 @@ class Database(Redacted):
         try:
             yield
         except self._failures as error:
-            raise StoreUnavailableError(reason=reason_of(error)) from None
+            raise StoreUnavailableError(reason=error) from None
 
 
 def is_storable(value: object) -> bool:

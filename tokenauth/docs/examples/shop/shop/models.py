@@ -33,7 +33,7 @@ def run(query):
         return db.session.execute(query.execution_options(populate_existing=True))
     except SQLAlchemyError as error:
         db.session.rollback()
-        raise StoreUnavailableError(reason=type(error).__name__) from None
+        raise StoreUnavailableError(reason=error) from None
 
 
 class AccountStore:

@@ -14,7 +14,7 @@ from tests.harness.front import Front, tls_context
 from tests.harness.servers import PostgresServer, RedisServer, free_port
 from tests.stores.engines import make_session
 from tokenauth import StoreUnavailableError
-from tokenauth.accounts.unavailable import REASONS, reason_of
+from tokenauth.errors.unavailable import REASONS, reason_of
 from tokenauth.stores import open_sessions
 from tokenauth.stores.redis import RedisSessionStore
 from tokenauth.stores.sql import SQLSessionStore

@@ -10,6 +10,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
+from werkzeug.exceptions import ServiceUnavailable
+
+from .base import RetryLaterError
+
 ROLE_CHANGED: Final = frozenset(
     {"authentication", "loading", "no_primary", "read_only"}
 )
@@ -68,6 +72,27 @@ _TEXTS: Final = {
 
 REASONS: Final = frozenset({*_NAMES, *_TEXTS, "failed"})
 """Every reason there is: the `reason` of a `StoreUnavailableError`."""
+
+
+class StoreUnavailableError(RetryLaterError, ServiceUnavailable):
+    """The store of users or sessions cannot answer; nobody is let in.
+
+    Args:
+        retry_after: Seconds after which a retry makes sense.
+        reason: Why, for the operator; the client is not told. Of what a driver raised,
+            the word that says so in `events` is kept, and never its text.
+    """
+
+    error_code = "store_unavailable"
+    description = "The service cannot check this at the moment: try again shortly."
+
+    def __init__(
+        self, retry_after: int = 1, *, reason: str | BaseException | None = None
+    ) -> None:
+        super().__init__(retry_after)
+        self.reason: str | None = (
+            reason_of(reason) if isinstance(reason, BaseException) else reason
+        )
 
 
 def reason_of(error: BaseException) -> str:

@@ -50,7 +50,7 @@ RAISED = sorted(
     (
         each
         for each in subclasses(AuthError) - BASES
-        if each.__module__ == errors.__name__
+        if each.__module__.startswith(errors.__name__)
     ),
     key=lambda each: each.__name__,
 )
