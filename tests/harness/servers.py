@@ -283,7 +283,7 @@ class PostgresServer(Server):
 
     def _connect(self) -> psycopg.Connection:
         url = self.url.replace("+psycopg", "")
-        return psycopg.connect(url, autocommit=True, connect_timeout=10)
+        return psycopg.connect(url, autocommit=True, connect_timeout=2)
 
     def _initdb(self) -> None:
         options = ["--username=postgres", "--auth=trust", "--encoding=UTF8"]
@@ -341,7 +341,7 @@ class PgBouncer(Server):
 
     def _answers(self) -> bool:
         url = self.url.replace("+psycopg", "")
-        with psycopg.connect(url, autocommit=True, connect_timeout=10) as connection:
+        with psycopg.connect(url, autocommit=True, connect_timeout=2) as connection:
             row = connection.execute("SHOW data_directory").fetchone()
         return row == (str(self.database.data),)
 
