@@ -12,7 +12,13 @@ from flask_login import current_user, login_required, login_user, logout_user
 
 from tests.harness.kit import REDIRECTS, SECRET, Clock, bearer, make_users
 from tests.neighbours.kit import ORDERS, Shop, credentials, join
-from tokenauth import ConfigurationError, TokenAuth, User, require_scopes
+from tokenauth import (
+    ConfigurationError,
+    TokenAuth,
+    User,
+    current_claims,
+    require_scopes,
+)
 
 
 @pytest.fixture
@@ -167,6 +173,37 @@ def test_a_token_from_another_header_keeps_its_scopes(shop: Shop, way: str) -> N
         403,
         "insufficient_scope",
     )
+
+
+def test_a_token_that_a_view_verifies_is_not_the_request_s(shop: Shop) -> None:
+    """Only what the `request_loader` verifies speaks for the user it returns."""
+
+    @shop.auth.login_manager.request_loader
+    def by_key(request: Request) -> Any:
+        return shop.users.get(shop.auth.verify(request.headers["X-Key"]).subject)
+
+    @shop.app.get("/scopes")
+    def scopes() -> list[str]:
+        assert current_user.is_authenticated
+        shop.auth.verify(shop.token(scopes=[]))
+        return sorted(current_claims.scopes)
+
+    client = shop.app.test_client()
+    assert client.get("/scopes", headers={"X-Key": shop.token()}).json == ["read"]
+
+
+def test_a_user_of_another_kind_need_not_be_active(shop: Shop) -> None:
+    """Flask-Login asks for `is_authenticated` alone."""
+
+    class Machine:
+        is_authenticated, username = True, "a machine"
+
+        def get_id(self) -> str:
+            return "machine"
+
+    shop.auth.login_manager.request_loader(lambda _: Machine())
+    answer = shop.app.test_client().get("/protected")
+    assert (answer.status_code, answer.get_json()) == (200, {"user": "a machine"})
 
 
 def test_login_user_in_a_token_request_is_for_that_request(shop: Shop) -> None:
