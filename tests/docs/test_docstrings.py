@@ -92,7 +92,7 @@ def test_every_argument_and_result_is_documented(name: str) -> None:
         if argument[0] != "_":
             assert re.search(rf"^ +{argument}: ", text, re.MULTILINE), argument
     result = inspect.signature(function).return_annotation
-    assert result == "None" or re.search("Return|Yield|return", text)
+    assert result == "None" or re.search(r"^(Return|Yield)", text, re.MULTILINE)
 
 
 def test_the_examples_are_true() -> None:

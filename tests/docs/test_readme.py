@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import inspect
+import os
 import re
+import shutil
+import subprocess
+import tomllib
 from pathlib import Path
 
 import pytest
+import yaml
 
 from tests.harness.guides import FOLDER, block
 from tests.harness.kit import SECRET
@@ -68,3 +73,32 @@ def test_the_readme_is_short_and_says_what_the_site_says() -> None:
     assert block("sh", "install") == blocks("sh", README)[1]
     code = [line for line in quickstart.splitlines() if line.strip(") ")]
     assert len([line for line in code if not line.startswith("#")]) <= 12
+
+
+@pytest.mark.checkout
+def test_a_release_names_its_home_and_links_to_it(tmp_path: Path) -> None:
+    """By the lines of the workflow: PyPI shows the README without the files beside."""
+    steps = yaml.safe_load((ROOT / ".github/workflows/release.yml").read_text())
+    (lines,) = (
+        step["run"]
+        for step in steps["jobs"]["build"]["steps"]
+        if "README.md" in step.get("run", "")
+    )
+    for name in ("README.md", "pyproject.toml"):
+        shutil.copy(ROOT / name, tmp_path)
+    env = {
+        "PATH": os.environ["PATH"],
+        "GITHUB_SERVER_URL": "https://git.example",
+        "GITHUB_REPOSITORY": "us/ours",
+        "GITHUB_REF_NAME": "v1",
+    }
+    subprocess.run(["bash", "-ec", lines], cwd=tmp_path, env=env, check=True)
+    links = re.findall(r"\]\(([^)]+)\)", (tmp_path / "README.md").read_text())
+    assert all(link.startswith(("https://", "#")) for link in links)
+    project = tomllib.loads((tmp_path / "pyproject.toml").read_text())["project"]
+    files = "https://git.example/us/ours/blob/v1"
+    assert project["urls"]["Changelog"] == f"{files}/CHANGELOG.md"
+    targets = {link.partition("#")[0] for link in links if files in link}
+    targets |= {url for url in project["urls"].values() if files in url}
+    assert all((ROOT / url.removeprefix(f"{files}/")).exists() for url in targets)
+    assert len(targets) > 10

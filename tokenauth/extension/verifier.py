@@ -37,10 +37,13 @@ class TokenVerifier:
             self.init_app(app)
 
     def init_app(self, app: Flask) -> None:
-        """Join to an application; raises as the class does.
+        """Join to an application.
 
         Args:
             app: The application, with its configuration.
+
+        Raises:
+            ConfigurationError: as the class does.
         """
         check_application(app)
         app.extensions[KEY] = build_verifier(app)

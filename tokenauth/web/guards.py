@@ -58,10 +58,17 @@ def token_required(
 def token_required(view: Any = None, *, optional: bool = False) -> Any:
     """Let only requests in that carry a good token; no cookie opens the view.
 
+    Any other request is answered with the error that says what is wrong: a
+    `TokenError` (401, RFC 6750 section 3.1), `AmbiguousTokenError` (400) where it
+    carries several tokens, or `StoreUnavailableError` (503).
+
     Args:
         view: The view, where the decorator is used without parentheses.
         optional: Whether a request without a token is let in, too. One with a bad
             token is refused all the same, so that its client learns to refresh.
+
+    Returns:
+        The view, or a decorator where there was no view yet.
 
     Example:
         >>> app = example_app()
@@ -92,6 +99,9 @@ def require_scopes(*scopes: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
 
     Args:
         scopes: Names of scopes.
+
+    Returns:
+        A decorator of views.
 
     Raises:
         ValueError: one cannot be the name of a scope.
@@ -131,7 +141,8 @@ def fresh_login_required(view: Any = None, *, max_age: int = FRESH_SECONDS) -> A
     """Let only users in who proved their password a short time ago (RFC 9470).
 
     Refreshing does not make a login fresh. For a cookie user, Flask-Login's own notion
-    of freshness counts, and its `refresh_view` answers.
+    of freshness counts, and its `refresh_view` answers. The answer to a token whose
+    login is older is 401 `fresh_login_required`.
 
     Args:
         view: The view, where the decorator is used without parentheses.
