@@ -254,6 +254,18 @@ def test_a_keyed_read_is_one_round_trip(
     assert count_statements(postgres_server, before) == 4
 
 
+def test_to_add_a_session_takes_two_round_trips_at_the_limit_too(
+    postgres_server: PostgresServer, postgres_url: str
+) -> None:
+    store, _ = kept_at(f"{postgres_url}?options=-c%20log_statement%3Dall")
+    kept, newer = make_session(), make_session()
+    before = len(postgres_server.log)
+    for session in (kept, newer):
+        store.add(session, limit=1)
+    assert count_statements(postgres_server, before) == 4
+    assert store.get(kept.id) is None
+
+
 def count_statements(server: PostgresServer, since: int) -> int:
     time.sleep(0.2)  # the log is written by another process
     lines = server.log[since:].splitlines()

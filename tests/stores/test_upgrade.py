@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 
 import pytest
-from sqlalchemy import Column, Index, MetaData, Table, Text
+from sqlalchemy import Column, Index, MetaData, Table, Text, select
 
 from tests.stores.engines import make_session, url_of
 from tokenauth.errors import ConfigurationError
@@ -55,9 +55,9 @@ def test_an_old_process_goes_on_while_columns_are_added(database: Database) -> N
         is_done.set()
         serving.join()
     old.add(make_session(), limit=1000)
-    rows = database.rows(table.select())
-    assert {row.id for row in rows} >= {kept.id, *(each.id for each in added)}
-    assert {(row.device, row.method) for row in rows} == {(None, "password")}
+    rows = database.rows(select(table.c.id, table.c.device, table.c.method))
+    assert {row[0] for row in rows} >= {kept.id, *(each.id for each in added)}
+    assert {row[1:] for row in rows} == {(None, "password")}
     assert old.get(kept.id) == kept
     assert SQLSessionStore(database).get(kept.id) == kept
 

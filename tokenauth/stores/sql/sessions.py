@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 import msgspec
-from sqlalchemy import bindparam, delete, func, insert, literal, or_, select, update
+from sqlalchemy import bindparam, delete, func, insert, or_, select, update
 
 from ...accounts.users import check_id
 from ...sessions.session import Session
@@ -26,7 +26,9 @@ _OF_KIND: Final = _C.kind == bindparam("of_kind")
 _OF_SOME_KIND: Final = or_(_OF_KIND, bindparam("of_kind") == "")
 _EXPIRED: Final = _C.idle_expires_at <= bindparam("now")
 
-_INSERT: Final = insert(SESSIONS).inline()  # nobody asks for its number
+# Says whether a purge is due, in the same round trip: the earliest is in the index.
+_EARLIEST: Final = select(func.min(_C.idle_expires_at)).scalar_subquery()
+_INSERT: Final = insert(SESSIONS).returning(_EARLIEST)
 _GET: Final = select(*_FIELDS).where(_HAS_ID)
 _ROTATE: Final = (
     update(SESSIONS)
@@ -48,14 +50,6 @@ _FIRST_BEYOND: Final = (
     .order_by(_C.number.desc())
     .limit(1)
     .offset(bindparam("limit"))
-)
-_BEYOND: Final = select(_C.id).where(
-    _OF_USER, _OF_KIND, or_(_EXPIRED, _C.number <= _FIRST_BEYOND.scalar_subquery())
-)
-# Together with an empty id if any session has expired: the earliest is in the index.
-_EARLIEST: Final = select(func.min(_C.idle_expires_at)).scalar_subquery()
-_DUE: Final = _BEYOND.union_all(
-    select(literal("")).where(bindparam("now") >= _EARLIEST)
 )
 # A row that another transaction has locked is left to it: a purge never waits.
 _TO_PURGE: Final = (
@@ -87,11 +81,12 @@ class SQLSessionStore:
         if isinstance(database, str):
             database = Database(database)
         self.database = database
-        self._get = database.keyed_read(_GET)
         self._endings = EndingLog(database)
         self._end_one = self._endings.ending(_HAS_ID)
-        self._end_listed = self._endings.ending(
-            _C.id.in_(bindparam("ids", expanding=True))
+        self._end_beyond = self._endings.ending(
+            _OF_USER,
+            _OF_KIND,
+            or_(_EXPIRED, _C.number <= _FIRST_BEYOND.scalar_subquery()),
         )
         self._end_all = self._endings.ending(
             _OF_USER, _OF_SOME_KIND, _C.id != bindparam("keep")
@@ -120,22 +115,21 @@ class SQLSessionStore:
         """
         row = msgspec.structs.asdict(session)
         row["scopes"] = format_scopes(session.scopes)
-        if not self.database.count(_INSERT, **row):
+        if not (rows := self.database.rows(_INSERT, **row)):
             raise ValueError("A session's texts must not have NUL or lone surrogates.")
         # After the insert is committed: of many at once, the last one sees all others.
         now = session.created_at
-        owned = {"owner": session.user_id, "of_kind": session.kind}
-        due = self.database.rows(_DUE, **owned, now=now, limit=limit)
-        if beyond := [session_id for (session_id,) in due if session_id]:
-            self._end_listed(ids=beyond)
-        if len(beyond) < len(due):
+        self._end_beyond(
+            owner=session.user_id, of_kind=session.kind, now=now, limit=limit
+        )
+        if (earliest := rows[0][0]) is not None and earliest <= now:
             self.purge(now=now, limit=PURGE_STEP)
 
     def get(self, session_id: str) -> Session | None:
         """Return the session, or None when there is none with this id."""
         check_id(session_id)
-        row = self._get(session_id)
-        return None if row is None else _session(row)
+        rows = self.database.rows(_GET, session_id=session_id)
+        return _session(rows[0]) if rows else None
 
     def rotate(
         self, session_id: str, generation: int, *, now: float, idle_expires_at: float

@@ -62,7 +62,6 @@ class SQLUserStore:
             database = Database(database)
         self.database = database
         self._insert = tables.insert_new(database, USERS)
-        self._get = database.keyed_read(_GET)
 
     def create_tables(self) -> None:
         """Create the table if it is missing; see `tables.create`."""
@@ -79,8 +78,8 @@ class SQLUserStore:
     def get(self, user_id: str) -> User | None:
         """Return the user with this id, or None."""
         check_id(user_id)
-        row = self._get(user_id)
-        return None if row is None else _user(row)
+        rows = self.database.rows(_GET, user_id=user_id)
+        return _user(rows[0]) if rows else None
 
     def find(self, username: str) -> User | None:
         """Return the user with this name in any spelling, or None."""
@@ -121,7 +120,7 @@ class SQLUserStore:
         after = ""
         while rows := self.database.rows(_PAGE, after=after):
             for row in rows:
-                after = row.name
+                after = row[-1]
                 yield _user(row[:-1])
 
     def rename(self, user_id: str, username: str) -> bool:
