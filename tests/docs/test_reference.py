@@ -14,7 +14,6 @@ from werkzeug.test import Client
 import tokenauth
 from tests.harness.guides import FOLDER, app_of
 from tests.harness.kit import (
-    SECRET,
     bearer,
     commands,
     let_in_by_cookie,
@@ -42,9 +41,7 @@ def rows(pattern: str, text: str) -> list[Any]:
 @pytest.fixture
 def tutorial() -> Client:
     """The tutorial's application, as the page shows it, with plain Flask-Login."""
-    app = app_of("tutorial-1")
-    app.secret_key = SECRET  # Flask 3.2 has no session to read without one
-    return Client(app)
+    return Client(app_of("tutorial-1"))
 
 
 def test_the_tutorial_works_as_it_is_shown(tutorial: Client) -> None:

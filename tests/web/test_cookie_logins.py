@@ -270,9 +270,11 @@ def test_a_cookie_without_a_digest_is_renewed_without_one(app: Flask) -> None:
     app.config["REMEMBER_COOKIE_REFRESH_EACH_REQUEST"] = True
     app.test_client_class = FlaskLoginClient
     with app.test_client(user=User("alice", id="u-alice")) as client:
+        client.set_cookie("remember_token", "an old one")
         client.get("/public")
         remembered = client.get_cookie("remember_token")
     assert remembered is not None
+    assert remembered.value.startswith("u-alice|")
     assert "tokenauth" not in remembered.value
 
 

@@ -68,8 +68,15 @@ def load(loader: Callable[[Any], Any], user_id: Any) -> Any:
 
 def remember(set_cookie: Callable[[Response], None], response: Response) -> None:
     """Set the remember cookie, with the digest in it."""
-    user_id = session[_ID]
-    if proof := session.get(_PROOF):
-        session[_ID] = f"{user_id}{_MARK}{proof}"
+    user_id, proof, was_modified = (
+        session.get(_ID),
+        session.get(_PROOF),
+        session.modified,
+    )
+    if user_id is None or proof is None:
+        set_cookie(response)
+        return
+    session[_ID] = f"{user_id}{_MARK}{proof}"
     set_cookie(response)
     session[_ID] = user_id
+    session.modified = was_modified  # what a session interface saves is as without us
