@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from sqlalchemy import Column, Index, MetaData, Table, Text, select
@@ -49,8 +50,8 @@ def test_an_old_process_goes_on_while_columns_are_added(database: Database) -> N
     serving = threading.Thread(target=go_on)
     serving.start()
     try:
-        for _ in range(2):  # a second time changes nothing
-            tables.create(database, table)
+        with ThreadPoolExecutor(2) as hosts:  # at once, and a second time
+            list(hosts.map(lambda _: tables.create(database, table), range(4)))
     finally:
         is_done.set()
         serving.join()
@@ -58,6 +59,7 @@ def test_an_old_process_goes_on_while_columns_are_added(database: Database) -> N
     rows = database.rows(select(table.c.id, table.c.device, table.c.method))
     assert {row[0] for row in rows} >= {kept.id, *(each.id for each in added)}
     assert {row[1:] for row in rows} == {(None, "password")}
+    old.check_tables()  # it starts again, as after a rollback
     assert old.get(kept.id) == kept
     assert SQLSessionStore(database).get(kept.id) == kept
 
