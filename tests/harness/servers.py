@@ -375,6 +375,7 @@ class RedisServer(Server):
 
     def _answers(self) -> bool:
         with redis.Redis.from_url(self.url, socket_timeout=2) as client:
+            client.ping()  # refused, unlike INFO, while it loads what it kept
             return bool(client.info("server")["process_id"] == self.pid)
 
 
