@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from flask import Flask, Request, session
+from flask import Flask, Request, Response, session
 from flask.testing import FlaskClient
 from flask_login import FlaskLoginClient, current_user, login_user, logout_user
 from werkzeug.security import generate_password_hash
@@ -33,6 +33,7 @@ from tokenauth import (
     User,
 )
 from tokenauth.stores.sql import SQLSessionStore
+from tokenauth.web import cookie_logins
 
 AUTH = TokenAuth()  # it acts for the application whose context is active
 
@@ -276,6 +277,18 @@ def test_a_cookie_without_a_digest_is_renewed_without_one(app: Flask) -> None:
     assert remembered is not None
     assert remembered.value.startswith("u-alice|")
     assert "tokenauth" not in remembered.value
+
+
+def test_setting_the_cookie_leaves_the_session_as_it_was(app: Flask) -> None:
+    """Else an interface would save it, and set a cookie that nobody asked for."""
+    with app.test_request_context():
+        session.update(_user_id="u-alice", _tokenauth_login="a proof")
+        session.modified = False
+        seen: list[str] = []
+        cookie_logins.remember(lambda _: seen.append(session["_user_id"]), Response())
+        assert seen == ["u-alice|tokenauth|a proof"]
+        assert session["_user_id"] == "u-alice"
+        assert not session.modified
 
 
 class ForeignKey(MemorySessionStore):
