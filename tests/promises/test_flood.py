@@ -19,19 +19,16 @@ from tests.harness.servers import serve
 def test_a_flood_leaves_honest_clients_served(
     scenario: flood.Scenario, is_full: bool, redis_url: str
 ) -> None:
-    """Pages are all answered, and owners get in; the flood gets 401, 429 or 503.
+    """Pages and owners' logins are all answered; the flood gets 401, 429 or 503.
 
-    How long they take is measured by the benchmark, on a machine that is quiet. Where
-    other tests take the processor, a hash may last so long that an owner is told to
-    try again.
+    How long they take is measured by the benchmark, on a machine that is quiet.
     """
     if not is_full and scenario.name != "ours, gate alone":
         pytest.skip("seconds each: run with --full")
-    calm, flooded = flood.measure(scenario, 5 if is_full else 2, redis_url)
+    calm, flooded = flood.measure(scenario, 5 if is_full else 1, redis_url)
     for period in (calm, flooded):
         assert set(period.pages.statuses) == {200}
-        assert period.logins.statuses[200] > 0
-        assert set(period.logins.statuses) <= {200, 503}
+        assert set(period.logins.statuses) == {200}
     assert set(flooded.flood) <= {"401", "429", "503"}
     # Two workers at 19 MiB, and some for the threads; 64 hashes would take 1216.
     assert flooded.peak_mib - flooded.idle_mib < 2 * 19 + 20
