@@ -10,7 +10,6 @@ from flask import Flask, current_app, has_request_context, request
 from ..accounts.users import User, UserRecord, UserStore
 from ..cli import tokenauth
 from ..cli.running import announce_memory, check_tables_at_start
-from ..errors import ConfigurationError
 from ..sessions.session import check_label
 from ..sessions.store import SessionStore
 from ..tokens.claims import Claims
@@ -87,7 +86,6 @@ class TokenAuth(Administration):
             ConfigurationError: the application is set up in a way that is unsafe or
                 cannot work, or has a `TokenAuth` or a `LoginManager` already.
         """
-        check_application(app)
         state = build(
             app,
             self._users if users is None else users,
@@ -245,21 +243,3 @@ class TokenAuth(Administration):
             user, name=name, scopes=scopes, expires_in=expires_in
         )
         return token
-
-
-def check_application(app: Flask) -> None:
-    """Refuse what is no application, or has a login manager already."""
-    # No class is asked for: OpenTelemetry puts another one in Flask's place.
-    if not isinstance(getattr(app, "extensions", None), dict):
-        raise ConfigurationError(
-            "The first argument is the Flask application: TokenAuth(app, users)."
-        )
-    if KEY in app.extensions:
-        raise ConfigurationError(
-            "This application has a TokenAuth already: use that one."
-        )
-    if hasattr(app, "login_manager"):
-        raise ConfigurationError(
-            "This application has a LoginManager already. TokenAuth brings its own: "
-            "register the user_loader on 'auth.login_manager' instead."
-        )

@@ -15,6 +15,7 @@ from ..accounts.password_check import PasswordChecker
 from ..accounts.passwords import PasswordHasher
 from ..accounts.policy import PasswordPolicy
 from ..accounts.users import User, UserStore
+from ..errors import ConfigurationError
 from ..events import Event
 from ..sessions.cache import SessionCache
 from ..sessions.inspection import TokenInspector
@@ -31,7 +32,7 @@ from ..settings import load as load_settings
 from ..stores import open_redis
 from ..stores.announcing import announcing
 from ..stores.provision import Stores, provide, reader_of
-from ..web.state import Clock, State, VerifierState
+from ..web.state import KEY, Clock, State, VerifierState
 
 if TYPE_CHECKING:
     from ..accounts.throttle import LoginThrottle
@@ -47,6 +48,7 @@ def build(
     Raises:
         ConfigurationError: the application is set up in a way that is unsafe.
     """
+    _check_application(app)
     settings = _load(app)
     stores = provide(settings, users, sessions)
     clock, issuer = Clock(), TokenIssuer(settings)
@@ -79,6 +81,7 @@ def build_verifier(app: Flask) -> VerifierState:
     Raises:
         ConfigurationError: the application is set up in a way that is unsafe.
     """
+    _check_application(app)
     settings = _load(app, verify_only=True)
     stores = provide(settings, {}, None)
     clock = Clock()
@@ -158,3 +161,21 @@ def _checker(shared: Shared, throttle: LoginThrottle) -> PasswordChecker:
 def _emit(app: Flask, clock: Clock, signal: NamedSignal, **details: str | None) -> None:
     address = request.remote_addr if has_request_context() else None
     events.send(signal, app, Event(at=clock(), address=address, **details))
+
+
+def _check_application(app: Flask) -> None:
+    """Refuse what is no application, or has a login manager already."""
+    # No class is asked for: OpenTelemetry puts another one in Flask's place.
+    if not isinstance(getattr(app, "extensions", None), dict):
+        raise ConfigurationError(
+            "The first argument is the Flask application: TokenAuth(app, users)."
+        )
+    if KEY in app.extensions:
+        raise ConfigurationError(
+            "This application has a TokenAuth already: use that one."
+        )
+    if hasattr(app, "login_manager"):
+        raise ConfigurationError(
+            "This application has a LoginManager already. TokenAuth brings its own: "
+            "register the user_loader on 'auth.login_manager' instead."
+        )

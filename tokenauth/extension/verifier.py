@@ -9,7 +9,6 @@ from ..web import session_interface
 from ..web.api import routes
 from ..web.login import TokenLoginManager
 from ..web.state import KEY, current_state
-from .auth import check_application
 from .build import build_verifier
 
 
@@ -45,7 +44,6 @@ class TokenVerifier:
         Raises:
             ConfigurationError: as the class does.
         """
-        check_application(app)
         app.extensions[KEY] = build_verifier(app)
         self.login_manager.init_app(app)
         session_interface.join(app)
