@@ -74,6 +74,17 @@ def test_folder_that_cannot_be_written_stops_the_start_and_names_the_setting(
     assert (result.exit_code, result.stderr) == (1, f"Error: {said}\n")
 
 
+def test_folder_may_have_any_name(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also one that means something else in a URL."""
+    odd = folder / "My%20Project?"
+    odd.mkdir()
+    monkeypatch.chdir(odd)
+    add_alice(create_app())
+    assert (odd / "instance" / "tokenauth.sqlite3").exists()
+
+
 def test_check_finds_a_folder_that_cannot_be_written(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

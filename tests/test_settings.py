@@ -215,7 +215,7 @@ DURATION = [
     *("900", "15 min", "", b"900", [900], {}, 10**12, 10**400, timedelta.max),
 ]
 LIFETIME = [*DURATION, 0, 0.0, 0.5, timedelta(0), timedelta(seconds=0.9)]
-COUNT = [0, -1, True, 1.5, "5", b"5", [5], math.nan, timedelta(1)]
+COUNT = [0, -1, True, 1.5, 2**63, "5", b"5", [5], math.nan, timedelta(1)]
 TEXT = ["", "  ", 5, True, b"memory://", ["memory://"], {}]
 FLAG = [0, 1, "true", "False", "yes", "", []]
 # For each setting: values that are refused, and words of the message.

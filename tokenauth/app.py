@@ -73,7 +73,8 @@ def _embedded(app: Flask, name: str) -> str:
     may run in the wrong folder.
     """
     file = Path(app.instance_path, f"{name}.sqlite3")
-    url = f"sqlite:///{file}"
+    # Relative: the folders above may have letters that mean something in a URL.
+    url = f"sqlite:///instance/{file.name}"
     is_created = running_command() in {None, add, init_db}
     try:
         _create(file) if is_created else _check_writable(file)

@@ -38,13 +38,13 @@ def test_password_is_the_first_line_of_standard_input(end: str) -> None:
     """Blanks are part of a password; the end of the line is not."""
     stored = done(EMPTY, "hash-password", text=f" {PASSWORD} {end}")
     assert PASSWORD not in stored
-    verify_password(stored.removesuffix("\n"), f" {PASSWORD} ")
+    assert verify_password(stored.removesuffix("\n"), f" {PASSWORD} ")
 
 
 def test_byte_order_mark_is_no_part_of_a_password() -> None:
     """Editors on Windows write one at the beginning of a file."""
     stored = done(EMPTY, "hash-password", text=b"\xef\xbb\xbf" + PASSWORD.encode())
-    verify_password(stored.removesuffix("\n"), PASSWORD)
+    assert verify_password(stored.removesuffix("\n"), PASSWORD)
 
 
 @pytest.mark.parametrize(
@@ -76,6 +76,15 @@ def test_command_without_input_says_how_to_give_a_password(
     said = refused(app, *command)
     assert "No password was given" in said
     assert "docker exec -it" in said
+
+
+@pytest.mark.parametrize("stdin", ["<&-", "0>/dev/null"])
+def test_closed_input_is_an_empty_one(stdin: str) -> None:
+    """Service managers close it; `nohup` leaves one that cannot be read."""
+    command = f"'{FLASK}' tokenauth hash-password {stdin}"
+    ran = subprocess.run(["sh", "-c", command], capture_output=True, check=False)
+    assert ran.returncode == 1
+    assert ran.stderr.startswith(b"Error: No password was given")
 
 
 def test_inspect_without_input_says_how_to_give_a_token() -> None:
@@ -120,6 +129,6 @@ def test_password_is_asked_for_twice_at_a_terminal_without_echo() -> None:
     """Two answers that differ are asked for again; only the hash is on stdout."""
     code, output, prompts = at_a_terminal(PASSWORD, PASSWORD + "!", PASSWORD, PASSWORD)
     assert code == 0
-    verify_password(output.removesuffix("\n"), PASSWORD)
+    assert verify_password(output.removesuffix("\n"), PASSWORD)
     assert "do not match" in prompts
     assert PASSWORD not in prompts

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from blinker import NamedSignal
 from flask import Flask
+from flask.cli import FlaskGroup
 
 from tests.cli.running import PASSWORD, done, refused, run
 from tests.harness.kit import assert_problem, bearer, log_in, make_app, token_of
@@ -28,6 +29,15 @@ def me(app: Flask, token: str) -> Any:
 def users_of(app: Flask) -> dict[str, dict[str, Any]]:
     listed: list[dict[str, Any]] = json.loads(done(app, "users", "list", "--json"))
     return {user["username"]: user for user in listed}
+
+
+def test_letters_that_the_output_does_not_have_are_escaped(app: Flask) -> None:
+    """As in a file on Windows, whose encoding is that of the country."""
+    runner = app.test_cli_runner(charset="latin-1")
+    group = FlaskGroup(load_dotenv=False)
+    added = runner.invoke(group, ["tokenauth", "users", "add", "日本"], input=PASSWORD)
+    assert added.exit_code == 0, added.output
+    assert added.stdout.startswith(r"Added \u65e5\u672c with the id ")
 
 
 def test_added_user_can_log_in_and_is_listed(app: Flask) -> None:

@@ -20,6 +20,16 @@ from tokenauth.stores.redis import RedisSessionStore
 from tokenauth.stores.sql import SQLSessionStore
 
 
+class ForeignError(Exception):
+    """Of a driver that gives names known here another meaning."""
+
+    orig = "in the words of the server"
+    sqlstate = 0o3000
+
+    def __init__(self) -> None:
+        self.__cause__ = ConnectionRefusedError()
+
+
 def reason(url: str) -> str | None:
     with pytest.raises(StoreUnavailableError) as caught:
         open_sessions(url).get("0" * 22)
@@ -129,6 +139,7 @@ def test_what_redis_refuses_is_told_apart() -> None:
         (PermissionError(13, "Permission denied"), "no_permission"),
         (sqlite3.DatabaseError("hunter2"), "failed"),
         (ValueError(), "failed"),
+        (ForeignError(), "refused"),
     ],
     ids=ascii,
 )

@@ -104,6 +104,27 @@ def test_columns_of_the_application_s_own_are_left_alone(database: Database) -> 
     users.check_tables()
 
 
+def test_an_encoding_without_all_letters_is_refused(
+    postgres_server: PostgresServer,
+) -> None:
+    """A login with a letter that it lacks would be an error of the store."""
+    made = "CREATE DATABASE {} ENCODING 'LATIN1' LOCALE 'C' TEMPLATE template0"
+    postgres_server._execute(made, "latin1")
+    users = SQLUserStore(postgres_server.url.removesuffix("postgres") + "latin1")
+    for step in (users.create_tables, users.check_tables):
+        with pytest.raises(ConfigurationError, match="UTF8"):
+            step()
+    users.database._engine.dispose()
+    postgres_server.drop_database(users.database.url)
+
+
+def test_what_is_acknowledged_is_committed_whatever_the_pool(file: Path) -> None:
+    database = Database(f"sqlite:///{file}", isolation_level="SERIALIZABLE")
+    store, session_id = kept_at(database)
+    assert store.end(session_id)
+    assert SQLSessionStore(f"sqlite:///{file}").get(session_id) is None
+
+
 def test_the_file_without_tables_is_named(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -127,6 +148,13 @@ def test_a_file_that_cannot_be_created_is_said(tmp_path: Path) -> None:
     users = SQLUserStore(f"sqlite:///{tmp_path}/nowhere/t.sqlite3")
     with pytest.raises(ConfigurationError, match="folder must exist"):
         users.create_tables()
+
+
+def test_a_file_that_cannot_be_looked_at_is_said(tmp_path: Path) -> None:
+    """As in a folder that another account owns; root may look into those."""
+    users = SQLUserStore(f"sqlite:///{tmp_path}/{'x' * 999}")
+    with pytest.raises(ConfigurationError, match="must be allowed to write"):
+        users.check_tables()
 
 
 def test_many_processes_may_start_at_once(

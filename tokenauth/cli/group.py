@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
+from io import TextIOWrapper
 from typing import Any
 
 import click
@@ -24,6 +26,8 @@ class _Group(AppGroup):
 
     def invoke(self, ctx: click.Context) -> Any:
         ctx.meta[OURS] = True
+        if isinstance(sys.stdout, TextIOWrapper):  # a name that it has no letters for
+            sys.stdout.reconfigure(errors="backslashreplace")
         try:
             return super().invoke(ctx)
         except (AuthError, ConfigurationError) as error:

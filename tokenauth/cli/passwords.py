@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 import sys
+from contextlib import suppress
 
 import click
 
@@ -66,7 +67,7 @@ def read_new_password() -> str:
     Raises:
         ClickException: standard input is empty, or not UTF-8.
     """
-    if not sys.stdin.isatty():
+    if sys.stdin is None or not sys.stdin.isatty():
         return read_line("password")
     password: str = click.prompt(
         "Password",
@@ -83,7 +84,9 @@ def read_line(what: str) -> str:
     Raises:
         ClickException: standard input is empty, or not UTF-8.
     """
-    raw = sys.stdin.buffer.readline()
+    raw = b""
+    with suppress(OSError):  # it is open for writing only, as `nohup` leaves it
+        raw = sys.stdin.buffer.readline() if sys.stdin else raw
     if not raw:
         raise click.ClickException(
             f"No {what} was given: there is no terminal, and standard input is empty. "

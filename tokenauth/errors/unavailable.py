@@ -69,6 +69,8 @@ _TEXTS: Final = {
     "connection_lost": "closed the connection|connection closed|connection reset",
     "tls": "certificate|ssl",
 }
+# What leads from an error to the one behind it, in the order in which it counts.
+_BEHIND: Final = ("orig", "storage_error", "__cause__", "__context__")
 
 REASONS: Final = frozenset({*_NAMES, *_TEXTS, "failed"})
 """Every reason there is: the `reason` of a `StoreUnavailableError`."""
@@ -120,14 +122,14 @@ def _chain(error: BaseException | None) -> Iterator[BaseException]:
     while error is not None and error not in seen:
         seen.append(error)
         yield error
-        wrapped = getattr(error, "orig", None) or getattr(error, "storage_error", None)
-        error = wrapped or error.__cause__ or error.__context__
+        behind = (getattr(error, name, None) for name in _BEHIND)
+        error = next((e for e in behind if isinstance(e, BaseException)), None)
 
 
 def _names(error: BaseException) -> Iterator[str]:
     """Yield the names of an error in the order in which they count."""
     for attribute in ("sqlstate", "sqlite_errorname"):
-        code = getattr(error, attribute, None) or ""
+        code = str(getattr(error, attribute, None) or "")
         yield from (code[:length] for length in range(len(code), 1, -1))
     for cls in type(error).__mro__:
         yield f"{cls.__module__.partition('.')[0]}.{cls.__name__}"

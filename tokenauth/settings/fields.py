@@ -32,10 +32,9 @@ _Lag = Annotated[
         description=f"{_SECONDS}, at most 10: an ended session may be served that long",
     ),
 ]
-_Count = Annotated[int, Meta(ge=1, description="a whole number, at least 1")]
-_OptionalCount = Annotated[
-    _Count | None, Meta(description="a whole number, at least 1")
-]
+_WHOLE: Final = "a whole number, at least 1 and at most a billion"
+_Count = Annotated[int, Meta(ge=1, le=10**9, description=_WHOLE)]
+_OptionalCount = Annotated[_Count | None, Meta(description=_WHOLE)]
 _Flag = Annotated[
     bool, Meta(description="True or False (in the environment: true or false)")
 ]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import weakref
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, Final
 
 from sqlalchemy import ClauseElement, Connection, create_engine, inspect, text
@@ -57,7 +58,8 @@ class Database(Redacted):
             else for_postgresql(parsed, driver)
         )
         connect_args = options.get("connect_args", {})
-        options |= {"isolation_level": "AUTOCOMMIT", **POOL, **pool}
+        # Not to be overridden: nobody commits a transaction that a driver begins.
+        options |= {**POOL, **pool, "isolation_level": "AUTOCOMMIT"}
         self._engine = create_engine(parsed, **options)
         self._compiled: dict[ClauseElement, tuple[str, dict[str, Any]]] = {}
         self._failures = (SQLAlchemyError, driver.Error)
@@ -109,9 +111,10 @@ class Database(Redacted):
         """Return the names of a table's columns, none if there is no such table.
 
         Raises:
+            ConfigurationError: this process cannot look at the SQLite file.
             StoreUnavailableError: the database cannot be reached.
         """
-        if self.file and not self.file.exists():
+        if self.file and not _is_there(self.file):
             return set()
         with self._unavailable():
             inspector = inspect(self._engine)
@@ -138,11 +141,7 @@ class Database(Redacted):
         try:
             self.file.touch(mode=0o600)  # it will hold password hashes
         except OSError as error:
-            raise ConfigurationError(
-                f"The SQLite file '{self.file}' cannot be created: {error.strerror}. "
-                "Its folder must exist, and this process must be allowed to write "
-                "there."
-            ) from None
+            raise _unusable(self.file, error) from None
 
     @contextmanager
     def _cursor(
@@ -171,6 +170,23 @@ class Database(Redacted):
             yield
         except self._failures as error:
             raise StoreUnavailableError(reason=error) from None
+
+
+def _is_there(file: Path) -> bool:
+    try:
+        file.stat()
+    except FileNotFoundError:
+        return False
+    except OSError as error:  # a folder of another account's, for example
+        raise _unusable(file, error) from None
+    return True
+
+
+def _unusable(file: Path, error: OSError) -> ConfigurationError:
+    return ConfigurationError(
+        f"The SQLite file '{file}' cannot be used: {error.strerror}. Its folder must "
+        "exist, and this process must be allowed to write there."
+    )
 
 
 def is_storable(value: object) -> bool:

@@ -16,6 +16,7 @@ from sqlalchemy import (
     Table,
     Text,
     inspect,
+    text,
 )
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.schema import CreateColumn
@@ -34,6 +35,9 @@ To let Flask-Migrate create and change them with the application's own tables:
 To let it leave them alone (`flask tokenauth init-db` creates them then), see
 `include_object`.
 """
+
+_ENCODING: Final = text("SELECT current_setting('server_encoding')")
+_ENCODINGS: Final = ("UTF8", "SQL_ASCII")  # what any client may send fits into these
 
 _CREATING: Final = 0x746F6B656E  # any number, the same for all processes
 
@@ -153,9 +157,14 @@ def check(database: Database, *tables: Table) -> None:
     """Check that tables have the columns that this release needs.
 
     Raises:
-        ConfigurationError: a table or a column is missing.
+        ConfigurationError: a table or column is missing, or the encoding wrong.
         StoreUnavailableError: the database cannot be reached.
     """
+    if not database.file and database.rows(_ENCODING)[0][0] not in _ENCODINGS:
+        raise ConfigurationError(
+            "The database's encoding does not have the letters of every name: use a "
+            "database that is created with ENCODING 'UTF8'."
+        )
     place = f"The SQLite file '{database.file}'" if database.file else "The database"
     for table in tables:
         found = database.columns_of(table.name)
