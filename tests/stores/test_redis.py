@@ -181,6 +181,7 @@ def test_a_url_names_the_store(redis_url: str) -> None:
         "redis+cluster://u:hunter2@host/1",
         "unix+cluster://u:hunter2@host",
         "redis+cluster://u:hunter2@host:port",
+        "redis+cluster://:12/hunter2@host",
     ):
         with pytest.raises(ConfigurationError) as caught:
             open_sessions(url)

@@ -183,7 +183,9 @@ def start(config: dict[str, str]) -> None:
     [
         "sqlite://",
         "sqlite:///:memory:",
+        "sqlite://hunter2/file",
         "postgresql+psycopg://u:hunter2@host:port/x",
+        "postgresql+psycopg:///x?port=hunter2",
         "postgresql+asyncpg://u:hunter2@host/x",
         "mysql://u:hunter2@host/x",
         "hunter2",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -54,6 +55,13 @@ def test_every_scheme_and_option_connects(
 @pytest.mark.parametrize("query", ["", "?timeout=0.5", "?timeout=3&psow=1"])
 def test_every_option_of_a_file_is_taken(query: str, tmp_path: Path) -> None:
     works(f"sqlite:///{tmp_path}/t.sqlite3{query}")
+
+
+@pytest.mark.parametrize("name", [b"a b #1", b"caf\xe9", "café".encode()], ids=ascii)
+def test_a_file_may_have_any_name(name: bytes, tmp_path: Path) -> None:
+    """In whatever encoding the environment has it."""
+    works(f"sqlite:///{tmp_path}/{os.fsdecode(name)}")
+    assert (tmp_path / os.fsdecode(name)).exists()
 
 
 def test_an_option_that_is_left_empty_is_left_to_the_driver(postgres_url: str) -> None:

@@ -76,7 +76,7 @@ def open_client(url: str) -> Any:
     make = {"": _one, "cluster": _cluster, "sentinel": _sentinel}[kind]
     try:
         return make(transport, head, urlencode(options), _defaults(transport, options))
-    except ValueError:
+    except (ValueError, KeyError):  # a password with '/' leaves no host
         raise ConfigurationError(
             "The URL of Redis is malformed: a password in it must be percent-encoded. "
             "Use 'redis://:password@host:6379/0', 'redis+cluster://:password@host1,"

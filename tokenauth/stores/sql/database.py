@@ -10,12 +10,12 @@ from typing import Any, Final
 
 from sqlalchemy import ClauseElement, Connection, create_engine, inspect, text
 from sqlalchemy.engine.interfaces import DBAPICursor
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
 from ...errors import ConfigurationError, StoreUnavailableError
 from ...tokens.redact import Redacted
 from . import connections
-from .urls import file_of, for_postgresql, for_sqlite, parse
+from .urls import MALFORMED, file_of, for_postgresql, for_sqlite, parse
 
 POOL: Final[Mapping[str, Any]] = {
     "pool_size": 20,
@@ -60,7 +60,10 @@ class Database(Redacted):
         connect_args = options.get("connect_args", {})
         # Not to be overridden: nobody commits a transaction that a driver begins.
         options |= {**POOL, **pool, "isolation_level": "AUTOCOMMIT"}
-        self._engine = create_engine(parsed, **options)
+        try:
+            self._engine = create_engine(parsed, **options)
+        except ArgumentError:  # 'sqlite://file' has a host, for example
+            raise ConfigurationError(MALFORMED) from None
         self._compiled: dict[ClauseElement, tuple[str, dict[str, Any]]] = {}
         self._failures = (SQLAlchemyError, driver.Error)
         connections.watch(self._engine, prepares="prepare_threshold" in connect_args)

@@ -35,6 +35,10 @@ POSTGRESQL: Final[Mapping[str, str]] = {
 An option that is left empty in the URL, as in `?options=`, is left to the driver.
 """
 
+MALFORMED: Final = (
+    "The URL of the database is malformed: a password in it must be percent-encoded. "
+    "Use 'sqlite:///file' or 'postgresql+psycopg://user:password@host/name'."
+)
 _SQLITE_OPTIONS: Final = {"timeout", "mode", "vfs", "nolock", "psow", "immutable"}
 _WHOLE_NUMBERS: Final = re.compile(r"connect_timeout|keepalives.*|tcp_user_timeout")
 _NAME: Final = re.compile(r"[a-z_]{1,40}")
@@ -49,11 +53,7 @@ def parse(url: str) -> URL:
     try:
         parsed = make_url(url)
     except (ArgumentError, ValueError):  # the port is no number
-        raise ConfigurationError(
-            "The URL of the database is malformed: a password in it must be "
-            "percent-encoded. Use 'sqlite:///file' or "
-            "'postgresql+psycopg://user:password@host/name'."
-        ) from None
+        raise ConfigurationError(MALFORMED) from None
     if parsed.drivername in ("postgresql", "postgres"):
         parsed = parsed.set(drivername="postgresql+psycopg")
     if parsed.drivername not in ("sqlite", "postgresql+psycopg"):
@@ -95,7 +95,7 @@ def for_sqlite(url: URL, file: Path) -> tuple[URL, dict[str, Any]]:
         if name == "timeout" and not re.fullmatch(r"\d+(\.\d+)?", str(value)):
             raise _wrong(name)
     url = url.set(
-        database=f"file:{quote(str(file))}", query={**SQLITE, **_given(url.query)}
+        database=f"file:{quote(bytes(file))}", query={**SQLITE, **_given(url.query)}
     )
     # As psycopg's style, so that statements take a mapping on both.
     return url, {"paramstyle": "named"}
