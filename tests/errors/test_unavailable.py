@@ -9,6 +9,7 @@ from pathlib import Path
 import psycopg
 import pytest
 import redis
+from sqlalchemy.exc import OperationalError
 
 from tests.harness.front import Front, tls_context
 from tests.harness.servers import PostgresServer, RedisServer, free_port
@@ -148,6 +149,14 @@ def test_what_is_hard_to_bring_about_is_told_too(
 ) -> None:
     assert reason_of(error) == expected
     assert expected in REASONS
+
+
+def test_no_client_can_choose_the_reason() -> None:
+    """SQLAlchemy's text has the statement and its values."""
+    cause = sqlite3.OperationalError("no such table: users")
+    error = OperationalError("SELECT", {"name": "permission denied"}, cause)
+    assert "permission denied" in str(error)
+    assert reason_of(error) == "no_table"
 
 
 def test_an_error_that_leads_to_itself_is_looked_at_once() -> None:

@@ -109,7 +109,8 @@ def reason_of(error: BaseException) -> str:
             if name in _REASONS:
                 return _REASONS[name]
     for each in errors:
-        text = str(each).lower()
+        # Not `str`, to which SQLAlchemy adds what a client sent.
+        text = str(each.args).lower()
         for reason, words in _TEXTS.items():
             if any(word in text for word in words.split("|")):
                 return reason
