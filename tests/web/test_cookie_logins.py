@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from flask import Flask, Request, Response, session
+from flask import Flask, Request, Response, request, session
 from flask.testing import FlaskClient
 from flask_login import FlaskLoginClient, current_user, login_user, logout_user
 from werkzeug.security import generate_password_hash
@@ -22,6 +22,7 @@ from tests.harness.kit import (
     let_in_by_cookie,
     log_in,
     make_app,
+    make_users,
 )
 from tokenauth import (
     DictUserStore,
@@ -203,6 +204,23 @@ def test_a_login_before_the_user_is_stored_is_bound_as_well() -> None:
     client.post("/register")
     assert is_in(client)
     revoke_user(app)
+    assert not is_in(client)
+
+
+def test_a_login_that_fails_leaves_no_cookie_that_is_accepted() -> None:
+    """Flask keeps the session of a view that raises; nothing would end that login."""
+    app = make_app(config={"PROPAGATE_EXCEPTIONS": False})
+    client, users = let_in_by_cookie(app), make_users()
+
+    @app.login_manager.user_loader  # type: ignore[attr-defined]
+    def load(user_id: str) -> User | None:
+        if request.path == "/cookie-login":
+            raise OSError
+        return users.get(user_id)
+
+    assert is_in(client)
+    client = app.test_client()
+    assert client.post("/cookie-login?name=alice&remember=1").status_code == 500
     assert not is_in(client)
 
 

@@ -40,6 +40,7 @@ def bind(loader: Callable[[str], Any] | None, other: object, user: Any) -> None:
         )
     if loader is None:
         return
+    session[_PROOF] = ""  # if the loader fails, no cookie is left that nothing ends
     # As it is loaded later: the login may have upgraded the hash in the store. A user
     # who has just registered may not be there yet.
     kept = loader(session[_ID]) or user
