@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import logging
 from pathlib import Path
+from threading import Thread
 from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
-from flask import Flask, Response
+from flask import Blueprint, Flask, Response
 from flask_login import LoginManager
 
 from tests.harness.kit import (
@@ -461,6 +462,24 @@ def test_two_rules_for_one_address_are_warned_of(
     app.test_client().get("/auth/login")
     warned = [text for text in caplog.messages if "TOKENAUTH_URL_PREFIX" in text]
     assert [text.partition(" is claimed")[0] for text in warned] == ["POST /auth/login"]
+
+
+def test_parallel_first_requests_find_the_whole_set_up() -> None:
+    """The second does not come before what the first one has begun to do."""
+    app = make_app()
+    exempted: list[str] = []
+
+    class Csrf:
+        def exempt(self, blueprint: Blueprint) -> None:
+            exempted.append(blueprint.name)
+            if len(exempted) == 1:
+                second = Thread(target=app.test_client().get, args=("/public",))
+                second.start()
+                second.join()
+
+    app.extensions["csrf"] = Csrf()
+    assert app.test_client().get("/public").status_code == 200
+    assert exempted == ["tokenauth", "tokenauth"]
 
 
 @pytest.mark.parametrize("is_testing", [False, True])

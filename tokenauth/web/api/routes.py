@@ -120,8 +120,10 @@ def _before_request(
 
     def before_request() -> Response | None:
         nonlocal warning
-        while pending:
-            pending.pop()(app)
+        if pending:
+            for step in tuple(pending):  # of parallel first requests each does it all
+                step(app)
+            pending.clear()
         if not isinstance(app.session_interface, TokenSessionInterface):
             wrap(app)  # by hand, after the first request
         manager_of(app)
