@@ -186,19 +186,39 @@ def test_owners_get_in_while_strangers_use_up_the_rest(
     ],
     ids=["account", "network", "wider network"],
 )
+@pytest.mark.parametrize("is_known", [False, True], ids=["strangers", "owners"])
 def test_no_account_and_no_network_takes_all_places(
     what: Callable[[int], tuple[str, ...]],
     accepted: int,
+    is_known: bool,
     threads: Callable[[int], None],
 ) -> None:
-    """Neither one account from many networks nor many accounts from one network."""
+    """Neither one account from many networks nor many accounts from one network.
+
+    Owners have twice as many places: who waits for long tries again.
+    """
     threads(32)
     with crowd(pool_in_a_flood()) as requests:
         for i in range(20):
-            requests.come(*what(i), is_known=True)
+            requests.come(*what(i), is_known=is_known)
         requests.come("alice at home", "203.0.113.5", "home", is_known=True)
         assert "alice at home" not in requests.refused
-    assert len(requests.done) == accepted + 1
+    assert len(requests.done) == accepted * (1 + is_known) + 1
+
+
+def test_a_question_takes_no_place_and_nothing_of_the_burst() -> None:
+    """What `check` lets pass may still be refused by `run`, not the other way round."""
+    pool = HashingPool(1)
+    with crowd(pool) as requests:
+        requests.come("alice")
+        for _ in range(2 * BURST):
+            pool.check(("alice",))
+        for _ in range(BURST):
+            requests.come("alice")
+        with pytest.raises(OverloadedError):
+            pool.check(("alice",))
+    assert len(requests.done) == 1 + BURST
+    assert not requests.refused
 
 
 def test_what_would_wait_too_long_is_refused(threads: Callable[[int], None]) -> None:

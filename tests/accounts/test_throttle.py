@@ -32,8 +32,8 @@ from tests.harness.servers import RedisServer
 from tokenauth import DictUserStore, StoreUnavailableError, TooManyAttemptsError, User
 from tokenauth.accounts import throttle as throttle_module
 from tokenauth.accounts.counters import MemoryCounters
-from tokenauth.accounts.throttle import MAX_KNOWN_NETWORKS, LoginThrottle
-from tokenauth.errors import ConfigurationError
+from tokenauth.accounts.throttle import MAX_KNOWN_NETWORKS, Attempt, LoginThrottle
+from tokenauth.errors import ConfigurationError, OverloadedError
 from tokenauth.stores import open_redis
 from tokenauth.testing import frozen_clock
 
@@ -393,6 +393,29 @@ def test_own_logins_reset_no_count_of_others(throttle: LoginThrottle) -> None:
     log_in_to(throttle, "mallory", "192.0.2.67")
     assert refused(throttle, "victim", "192.0.2.67", "u-victim")
     assert refused(throttle, "other", "192.0.2.66")
+
+
+def test_what_is_refused_for_overload_costs_the_storage_one_command(
+    redis_server_of_its_own: RedisServer,
+) -> None:
+    """Under a flood nothing is counted that would be taken back at once."""
+
+    def overloaded(_: Attempt) -> None:
+        raise OverloadedError
+
+    throttle = counting(url=redis_server_of_its_own.url)
+    with redis.Redis.from_url(redis_server_of_its_own.url) as client:
+
+        def commands() -> int:
+            return int(client.info("stats")["total_commands_processed"])
+
+        throttle.check()  # connects
+        before = commands()
+        with pytest.raises(OverloadedError):
+            throttle.reserve("alice", "192.0.2.1", admit=overloaded)
+        assert commands() - before == 1 + 1  # one of them asks
+    for _ in range(5):
+        throttle.reserve("alice", "192.0.2.1")
 
 
 def test_a_window_that_ends_during_an_attempt_gives_no_extra_one(

@@ -39,6 +39,7 @@ PAGES_A_SECOND = 25
 REFUSED = {429, 503}
 HOME = "127.0.1.1"  # the honest owner's address
 PAUSE = 0.2
+KEPT = 1.5  # seconds; gunicorn closes a connection after 2
 UNLIMITED = {"FLASK_TOKENAUTH_LOGIN_LIMITS": "1000000 per second"}
 DEFAULT_COST = {"NAIVE_COST": "default"}
 
@@ -112,7 +113,7 @@ class Period:
 
 
 class Client:
-    """A connection from one address, opened anew when the server closes it."""
+    """A connection from one address, opened anew when the server may have closed it."""
 
     def __init__(self, url: str, address: str = "127.0.0.1") -> None:
         self._host = urlsplit(url).netloc
@@ -123,6 +124,7 @@ class Client:
         self._connection = http.client.HTTPConnection(
             self._host, timeout=60, source_address=(self._address, 0)
         )
+        self._used_at = time.monotonic()
 
     def close(self) -> None:
         self._connection.close()
@@ -139,10 +141,14 @@ class Client:
         body: str | None = None,
         headers: Mapping[str, str] | None = None,
     ) -> tuple[int, dict[str, Any]]:
+        if time.monotonic() - self._used_at > KEPT:
+            self.close()  # the next request opens it
         try:
             self._connection.request(method, path, body, dict(headers or {}))
             response = self._connection.getresponse()
-            return response.status, json.loads(response.read())
+            content = json.loads(response.read())
+            self._used_at = time.monotonic()
+            return response.status, content
         except (OSError, http.client.HTTPException):
             self._connection.close()
             self._open()

@@ -35,8 +35,10 @@ _EARLIER: Final = 2.0
 _FEWEST: Final = 2
 _MORE_KNOWN: Final = 4
 
-# Of these, how many may be of one account, one network, and one wider network.
+# Of these, how many may be of one account, one network, and one wider network: a login
+# that takes long is tried again.
 _MOST_OF_ONE: Final = (1, 2, 3)
+_MOST_OF_ONE_KNOWN: Final = (2, 4, 6)
 
 # So many more are accepted in a burst (a page that logs in twenty times at once, people
 # of one address in the morning), and so many a second are allowed again after it.
@@ -80,22 +82,29 @@ class HashingPool:
         Raises:
             OverloadedError: too many are waiting, or too many with one of these keys.
         """
-        # Made at first use, not at set-up: gevent may replace threads after that.
-        # `setdefault` is atomic, so that two first logins share one queue.
-        process = os.getpid()
-        queue = self._queues.get(process) or self._queues.setdefault(
-            process, _Queue(self._concurrency)
-        )
+        queue = self._queue()
         try:
             future = queue.submit(work, keys, is_known=is_known)
         except RuntimeError:  # the system gives no more threads
-            self._queues.pop(process, None)
+            self._queues.pop(os.getpid(), None)
             raise OverloadedError from None
         try:
             return future.result(_LAST_RESORT)
         except TimeoutError:
             queue.give_up(future, keys)
             raise OverloadedError from None
+
+    def check(self, keys: tuple[str, ...], *, is_known: bool = False) -> None:
+        """Return if `run` would accept a computation now; raise as it does."""
+        self._queue().check(keys, is_known=is_known)
+
+    def _queue(self) -> _Queue:
+        # Made at first use, not at set-up: gevent may replace threads after that.
+        # `setdefault` is atomic, so that two first logins share one queue.
+        process = os.getpid()
+        return self._queues.get(process) or self._queues.setdefault(
+            process, _Queue(self._concurrency)
+        )
 
 
 class _Waiting(NamedTuple):
@@ -129,11 +138,11 @@ class _Queue:
         self, work: Callable[[], R], keys: tuple[str, ...], *, is_known: bool
     ) -> Future[R]:
         """Queue a computation, or raise `OverloadedError`."""
-        came_at = time.monotonic() - (_EARLIER if is_known else 0)
+        came_at = _came_at(is_known=is_known)
         future: Future[R] = Future()
         with self._lock:
-            if not self._accepts(came_at, keys, is_known=is_known):
-                raise OverloadedError
+            from_burst = self._admit(came_at, keys, is_known=is_known)
+            self._burst -= from_burst
             self._accepted += 1
             self._of_key.update(keys)
             waiting = _Waiting(came_at, next(self._numbers), work, keys, future)
@@ -143,27 +152,35 @@ class _Queue:
             self._executor.submit(self._serve_next)
         return future
 
+    def check(self, keys: tuple[str, ...], *, is_known: bool) -> None:
+        """Raise `OverloadedError` if a computation would not be queued."""
+        with self._lock:
+            self._admit(_came_at(is_known=is_known), keys, is_known=is_known)
+
     def give_up(self, future: Future[R], keys: tuple[str, ...]) -> None:
         """Take a computation off the queue if it has not begun."""
         if future.cancel():
             self._finish(keys, self._seconds)
 
-    def _accepts(
-        self, came_at: float, keys: tuple[str, ...], *, is_known: bool
-    ) -> bool:
-        most, longest = self._most(), _LONGEST_WAIT
+    def _admit(self, came_at: float, keys: tuple[str, ...], *, is_known: bool) -> int:
+        """Return how many of the burst it takes, or raise `OverloadedError`."""
+        most, longest, most_of_one = self._most(), _LONGEST_WAIT, _MOST_OF_ONE
         if is_known:
             most, longest = most + _MORE_KNOWN, _LONGEST_WAIT_KNOWN
+            most_of_one = _MOST_OF_ONE_KNOWN
         later = sum(each.came_at > came_at for each in self._waiting)
         wait = (self._accepted - later) * self._seconds / self._concurrency
         is_one_of_few = all(
-            self._of_key[key] < most_of_one
-            for key, most_of_one in zip(keys, _MOST_OF_ONE, strict=False)
+            self._of_key[key] < number
+            for key, number in zip(keys, most_of_one, strict=False)
         )
         if is_one_of_few and self._accepted < most:
-            return wait <= longest
+            if wait <= longest:
+                return 0
         # Not longer for a burst of a known network: its places are for other owners.
-        return wait <= _LONGEST_WAIT and self._is_in_burst()
+        elif wait <= _LONGEST_WAIT and self._burst_now() >= 1:
+            return 1
+        raise OverloadedError
 
     def _most(self) -> int:
         """Return half of the process's threads, not counting ours and the main one.
@@ -174,13 +191,11 @@ class _Queue:
         others = threading.active_count() - self._concurrency - 1
         return max(_FEWEST * self._concurrency, others // 2)
 
-    def _is_in_burst(self) -> bool:
+    def _burst_now(self) -> float:
         now = time.monotonic()
         gained = (now - self._burst_at) * _BURST_PER_SECOND
         self._burst, self._burst_at = min(_BURST, self._burst + gained), now
-        is_in_burst = self._burst >= 1
-        self._burst -= is_in_burst
-        return is_in_burst
+        return self._burst
 
     def _serve_next(self) -> None:
         with self._lock:
@@ -204,6 +219,10 @@ class _Queue:
             self._accepted -= 1
             self._of_key -= Counter(keys)
             self._seconds += (seconds - self._seconds) / (8 if self._seconds else 1)
+
+
+def _came_at(*, is_known: bool) -> float:
+    return time.monotonic() - (_EARLIER if is_known else 0)
 
 
 def _lower_priority() -> None:

@@ -174,7 +174,7 @@ class PasswordChecker(Redacted, msgspec.Struct, frozen=True, kw_only=True):
         user_id = None if user is None else id_of(user)
         try:
             attempt = self.throttle.reserve(
-                name, address, user_id=user_id, purpose=purpose
+                name, address, user_id=user_id, purpose=purpose, admit=self._admit
             )
         except TooManyAttemptsError:
             self.emit(events.attempts_limited, account=name, user_id=user_id)
@@ -202,6 +202,9 @@ class PasswordChecker(Redacted, msgspec.Struct, frozen=True, kw_only=True):
             reason=_reason(user, is_right=is_right),
         )
         raise InvalidCredentialsError
+
+    def _admit(self, attempt: Attempt) -> None:
+        self.pool.check(attempt.keys, is_known=attempt.is_known)
 
     def _run(self, work: Callable[[], R], attempt: Attempt) -> R:
         return self.pool.run(work, attempt.keys, is_known=attempt.is_known)

@@ -116,6 +116,7 @@ class LoginThrottle(Redacted):
         *,
         user_id: str | None = None,
         purpose: Literal["login", "change"] = "login",
+        admit: Callable[[Attempt], None] = lambda _: None,
     ) -> Attempt:
         """Count an attempt before it is made.
 
@@ -125,6 +126,8 @@ class LoginThrottle(Redacted):
             user_id: The user who was found, so that all spellings that a store takes
                 for one name are counted together.
             purpose: What the password is checked for.
+            admit: Raises an error if the attempt could not be made now. It is asked
+                first, so that what is refused anyway costs no more than that.
 
         Raises:
             TooManyAttemptsError: a limit is reached.
@@ -132,6 +135,7 @@ class LoginThrottle(Redacted):
         account = ("name", name) if user_id is None else ("user", user_id)
         with failing_closed(self._storage):
             attempt = self._attempt(purpose, name, account, network_of(address))
+            admit(attempt)
             for item, key in attempt.successes:
                 if not self._counters.test(item, key):
                     raise self._counters.refusal(item, key)
@@ -158,6 +162,7 @@ class LoginThrottle(Redacted):
         with failing_closed(self._storage):
             if attempt.is_known:
                 self._clear(attempt.failures)
+                self._known.clear(attempt.place)  # to be remembered as long again
             else:
                 self._counters.give_back(attempt.failures)
             for item, key in attempt.successes:
