@@ -17,6 +17,7 @@ from tests.harness.kit import Clock, make_app
 
 pytest.register_assert_rewrite("tests.stores.contract")
 pytest_plugins = [
+    "tests.harness.browser",
     "tests.harness.servers",
     "tests.harness.redis_servers",
     "tests.stores.engines",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +18,7 @@ from flask_jwt_extended import (
 from werkzeug.test import Client
 from werkzeug.wrappers import Response
 
-from tests.harness.browser import needs_browser, open_browser
+from tests.harness.browser import in_browser, needs_browser, open_browser
 from tests.harness.guides import app_of, block, names_of
 from tests.harness.kit import PASSWORDS, SECRET, make_users
 from tests.harness.pages import Site
@@ -71,7 +70,7 @@ def test_the_page_logs_in_and_the_component_watches(tmp_path: Path) -> None:
             await page.get_by_text("Please log in.").wait_for()
 
     with site.served(tmp_path):
-        asyncio.run(story())
+        in_browser(story())
 
 
 def test_a_login_elsewhere_sets_the_cookie_on_its_redirect() -> None:

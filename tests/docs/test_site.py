@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import importlib
 import re
 import subprocess
@@ -19,7 +18,7 @@ import pytest
 from blinker import NamedSignal
 
 import tokenauth
-from tests.harness.browser import needs_browser, open_browser
+from tests.harness.browser import in_browser, needs_browser, open_browser
 from tests.harness.guides import FOLDER, names_of
 from tests.harness.kit import make_app
 from tests.harness.servers import HOST, AppServer, outside_of_coverage
@@ -122,7 +121,7 @@ def test_the_site_is_searched_without_a_network(site: Path) -> None:
         return found
 
     try:
-        found = asyncio.run(search())
+        found = in_browser(search())
     finally:
         server.shutdown()
         server.server_close()

@@ -2,17 +2,27 @@
 
 from __future__ import annotations
 
+import asyncio
 import shutil
-from collections.abc import AsyncGenerator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, Coroutine, Iterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 import pytest
 
 if TYPE_CHECKING:
-    from playwright.async_api import BrowserContext, ConsoleMessage, Request, WebError
+    from playwright.async_api import (
+        Browser,
+        BrowserContext,
+        BrowserType,
+        ConsoleMessage,
+        Request,
+        WebError,
+    )
+
+T = TypeVar("T")
 
 BROWSER = next(
     filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))),
@@ -25,62 +35,104 @@ needs_browser = pytest.mark.skipif(
 )
 
 
+OPTIONS: dict[str, Any] = {
+    "executable_path": BROWSER,
+    "args": [
+        "--no-sandbox",  # CI runs as root, which Chromium's sandbox refuses
+        "--disable-gpu",
+        "--disable-background-networking",
+        "--disable-component-update",
+        "--disable-sync",
+        "--host-resolver-rules=MAP *.test 127.0.0.1",
+    ],
+    "ignore_default_args": ["--disable-back-forward-cache"],
+}
+VIEW: dict[str, Any] = {
+    "viewport": {"width": 1200, "height": 1600},
+    "ignore_https_errors": True,
+}
+
+
 class Server(Protocol):
     @property
     def url(self) -> str: ...
+
+
+class Chromium:
+    """One for all tests of a worker, started when it is first asked for.
+
+    With playwright's asynchronous kit, since the other is made of greenlets: with
+    those, and coverage measured in many threads, Python 3.11 can spin for ever.
+    """
+
+    def __init__(self) -> None:
+        self.runner, self._open = asyncio.Runner(), AsyncExitStack()
+        self._kind: BrowserType | None = None
+        self._browser: Browser | None = None
+
+    async def new_context(self, profile: Path | None) -> BrowserContext:
+        """Return one that shares nothing with those before it.
+
+        A profile is a folder with preferences: only a browser of its own takes one.
+        """
+        from playwright.async_api import async_playwright
+
+        if self._kind is None:
+            playwright = await self._open.enter_async_context(async_playwright())
+            self._kind = playwright.chromium
+        if profile is not None:
+            return await self._kind.launch_persistent_context(
+                profile, **OPTIONS, **VIEW
+            )
+        if self._browser is None:
+            browser = await self._kind.launch(**OPTIONS)
+            self._browser = await self._open.enter_async_context(browser)
+        return await self._browser.new_context(**VIEW)
+
+    def close(self) -> None:
+        self.runner.run(self._open.aclose())
+        self.runner.close()
+
+
+CHROMIUM = Chromium()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def closed_browser() -> Iterator[None]:
+    """Close the browser when all tests have run."""
+    yield
+    CHROMIUM.close()
+
+
+def in_browser(story: Coroutine[Any, Any, T]) -> T:
+    """Do what happens in the browser, to its end."""
+    return CHROMIUM.runner.run(story)
 
 
 @asynccontextmanager
 async def open_browser(
     server: Server,
     *others: str,
-    flags: Sequence[str] = (),
     complaints: Sequence[str] = (),
     profile: Path | None = None,
 ) -> AsyncGenerator[BrowserContext]:
-    """Open the browser; a page's complaint fails, and a fetch from elsewhere.
+    """Open a window without a past; a page's complaint fails, and a foreign fetch.
 
     Others are the beginnings of addresses that pages may fetch from, too; complaints
-    are parts of those that the story expects. Any certificate will do. A profile is a
-    folder with preferences, in place of those by default.
-
-    With playwright's asynchronous kit, since the other is made of greenlets: with
-    those, and coverage measured in many threads, Python 3.11 can spin for ever.
+    are parts of those that the story expects. Any certificate will do, and all names
+    under `test` are this machine's.
     """
-    from playwright.async_api import async_playwright
-
     entries: list[ConsoleMessage] = []
     requests: list[Request] = []
     crashes: list[WebError] = []
-    async with async_playwright() as playwright:
-        options: Any = {
-            "executable_path": BROWSER,
-            "args": [
-                "--no-sandbox",  # CI runs as root, which Chromium's sandbox refuses
-                "--disable-gpu",
-                "--disable-background-networking",
-                "--disable-component-update",
-                "--disable-sync",
-                *flags,
-            ],
-            "ignore_default_args": ["--disable-back-forward-cache"],
-        }
-        view: Any = {
-            "viewport": {"width": 1200, "height": 1600},
-            "ignore_https_errors": True,
-        }
-        chromium = playwright.chromium
-        if profile is None:
-            context = await (await chromium.launch(**options)).new_context(**view)
-        else:
-            context = await chromium.launch_persistent_context(
-                profile, **options, **view
-            )
+    context = await CHROMIUM.new_context(profile)
+    try:
         # Playwright marks its handlers, which a method of a list does not bear.
         context.on("console", lambda entry: entries.append(entry))  # noqa: PLW0108
         context.on("weberror", lambda error: crashes.append(error))  # noqa: PLW0108
         context.on("request", lambda sent: requests.append(sent))  # noqa: PLW0108
         yield context
+    finally:
         await context.close()
     assert [crash.error for crash in crashes] == []
     # A status that the story expects is no fault of the page's.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import threading
 from collections.abc import (
     AsyncGenerator,
@@ -25,7 +24,7 @@ from flask import Flask, Response, redirect, request
 from flask_cors import CORS
 from werkzeug.serving import WSGIRequestHandler, make_server
 
-from tests.harness.browser import open_browser
+from tests.harness.browser import in_browser, open_browser
 from tests.harness.kit import PASSWORDS, Clock, make_app
 from tests.harness.servers import HOST, free_port
 from tokenauth import StoreUnavailableError
@@ -36,7 +35,6 @@ if TYPE_CHECKING:
 # Two of one site, a sibling that an attacker has, and another site of the attacker's.
 APP, API, SIBLING = "app.site.test", "api.site.test", "evil.site.test"
 FOREIGN = "evil.test"
-RESOLVED = "--host-resolver-rules=MAP *.test 127.0.0.1"
 
 LOG_IN = f"auth.login('alice', {PASSWORDS['alice']!r})"
 AS_BOB = f"auth.login('bob', {PASSWORDS['bob']!r})"
@@ -148,7 +146,7 @@ class Site:
             request_handler=Quiet,
             ssl_context=files,
         )
-        thread = threading.Thread(target=server.serve_forever)
+        thread = threading.Thread(target=server.serve_forever, args=[0.02])
         thread.start()
         try:
             yield self
@@ -178,7 +176,6 @@ class Tabs:
 @asynccontextmanager
 async def tabs_of(site: Site, **given: Any) -> AsyncGenerator[Tabs]:
     others = [site.at(host) for host in (APP, API, SIBLING, FOREIGN)]
-    given = {"flags": [RESOLVED], **given}
     async with open_browser(site, *others, **given) as browser:
         yield Tabs(site, browser)
 
@@ -199,7 +196,7 @@ def in_tabs(site: Site, story: Callable[[Tabs], Awaitable[None]], **given: Any) 
         async with tabs_of(site, **given) as tabs:
             await story(tabs)
 
-    asyncio.run(run())
+    in_browser(run())
 
 
 def _certificate(folder: Path) -> tuple[str, str]:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from flask.testing import FlaskClient
 
-from tests.harness.browser import needs_browser
+from tests.harness.browser import in_browser, needs_browser
 from tests.harness.firefox import Firefox, needs_firefox
 from tests.harness.kit import PASSWORDS
 from tests.harness.pages import (
@@ -68,11 +68,14 @@ def site(tmp_path: Path) -> Iterator[Site]:
         yield running
 
 
-@pytest.fixture(params=["https", "http"])
+# Browsers take secure cookies on plain localhost, too.
+HOSTS = {"https": API, "http": "localhost"}
+
+
+@pytest.fixture(params=HOSTS)
 def either_site(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Site]:
-    """The same, and on plain localhost, where browsers take secure cookies, too."""
-    host = API if request.param == "https" else "localhost"
-    with Site(request.param, host).served(tmp_path) as running:
+    """The same, and over HTTP."""
+    with Site(request.param, HOSTS[request.param]).served(tmp_path) as running:
         yield running
 
 
@@ -362,7 +365,7 @@ def test_a_page_of_another_site_works_as_far_as_the_browser_lets_it(
             assert await ask(page, CALL) == expected
             assert await page.evaluate("auth.isLoggedIn()") is not is_blocked
 
-    asyncio.run(story())
+    in_browser(story())
 
 
 @needs_browser
@@ -376,7 +379,7 @@ def test_where_all_cookies_are_blocked_public_views_work(tmp_path: Path) -> None
             refused = await page.evaluate(f"{LOG_IN}.catch((error) => error.name)")
             assert refused == "SecurityError"
 
-    asyncio.run(story())
+    in_browser(story())
 
 
 # -- Firefox ---------------------------------------------------------------------------
@@ -387,33 +390,38 @@ def status_of(call: str) -> str:
 
 
 @needs_firefox
-def test_firefox_keeps_a_login_as_chromium_does(either_site: Site) -> None:
+def test_firefox_keeps_a_login_as_chromium_does(tmp_path: Path) -> None:
     """Reload, two tabs that refresh at once, no token in reach, one logout."""
-    site = either_site
     with Firefox() as firefox:
-        one, other = (firefox.open(f"{site.url}/") for _ in "ab")
-        assert firefox.run(one, status_of(LOG_IN)) == 200
-        assert firefox.run(other, status_of(CALL)) == 200
-        firefox.reload(one)
-        site.requests()
-        assert firefox.run(one, status_of(CALL)) == 200
-        assert site.requests() == ["GET /protected 200", "POST /auth/refresh 200"]
+        for scheme, host in HOSTS.items():
+            with Site(scheme, host).served(tmp_path) as site:
+                check_in_firefox(firefox, site)
 
-        site.expire()
-        for tab in (one, other):
-            firefox.run(tab, f"void (window.met = {status_of(MEET)})")
-        assert [firefox.run(tab, "met") for tab in (one, other)] == [200, 200]
-        assert site.requests().count("POST /auth/refresh 200") == 1
 
-        [cookie] = firefox.cookies()
-        assert (cookie["name"], cookie["path"]) == (NAME, "/auth")
-        assert cookie["httpOnly"]
-        assert cookie["secure"]
-        assert cookie["sameSite"] == "strict"
-        stored = firefox.run(one, f"({STORED})()")
-        for token in (*site.tokens, cookie["value"]["value"]):
-            assert token not in stored
+def check_in_firefox(firefox: Firefox, site: Site) -> None:
+    one, other = (firefox.open(f"{site.url}/") for _ in "ab")
+    assert firefox.run(one, status_of(LOG_IN)) == 200
+    assert firefox.run(other, status_of(CALL)) == 200
+    firefox.reload(one)
+    site.requests()
+    assert firefox.run(one, status_of(CALL)) == 200
+    assert site.requests() == ["GET /protected 200", "POST /auth/refresh 200"]
 
-        assert firefox.run(one, status_of("auth.logout()")) == 204
-        assert firefox.run(other, status_of(CALL)) == 401
-        assert firefox.cookies() == []
+    site.expire()
+    for tab in (one, other):
+        firefox.run(tab, f"void (window.met = {status_of(MEET)})")
+    assert [firefox.run(tab, "met") for tab in (one, other)] == [200, 200]
+    assert site.requests().count("POST /auth/refresh 200") == 1
+
+    [cookie] = firefox.cookies()
+    assert (cookie["name"], cookie["path"]) == (NAME, "/auth")
+    assert cookie["httpOnly"]
+    assert cookie["secure"]
+    assert cookie["sameSite"] == "strict"
+    stored = firefox.run(one, f"({STORED})()")
+    for token in (*site.tokens, cookie["value"]["value"]):
+        assert token not in stored
+
+    assert firefox.run(one, status_of("auth.logout()")) == 204
+    assert firefox.run(other, status_of(CALL)) == 401
+    assert firefox.cookies() == []

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import re
 from collections.abc import Iterator
@@ -12,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from flask.testing import FlaskClient
 
-from tests.harness.browser import needs_browser, open_browser
+from tests.harness.browser import in_browser, needs_browser, open_browser
 from tests.harness.kit import PASSWORDS, SECRET, assert_problem, make_app
 from tests.harness.pages import Site
 from tests.harness.servers import AppServer, serve
@@ -102,7 +101,7 @@ def test_a_person_logs_in_authorises_and_calls(
     server: AppServer, tmp_path: Path
 ) -> None:
     """From the login over `/auth/me` to the end of the session, all on the page."""
-    asyncio.run(visit(server, Path(os.environ.get("SCREENSHOTS", tmp_path))))
+    in_browser(visit(server, Path(os.environ.get("SCREENSHOTS", tmp_path))))
 
 
 async def visit(server: AppServer, pictures: Path) -> None:
@@ -164,7 +163,7 @@ def test_a_person_logs_in_by_the_refresh_cookie(tmp_path: Path) -> None:
             assert status == 401
 
     with Site("http", "localhost").served(tmp_path) as site:
-        asyncio.run(story(site))
+        in_browser(story(site))
 
 
 @pytest.mark.parametrize("is_on", [True, False])
