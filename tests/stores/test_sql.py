@@ -150,9 +150,11 @@ def test_a_file_that_cannot_be_created_is_said(tmp_path: Path) -> None:
         users.create_tables()
 
 
-def test_a_file_that_cannot_be_looked_at_is_said(tmp_path: Path) -> None:
-    """As in a folder that another account owns; root may look into those."""
-    users = SQLUserStore(f"sqlite:///{tmp_path}/{'x' * 999}")
+@pytest.mark.parametrize("name", ["folder", "x" * 999])
+def test_a_file_that_cannot_be_used_is_said(name: str, tmp_path: Path) -> None:
+    """As one of another account, which root may use: `init-db` was run by root."""
+    (tmp_path / "folder").mkdir()
+    users = SQLUserStore(f"sqlite:///{tmp_path}/{name}")
     with pytest.raises(ConfigurationError, match="must be allowed to write"):
         users.check_tables()
 

@@ -114,16 +114,21 @@ class Database(Redacted):
         """Return the names of a table's columns, none if there is no such table.
 
         Raises:
-            ConfigurationError: this process cannot look at the SQLite file.
+            ConfigurationError: this process cannot use the SQLite file.
             StoreUnavailableError: the database cannot be reached.
         """
         if self.file and not _is_there(self.file):
             return set()
-        with self._unavailable():
-            inspector = inspect(self._engine)
-            if not inspector.has_table(table):
-                return set()
-            return {column["name"] for column in inspector.get_columns(table)}
+        try:
+            with self._unavailable():
+                inspector = inspect(self._engine)
+                if not inspector.has_table(table):
+                    return set()
+                return {column["name"] for column in inspector.get_columns(table)}
+        except StoreUnavailableError as error:
+            if self.file and error.reason in ("no_database", "read_only"):
+                raise _unusable(self.file, error.reason) from None
+            raise
 
     def read_clock(self) -> float | None:
         """Return PostgreSQL's time in seconds since the epoch, None for a SQLite file.
@@ -144,7 +149,7 @@ class Database(Redacted):
         try:
             self.file.touch(mode=0o600)  # it will hold password hashes
         except OSError as error:
-            raise _unusable(self.file, error) from None
+            raise _unusable(self.file, error.strerror) from None
 
     @contextmanager
     def _cursor(
@@ -178,17 +183,15 @@ class Database(Redacted):
 def _is_there(file: Path) -> bool:
     try:
         file.stat()
-    except FileNotFoundError:
-        return False
-    except OSError as error:  # a folder of another account's, for example
-        raise _unusable(file, error) from None
+    except OSError as error:  # or it is in a folder of another account's
+        return not isinstance(error, FileNotFoundError)
     return True
 
 
-def _unusable(file: Path, error: OSError) -> ConfigurationError:
+def _unusable(file: Path, why: str | None) -> ConfigurationError:
     return ConfigurationError(
-        f"The SQLite file '{file}' cannot be used: {error.strerror}. Its folder must "
-        "exist, and this process must be allowed to write there."
+        f"The SQLite file '{file}' cannot be used: {why}. Its folder must exist, and "
+        "this process must be allowed to write to both."
     )
 
 
