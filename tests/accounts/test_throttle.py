@@ -166,6 +166,16 @@ def test_failures_at_login_and_at_a_change_are_counted_apart() -> None:
     assert guess_at_change(client, token, 1) == [429]
 
 
+def test_uses_of_endpoints_are_counted_apart() -> None:
+    """Who made all the tokens of an hour still gets a login renewed."""
+    throttle = counting("1 per hour")
+    for _ in range(10):
+        throttle.count_use("tokens", "u-alice")
+    with pytest.raises(TooManyAttemptsError):
+        throttle.count_use("tokens", "u-alice")
+    throttle.count_use("refresh", "u-alice")
+
+
 def guess_at_change(client: FlaskClient, token: str, times: int) -> list[int]:
     body = {"current_password": "a wrong guess", "new_password": "quite another one"}
     return [
@@ -324,6 +334,7 @@ def test_every_step_fails_closed(redis_server_of_its_own: RedisServer) -> None:
     redis_server_of_its_own.stop()
     steps: list[Callable[[], object]] = [
         lambda: throttle.reserve("alice", "192.0.2.1"),
+        lambda: throttle.count_use("tokens", "u-alice"),
         lambda: throttle.cancel(attempt),
         lambda: throttle.record_success(attempt),
         lambda: throttle.record_trusted("u-alice", "192.0.2.1"),
