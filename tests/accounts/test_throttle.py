@@ -472,6 +472,18 @@ def test_a_remembered_network_is_of_one_account(throttle: LoginThrottle) -> None
     assert not throttle.reserve("u-alice", "192.0.2.1").is_known
 
 
+def test_an_owner_waits_behind_no_guess_of_a_stranger() -> None:
+    """`HashingPool` has a place for each key: owners and strangers share none."""
+    throttle = counting()
+    log_in_to(throttle, "alice", "192.0.2.1")
+    owner, stranger, another = (
+        set(throttle.reserve("alice", f"192.0.2.{i}", user_id="u-alice").keys)
+        for i in (1, 2, 3)
+    )
+    assert not owner & stranger
+    assert len(stranger & another) == 2  # the account, and the network around
+
+
 @pytest.mark.parametrize("engine", ["memory", "redis"])
 def test_parallel_logins_make_a_network_known(
     engine: str, request: pytest.FixtureRequest
