@@ -33,7 +33,7 @@ from tokenauth.accounts.passwords import hash_password
 from tokenauth.web import state
 
 FEWEST = hashing_pool._FEWEST
-MORE_KNOWN = hashing_pool._MORE_KNOWN
+FEW_BEFORE_KNOWN = hashing_pool._FEW_BEFORE_KNOWN
 BURST = hashing_pool._BURST
 
 
@@ -166,15 +166,19 @@ def test_at_most_half_of_the_server_s_threads_wait(
 def test_owners_get_in_while_strangers_use_up_the_rest(
     threads: Callable[[int], None],
 ) -> None:
-    """A few more are accepted from networks that the account knows."""
-    with crowd(pool_in_a_flood()) as requests:
-        for i in range(9):
+    """Places of strangers, who wait behind them, are not in their way; owners' are."""
+    pool = HashingPool(1)
+    with crowd(pool) as requests:
+        for i in range(BURST):
             requests.come(f"stranger-{i}", f"198.51.100.{i}", f"net-{i}")
+        assert not requests.refused
+        queue_of(pool)._burst, queue_of(pool)._burst_at = 0.0, time.monotonic() + 3600
         requests.come("alice at home", "203.0.113.5", "home", is_known=True)
-        assert "alice at home" not in requests.refused
+        assert not requests.refused
         for i in range(9):
             requests.come(f"owner-{i}", f"203.0.112.{i}", f"home-{i}", is_known=True)
-    assert len(requests.done) == FEWEST + MORE_KNOWN
+    # One of the strangers is being computed.
+    assert len(requests.done) == BURST + FEW_BEFORE_KNOWN - 1
 
 
 @pytest.mark.parametrize(
@@ -279,10 +283,31 @@ def test_the_time_of_a_computation_is_learned() -> None:
     assert 0.8 * first < queue_of(pool)._seconds < first
 
 
+@pytest.mark.parametrize("is_known", [False, True])
+def test_whoever_waits_longer_than_expected_is_refused(
+    is_known: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As when hashing becomes slower; what has begun is waited for."""
+    of_class = "_LONGEST_WAIT_KNOWN" if is_known else "_LONGEST_WAIT"
+    monkeypatch.setattr(hashing_pool, of_class, 0.02)
+    monkeypatch.setattr(hashing_pool, "_LATER", 0.02)
+    pool = HashingPool(1)
+    with crowd(pool) as requests:
+        requests.come("alice", is_known=is_known)
+        requests.come("bob", is_known=is_known)
+        wait_for(lambda: requests.refused == ["bob"])
+        assert queue_of(pool)._accepted == 1
+        assert queue_of(pool)._of_key == {"alice": 1}
+    assert requests.done == ["alice"]
+    assert pool.run(int, ("bob",)) == 0
+
+
 def test_a_request_is_answered_even_if_a_computation_hangs(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """As an application's own verifier may; what waits behind it is taken off."""
+    monkeypatch.setattr(hashing_pool, "_LONGEST_WAIT", 0.0)
+    monkeypatch.setattr(hashing_pool, "_LATER", 0.02)
     monkeypatch.setattr(hashing_pool, "_LAST_RESORT", 0.05)
     pool = HashingPool(1)
     with crowd(pool) as requests:

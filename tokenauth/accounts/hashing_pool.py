@@ -27,13 +27,17 @@ R = TypeVar("R")
 # much earlier.
 _LONGEST_WAIT: Final = 1.5
 _LONGEST_WAIT_KNOWN: Final = 3.0
-_EARLIER: Final = 2.0
+_EARLIER: Final = 3.0
+
+# Seconds that it may take longer than expected, and that a computation may take.
+_LATER: Final = 1.0
+_LAST_RESORT: Final = 10.0
 
 # How many may be accepted and not finished, for each one that is hashed at a time, even
-# where the process has few threads; and how many more from recognised networks, so that
-# account owners get in while strangers use up the rest.
+# where the process has few threads; and before how many one from a recognised network
+# is accepted whoever waits behind it: owners get in while strangers use up the rest.
 _FEWEST: Final = 2
-_MORE_KNOWN: Final = 4
+_FEW_BEFORE_KNOWN: Final = 4
 
 # Of these, how many may be of one account, one network, and one wider network: a login
 # that takes long is tried again.
@@ -45,9 +49,6 @@ _MOST_OF_ONE_KNOWN: Final = (2, 4, 6)
 _BURST: Final = 20
 _BURST_PER_SECOND: Final = 2.0
 
-# Seconds after which a request is answered whatever happens.
-_LAST_RESORT: Final = 10.0
-
 _NICENESS: Final = 5
 
 
@@ -56,8 +57,9 @@ class HashingPool:
 
     A request is accepted while it would wait for less than about a second and a half,
     while less than half of the process's threads wait, and while few of its account
-    and its network do. Beyond that it is refused at once, except for short bursts. One
-    from a network that the account has logged in from before overtakes others.
+    and its network do. Beyond that it is refused at once, except for short bursts; and
+    a second later than expected if hashing has become slower meanwhile. One from a
+    network that the account has logged in from before overtakes others.
 
     Args:
         concurrency: How many are computed at a time in this process.
@@ -88,11 +90,13 @@ class HashingPool:
         except RuntimeError:  # the system gives no more threads
             self._queues.pop(os.getpid(), None)
             raise OverloadedError from None
-        try:
-            return future.result(_LAST_RESORT)
-        except TimeoutError:
-            queue.give_up(future, keys)
-            raise OverloadedError from None
+        longest = _LONGEST_WAIT_KNOWN if is_known else _LONGEST_WAIT
+        for seconds in (longest + _LATER, _LAST_RESORT):
+            with contextlib.suppress(TimeoutError):
+                return future.result(seconds)
+            if queue.give_up(future, keys):
+                break
+        raise OverloadedError
 
     def check(self, keys: tuple[str, ...], *, is_known: bool = False) -> None:
         """Return if `run` would accept a computation now; raise as it does."""
@@ -157,24 +161,31 @@ class _Queue:
         with self._lock:
             self._admit(_came_at(is_known=is_known), keys, is_known=is_known)
 
-    def give_up(self, future: Future[R], keys: tuple[str, ...]) -> None:
-        """Take a computation off the queue if it has not begun."""
-        if future.cancel():
+    def give_up(self, future: Future[R], keys: tuple[str, ...]) -> bool:
+        """Take a computation off the queue; False if it has begun."""
+        is_waiting = future.cancel()
+        if is_waiting:
             self._finish(keys, self._seconds)
+        return is_waiting
 
     def _admit(self, came_at: float, keys: tuple[str, ...], *, is_known: bool) -> int:
         """Return how many of the burst it takes, or raise `OverloadedError`."""
-        most, longest, most_of_one = self._most(), _LONGEST_WAIT, _MOST_OF_ONE
+        longest, most_of_one = _LONGEST_WAIT, _MOST_OF_ONE
         if is_known:
-            most, longest = most + _MORE_KNOWN, _LONGEST_WAIT_KNOWN
-            most_of_one = _MOST_OF_ONE_KNOWN
-        later = sum(each.came_at > came_at for each in self._waiting)
-        wait = (self._accepted - later) * self._seconds / self._concurrency
+            longest, most_of_one = _LONGEST_WAIT_KNOWN, _MOST_OF_ONE_KNOWN
+        before = self._accepted - sum(
+            each.came_at > came_at and not each.future.cancelled()
+            for each in self._waiting
+        )
+        wait = before * self._seconds / self._concurrency
         is_one_of_few = all(
             self._of_key[key] < number
             for key, number in zip(keys, most_of_one, strict=False)
         )
-        if is_one_of_few and self._accepted < most:
+        has_place = self._accepted < self._most() or (
+            is_known and before < _FEW_BEFORE_KNOWN
+        )
+        if is_one_of_few and has_place:
             if wait <= longest:
                 return 0
         # Not longer for a burst of a known network: its places are for other owners.
