@@ -36,7 +36,7 @@ from tokenauth.events import Event
 SIGNALS = {signal.name: signal for signal in events.SIGNALS}
 DAMAGED = "$argon2id$v=19$m=4194304$"
 BY_ALICE = {"user_id": "u-alice", "session_id": "the login's"}
-UNAVAILABLE = {"store": "sessions", "cause": "ConnectionError"}
+UNAVAILABLE = {"store": "sessions", "cause": "connection_lost"}
 
 
 Ask: TypeAlias = Callable[["Scene"], Any]
@@ -76,7 +76,7 @@ def set_up(users: DictUserStore | None = None) -> Scene:
 
     def around(name: str, call: Callable[[], Any]) -> Any:
         if name in failing:
-            raise StoreUnavailableError(reason="ConnectionError")
+            raise StoreUnavailableError(reason="connection_lost")
         return call()
 
     app = make_app(users=users, sessions=proxied(sessions, around), clock=clock)
@@ -608,10 +608,10 @@ def test_a_line_says_why_a_store_failed(
     """In the operator's word, which no client is told."""
     scene.failing.add("get")
     answer = scene.client.get("/auth/me", headers=bearer(scene.tokens["access_token"]))
-    assert "ConnectionError" not in answer.text
+    assert "connection_lost" not in answer.text
     (record,) = caplog.records
     assert record.levelname == "WARNING"
-    assert 'store="sessions" cause="ConnectionError"' in record.getMessage()
+    assert 'store="sessions" cause="connection_lost"' in record.getMessage()
 
 
 def test_a_hash_that_nobody_can_verify_is_a_warning(

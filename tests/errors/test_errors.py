@@ -129,11 +129,13 @@ def test_details_say_what_was_asked_for() -> None:
 
 
 def test_the_operator_s_reason_is_not_the_client_s() -> None:
-    """What a store says stays here."""
+    """And is one of a closed set: of any other text nothing is kept."""
+    error = StoreUnavailableError(reason="refused")
+    assert error.reason == "refused"
+    assert "refused" not in str(error) + repr(error)
     error = StoreUnavailableError(reason="connection to 10.0.0.7 refused")
-    assert error.reason == "connection to 10.0.0.7 refused"
-    assert "10.0.0.7" not in str(error)
-    assert "10.0.0.7" not in repr(error)
+    assert error.reason == "failed"
+    assert "10.0.0.7" not in str(error) + repr(error)
 
 
 @pytest.fixture(scope="module")

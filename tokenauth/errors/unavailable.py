@@ -82,7 +82,7 @@ class StoreUnavailableError(RetryLaterError, ServiceUnavailable):
     Args:
         retry_after: Seconds after which a retry makes sense.
         reason: Why, for the operator; the client is not told. Of what a driver raised,
-            the word that says so in `events` is kept, and never its text.
+            and of a text, only a word of `REASONS` is kept.
     """
 
     error_code = "store_unavailable"
@@ -92,9 +92,10 @@ class StoreUnavailableError(RetryLaterError, ServiceUnavailable):
         self, retry_after: int = 1, *, reason: str | BaseException | None = None
     ) -> None:
         super().__init__(retry_after)
-        self.reason: str | None = (
-            reason_of(reason) if isinstance(reason, BaseException) else reason
-        )
+        if isinstance(reason, BaseException):
+            reason = reason_of(reason)
+        is_known = reason is None or reason in REASONS
+        self.reason = reason if is_known else "failed"
 
 
 def reason_of(error: BaseException) -> str:

@@ -93,7 +93,7 @@ class FetchedKeys:
         if is_old or not self._known.keys:
             self.newer(self._known)
         if not self._known.keys:
-            raise StoreUnavailableError(RETRY_SECONDS, reason="no keys of the issuer")
+            raise StoreUnavailableError(RETRY_SECONDS, reason="unreachable")
         return self._known
 
     def newer(self, known: KeySet) -> KeySet | None:
