@@ -9,7 +9,13 @@ from typing import Any
 import pytest
 from flask import Flask, Request, Response, request, session
 from flask.testing import FlaskClient
-from flask_login import FlaskLoginClient, current_user, login_user, logout_user
+from flask_login import (
+    FlaskLoginClient,
+    current_user,
+    login_user,
+    logout_user,
+    user_logged_in,
+)
 from werkzeug.security import generate_password_hash
 
 from tests.cli.running import done
@@ -396,3 +402,23 @@ def test_revoking_whom_no_database_can_hold_ends_nothing(
     app = make_app(sessions=store)
     with app.app_context():
         assert AUTH.revoke_user(user_id) == 0
+
+
+@pytest.mark.parametrize("attempt", range(10))
+def test_a_login_that_another_receiver_fails_ends_too(attempt: int) -> None:
+    """Flask keeps its cookies although it was a 500; who is told first is chance."""
+
+    def note_last_login(_: Flask, **__: object) -> None:
+        raise OSError
+
+    app = make_app(config={"PROPAGATE_EXCEPTIONS": False})
+    app.login_manager.user_loader(lambda _: User("alice", id="u-alice"))  # type: ignore[attr-defined]
+    app.post("/in")(lambda: str(login_user(User("alice", id="u-alice"), remember=True)))
+    client = app.test_client()
+    with user_logged_in.connected_to(note_last_login, app):
+        assert client.post("/in").status_code == 500
+    with app.app_context():
+        AUTH.revoke_user("u-alice")
+    assert not is_in(client)
+    forget_session(client)
+    assert not is_in(client)

@@ -40,12 +40,17 @@ def bind(loader: Callable[[str], Any] | None, other: object, user: Any) -> None:
         )
     if loader is None:
         return
-    session[_PROOF] = ""  # if the loader fails, no cookie is left that nothing ends
     # As it is loaded later: the login may have upgraded the hash in the store. A user
     # who has just registered may not be there yet.
     kept = loader(session[_ID]) or user
     state = issuing_state()  # a service that only verifies tokens has no passwords
     session[_PROOF] = None if state is None else state.service.cookie_proof(kept)
+
+
+def begin() -> None:
+    """Put into the session what is not accepted: until `bind`, anything may fail."""
+    if _ID in session:
+        session[_PROOF] = ""
 
 
 def unbind(_: Flask, **__: object) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Generator
+from contextlib import contextmanager
 from typing import Any
 
 import msgspec
@@ -116,18 +118,28 @@ def is_fresh(identity: Identity, now: float, max_age: float = FRESH_SECONDS) -> 
     return proved_at > 0 and int(now) - proved_at <= max_age
 
 
-def note_loading(*, is_loading: bool) -> None:
-    """Note that the application's `request_loader` begins or ends."""
-    setattr(g, _LOADING, is_loading)
+@contextmanager
+def loading() -> Generator[None]:
+    """Note that one of the application's loaders is asked."""
+    setattr(g, _LOADING, True)
+    try:
+        yield
+    finally:
+        setattr(g, _LOADING, False)
+
+
+def is_loading() -> bool:
+    """Return whether one of the application's loaders is asked."""
+    return has_request_context() and bool(g.get(_LOADING))
 
 
 def note_verified(identity: Identity) -> None:
-    """Remember a token that the application's `request_loader` verifies.
+    """Remember a token that one of the application's loaders verifies.
 
     Its claims then go with the user that the loader returns: a token never widens to
     all that its user may do.
     """
-    if has_request_context() and g.get(_LOADING):
+    if is_loading():
         keep(identity)
 
 

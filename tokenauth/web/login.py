@@ -123,7 +123,7 @@ class TokenLoginManager(LoginManager):  # type: ignore[misc] # Flask-Login has n
     def act_by(self, found: Identity) -> None:
         """Let the current request act by a verified token from now on."""
         identity.keep(found)
-        self._update_request_context_with_user(found.user)
+        super()._update_request_context_with_user(found.user)
 
     def _load_user(self) -> None:
         """Set the current user. Whatever fails lets nobody in, and fails once."""
@@ -144,7 +144,8 @@ class TokenLoginManager(LoginManager):  # type: ignore[misc] # Flask-Login has n
         if self.user_callback is not None and uses_cookies(request):
             user = self._load_from_application(request)
             if user is None:
-                super()._load_user()
+                with identity.loading():
+                    super()._load_user()
                 return
         if user_accessed.receivers:
             user_accessed.send(this_app())
@@ -179,11 +180,8 @@ class TokenLoginManager(LoginManager):  # type: ignore[misc] # Flask-Login has n
     def _load_from_application(self, request: Request) -> Any:
         if self._other_loader is None or is_our_endpoint(request):
             return None
-        identity.note_loading(is_loading=True)
-        try:
+        with identity.loading():
             user = self._other_loader(request)
-        finally:
-            identity.note_loading(is_loading=False)
         identity.keep_for(user)
         # A disabled user is refused, whatever the class says of `is_authenticated`.
         return user if getattr(user, "is_active", True) else None
@@ -192,6 +190,8 @@ class TokenLoginManager(LoginManager):  # type: ignore[misc] # Flask-Login has n
         """Set the current user, for whom no token speaks unless it is the token's."""
         super()._update_request_context_with_user(user)
         identity.keep_for(user)
+        if user is not None and not identity.is_loading():
+            cookie_logins.begin()  # `login_user` does not load
 
     def _update_remember_cookie(self, response: Response) -> Response:
         """Set or clear the remember cookie, where there are cookie users at all."""
