@@ -158,7 +158,8 @@ def test_a_use_that_came_second_is_refused_and_announced(clock: Clock) -> None:
         token = TokenAuth().issue_once(RESET, alice, 60)
         with pytest.raises(TokenRevokedError):
             TokenAuth().redeem(RESET, token)
-    assert [event.user_id for event in refused] == ["u-alice"]
+    told = [(event.user_id, event.purpose) for event in refused]
+    assert told == [("u-alice", f"once:{RESET}")]
 
 
 def test_using_one_ends_the_others_of_its_purpose(auth: TokenAuth, alice: User) -> None:
@@ -366,6 +367,14 @@ def test_an_age_is_between_a_second_and_a_year(
         auth.issue_once(RESET, alice, max_age)
 
 
+@pytest.mark.parametrize("max_age", [1, 366 * 86400, timedelta(days=366)])
+def test_a_second_and_a_year_are_ages(
+    auth: TokenAuth, alice: User, max_age: Any
+) -> None:
+    """The longest is that of a leap year."""
+    assert auth.redeem(RESET, auth.issue_once(RESET, alice, max_age)) is alice
+
+
 def test_it_holds_no_hash_and_nothing_at_rest_makes_one(
     users: DictUserStore, clock: Clock, alice: User
 ) -> None:
@@ -373,7 +382,9 @@ def test_it_holds_no_hash_and_nothing_at_rest_makes_one(
     store = MemorySessionStore()
     with make_app(users=users, sessions=store, clock=clock).app_context():
         token = TokenAuth().issue_once(RESET, alice, 900)
-    row = repr(store.of_user("u-alice", kind="once:reset-password"))
+    (session,) = store.of_user("u-alice", kind="once:reset-password")
+    assert session.authenticated_at == 0  # no password was proved for it
+    row = repr(session)
     assert token.split(".")[1] not in row
     assert alice.password_hash is not None
     assert alice.password_hash not in row

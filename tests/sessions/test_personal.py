@@ -36,6 +36,7 @@ from tokenauth import (
 )
 from tokenauth.sessions import personal
 from tokenauth.sessions.personal import MAX_PERSONAL_TOKENS, USE_INTERVAL
+from tokenauth.sessions.session import NEVER
 from tokenauth.tokens.claims import Claims
 from tokenauth.web import state
 
@@ -352,6 +353,34 @@ def test_an_application_makes_one_for_a_service_account(
     clock.move(60)
     assert use(client, narrow) == 401
     assert use(client, token) == 200
+
+
+def test_an_application_s_may_end_in_a_second_or_in_the_year_9999(
+    app: Flask, users: DictUserStore, clock: Clock
+) -> None:
+    """Later no database keeps a date."""
+    alice = users.get("u-alice")
+    assert alice is not None
+    longest = NEVER - clock()
+    with app.app_context():
+        for seconds in (1, longest):
+            TokenAuth().create_personal_token(alice, name="etl", expires_in=seconds)
+        with pytest.raises(ValueError, match="expires_in must be None, or"):
+            TokenAuth().create_personal_token(alice, name="etl", expires_in=longest + 1)
+
+
+def test_those_made_at_the_same_moment_are_bounded_as_well(
+    app: Flask, users: DictUserStore, store: CountingStore, monkeypatch: Any
+) -> None:
+    """Each of them was counted before any other was stored."""
+    alice = users.get("u-alice")
+    assert alice is not None
+    monkeypatch.setattr(personal, "MAX_PERSONAL_TOKENS", 2)
+    with app.app_context(), monkeypatch.context() as others_unseen:
+        others_unseen.setattr(personal.PersonalTokens, "of_user", lambda *_: [])
+        for _ in range(9):
+            TokenAuth().create_personal_token(alice, name="etl")
+    assert len(store.of_user("u-alice", kind="personal")) == 4
 
 
 @pytest.mark.parametrize(

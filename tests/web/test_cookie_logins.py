@@ -393,6 +393,26 @@ def test_a_copied_remember_cookie_is_refused_when_its_end_is_forgotten() -> None
     assert not is_in(client)
 
 
+def test_a_copied_remember_cookie_is_good_for_less_than_366_days() -> None:
+    """And until then, if nothing ended it."""
+    clock = Clock()
+    client = let_in_by_cookie(make_app(clock=clock))
+    forget_session(client)
+    clock.now += 366 * 86400 - 1
+    assert is_in(client)
+    forget_session(client)
+    clock.now += 1
+    assert not is_in(client)
+
+
+def test_one_record_tells_when_a_user_s_cookies_were_ended() -> None:
+    store = MemorySessionStore()
+    app = make_app(sessions=store)
+    for _ in range(3):
+        revoke_user(app)
+    assert store.purge(now=Clock()() + 366 * 86400, limit=9) == 1
+
+
 @pytest.mark.parametrize("user_id", ["nobody\0", "\ud800"])
 def test_revoking_whom_no_database_can_hold_ends_nothing(
     tmp_path: Path, user_id: str

@@ -174,8 +174,8 @@ class SessionService(RefreshRules):
 def _cookies_of(user_id: str | None) -> str:
     """Return under which id is kept when the cookie logins of a user, or all, ended."""
     # No username has a control character, so nobody's own sessions are under it. In
-    # ASCII any store can hold it, whatever is asked for.
-    return "\x01all cookies" if user_id is None else f"\x01cookies of {user_id!a}"
+    # ASCII any store can hold it, whatever is asked for. None alone is not quoted.
+    return f"\x01cookies of {user_id!a}"
 
 
 def _cookie_facts(user: UserRecord, began_at: str) -> str:
