@@ -488,22 +488,24 @@ def test_a_busy_pool_leaves_tokens_alone(
 
 
 def test_a_changed_password_is_hashed_in_the_pool() -> None:
-    """Both of its hashes: the old one's check and the new one."""
+    """Both of its hashes: the old one's check and the new one, as of an owner."""
     app = make_app()
     client = app.test_client()
     header = bearer(log_in(client)["access_token"])
     pool = pool_of(app)
-    seen: list[tuple[str, ...]] = []
+    seen: list[tuple[int, bool]] = []
     run = pool.run
 
-    def watched(work: Callable[[], Any], keys: tuple[str, ...], **rest: Any) -> Any:
-        seen.append(keys)
-        return run(work, keys, **rest)
+    def watched(
+        work: Callable[[], Any], keys: tuple[str, ...], *, is_known: bool
+    ) -> Any:
+        seen.append((len(keys), is_known))
+        return run(work, keys, is_known=is_known)
 
     pool.run = watched  # type: ignore[method-assign]
     body = {"current_password": PASSWORDS["alice"], "new_password": "quite another one"}
     assert client.post("/auth/password", json=body, headers=header).status_code == 200
-    assert [len(keys) for keys in seen] == [3, 1]
+    assert seen == [(3, True), (1, True)]
 
 
 @pytest.mark.parametrize("names", [1, 10], ids=["one account", "one office"])

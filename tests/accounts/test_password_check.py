@@ -10,6 +10,7 @@ import pytest
 from argon2 import PasswordHasher
 from argon2.exceptions import VerifyMismatchError
 from flask.testing import FlaskClient
+from flask_login import UserMixin
 from werkzeug.security import generate_password_hash
 from werkzeug.test import TestResponse
 
@@ -26,6 +27,7 @@ from tests.harness.kit import (
 from tokenauth import DictUserStore, OverloadedError, StoreUnavailableError, User
 from tokenauth.accounts.hash_schemes import Argon2Cost
 from tokenauth.accounts.hashing_pool import HashingPool
+from tokenauth.accounts.password_check import account_of
 from tokenauth.accounts.passwords import hash_password
 
 # As a damaged, foreign or hostile table would hold them.
@@ -438,6 +440,28 @@ def test_a_password_that_the_policy_refuses_changes_nothing() -> None:
     assert_problem(answer, 422, "password_refused")
     assert "8 characters" in answer.get_json()["detail"]
     assert client.get("/protected", headers=bearer(token)).status_code == 200
+
+
+def test_a_new_password_is_not_the_username_in_any_spelling() -> None:
+    """Also where the name that the store holds has capitals."""
+    users = DictUserStore({"Alexandra": User("Alexandra", password_hash("alice"))})
+    client = make_app(users=users).test_client()
+    token = token_of(client.application, "alexandra")
+    answer = change(client, token, PASSWORDS["alice"], "alexandra 12")
+    assert_problem(answer, 422, "password_refused")
+    assert "besides the username" in answer.get_json()["detail"]
+
+
+class Nameless(UserMixin):
+    """A user of an application that knows people by a number alone."""
+
+    id = "Seven"
+    password_hash = None
+
+
+def test_a_user_without_a_username_is_counted_by_id() -> None:
+    """An application's own class of users need not have usernames."""
+    assert account_of(Nameless()) == "seven"
 
 
 def test_of_two_changes_at_a_time_one_happens() -> None:

@@ -54,6 +54,9 @@ class Meanwhile:
         alice.is_active = False
         self.sessions.end_all(alice.id)
 
+    def remove(self) -> None:
+        del self.users._by_id["u-alice"]
+
     def fail(self) -> None:
         raise StoreUnavailableError
 

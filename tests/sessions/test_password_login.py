@@ -26,11 +26,14 @@ DAY = 86_400
 NEW = "quite another phrase"
 
 
-def change_password(client: FlaskClient, tokens: dict[str, Any]) -> TestResponse:
+def change_password(
+    client: FlaskClient, tokens: dict[str, Any], address: str = "127.0.0.1"
+) -> TestResponse:
     return client.post(
         "/auth/password",
         headers=bearer(tokens["access_token"]),
         json={"current_password": PASSWORDS["alice"], "new_password": NEW},
+        environ_base={"REMOTE_ADDR": address},
     )
 
 
@@ -47,6 +50,7 @@ def test_a_password_change_is_an_attempt_of_its_network() -> None:
     for _ in range(2):
         assert change_password(client, others).status_code == 401
     assert_problem(change_password(client, tokens), 429, "too_many_attempts")
+    assert change_password(client, tokens, "192.0.2.1").status_code == 200
 
 
 def test_a_lost_scope_does_not_fail_a_password_change() -> None:
@@ -73,6 +77,24 @@ def test_a_renewed_login_does_not_survive_what_overtook_it(
     answer = change_password(scene.client, tokens)
     assert_problem(answer, 401, "invalid_credentials")
     assert scene.count() == 0
+
+
+@pytest.mark.parametrize(
+    ("event", "reason"),
+    [(Meanwhile.disable, "disabled"), (Meanwhile.remove, "unknown_user")],
+)
+def test_a_login_that_is_overtaken_is_announced(
+    event: Callable[[Meanwhile], None], reason: str
+) -> None:
+    """With what happened to its user."""
+    scene = Meanwhile()
+    scene.after("sessions.add", lambda: event(scene))
+    heard: list[Event] = []
+    body = {"username": "alice", "password": PASSWORDS["alice"]}
+    with login_failed.connected_to(lambda _, event: heard.append(event)):
+        answer = scene.client.post("/auth/login", json=body)
+    assert_problem(answer, 401, "invalid_credentials")
+    assert [(each.user_id, each.reason) for each in heard] == [("u-alice", reason)]
 
 
 def test_a_password_change_that_came_too_late_ends_nothing() -> None:

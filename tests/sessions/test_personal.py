@@ -280,6 +280,14 @@ def test_a_deleted_token_is_dead_at_once(
     assert_problem(client.delete(path, headers=login), 404, "not_found")
 
 
+def test_it_outlives_all_logins(client: FlaskClient, login: dict[str, str]) -> None:
+    """Who logs out everywhere stops no script."""
+    token = make(client, login)["token"]
+    assert client.delete("/auth/sessions", headers=login).status_code == 204
+    assert use(client, login["Authorization"][7:]) == 401
+    assert use(client, token) == 200
+
+
 def test_only_the_owner_sees_and_deletes_it(
     client: FlaskClient, login: dict[str, str]
 ) -> None:

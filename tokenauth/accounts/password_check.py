@@ -107,7 +107,7 @@ class PasswordChecker(Redacted, msgspec.Struct, frozen=True, kw_only=True):
         """
         user = self.active_user(checked.user.get_id())
         if user.password_hash == checked.password_hash:
-            return msgspec.structs.replace(checked, user=user)
+            return checked
         return self._verify(user, checked.attempt, password)
 
     def active_user(self, user_id: str) -> UserRecord:
