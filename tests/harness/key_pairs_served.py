@@ -16,12 +16,16 @@ from tests.harness.key_pairs import add_views
 from tokenauth import TokenAuth, TokenVerifier
 from tokenauth.tokens import key_set
 
+REFRESH = 0.5  # seconds until a service asks for the issuer's keys anew
+
 
 def _app() -> Flask:
     app = Flask("app")
-    settings: dict[str, Any] = json.loads(Path(os.environ["SETTINGS"]).read_text())
+    file = Path(os.environ["SETTINGS"])
+    settings: dict[str, Any] = json.loads(file.read_text())
     app.config.update(settings, TESTING=True)
     add_views(app)
+    file.with_suffix(f".{os.getpid()}").touch()  # this process has read it
     return app
 
 
@@ -32,7 +36,8 @@ def create_issuer() -> Flask:
 
 
 def create_service() -> Flask:
-    key_set.RETRY_SECONDS, key_set.REFRESH_SECONDS = 1, 2  # type: ignore[misc]
+    key_set.RETRY_SECONDS = 0.1  # type: ignore[misc,assignment]
+    key_set.REFRESH_SECONDS = REFRESH  # type: ignore[misc,assignment]
     app = _app()
     TokenVerifier(app)
     return app

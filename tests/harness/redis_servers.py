@@ -15,6 +15,8 @@ from tests.harness.servers import HOST, RedisServer, ServerError, free_port
 
 SLOTS = 16384
 SERVICE = "tokens"
+# Milliseconds between what Sentinels ask and tell each other: by default up to 10 s.
+PERIODS = ("INFO-PERIOD", 200, "PUBLISH-PERIOD", 200, "ASK-PERIOD", 200)
 
 
 def wait_until(holds: Callable[[], object], seconds: float = 30) -> None:
@@ -120,7 +122,9 @@ class Sentinel(RedisServer):
 
     def watch(self, primary: RedisServer) -> Self:
         self.primary = primary
-        return self.start()
+        self.start()
+        client_of(self).execute_command("SENTINEL", "DEBUG", *PERIODS)
+        return self
 
     def _command(self) -> list[Any]:
         settings = [

@@ -369,6 +369,7 @@ class RedisServer(Server):
             "appendonly": "yes" if self.durable else "no",
             "appendfsync": "always",
             "unixsocket": f"{self.folder}/socket",
+            "repl-diskless-sync-delay": "0",  # else a replica waits 5 s for others
             **self.options,
         }
         return [self.binary, *(w for k, v in options.items() for w in (f"--{k}", v))]

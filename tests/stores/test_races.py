@@ -137,7 +137,8 @@ def test_several_processes_rotate_once_a_round(
     app = app_on(service.stores)
     new_user(service, "alice")
     token = log_in(app.test_client())["refresh_token"]
-    context = multiprocessing.get_context("spawn")
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload([__name__])  # else each takes a second to import it
     barrier = context.Barrier(count)
     with crew(context, barrier, place, count) as pipes:
         for number in range(1, rounds + 1):

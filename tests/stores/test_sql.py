@@ -25,7 +25,7 @@ from tests.harness.kit import (
 )
 from tests.harness.servers import PostgresServer
 from tests.stores.engines import make_session, sessions_at
-from tokenauth import SessionStore, StoreUnavailableError, create_app
+from tokenauth import SessionStore, StoreUnavailableError
 from tokenauth.errors import ConfigurationError
 from tokenauth.stores import open_sessions, open_users
 from tokenauth.stores.sql import Database, SQLSessionStore, SQLUserStore
@@ -164,17 +164,12 @@ def test_many_processes_may_start_at_once(
 ) -> None:
     """Each creates the tables of the stand-alone API, and one of them does it."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.syspath_prepend(Path(__file__).parents[2])  # they import this module
-    config = {"SECRET_KEY": SECRET}
+    start = f"import tokenauth; tokenauth.create_app({{'SECRET_KEY': {SECRET!r}}})"
     context = multiprocessing.get_context("spawn")
     with context.Pool(4) as pool:
-        pool.map(start, [config] * 8, chunksize=1)
+        pool.map(exec, [start] * 8, chunksize=1)  # a function would import this module
         pool.close()  # else they are killed while they note what was covered
         pool.join()
-
-
-def start(config: dict[str, str]) -> None:
-    create_app(config)
 
 
 # -- URLs and drivers ------------------------------------------------------------------
