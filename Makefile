@@ -8,6 +8,10 @@ JOBS ?= 3
 TIME ?= 60
 
 BIN := $(VENV)/bin
+# A worker keeps to its files, whose servers it has started. Bytecode is kept: else each
+# process of the tests compiles everything anew.
+SPREAD := -n $(JOBS) --dist worksteal
+unexport PYTHONDONTWRITEBYTECODE
 PIP := $(BIN)/python -m pip --disable-pip-version-check install -qq
 
 .DEFAULT_GOAL := help
@@ -86,11 +90,11 @@ ifdef ARGS
 	$(BIN)/python -m pytest $(ARGS)
 else ifdef COVERAGE
 	@$(BIN)/coverage erase
-	$(BIN)/coverage run -m pytest -n $(JOBS)
+	$(BIN)/coverage run -m pytest $(SPREAD)
 	@$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report
 else
-	$(BIN)/python -m pytest -n $(JOBS)
+	$(BIN)/python -m pytest $(SPREAD)
 endif
 
 # -- other versions --------------------------------------------------------------------
@@ -102,7 +106,7 @@ test-lowest: $(VENV)/.stamp-lowest ## Run the tests with the oldest releases tha
 	@$(BIN)/uv venv --quiet --seed --python $(BIN)/python $(VENV)-lowest
 	@$(BIN)/uv pip install --quiet --python $(VENV)-lowest --resolution lowest-direct \
 		--editable '.[all]' --group tests
-	$(VENV)-lowest/bin/python -m pytest -n $(JOBS) $(ARGS)
+	$(VENV)-lowest/bin/python -m pytest $(SPREAD) $(ARGS)
 
 NEXT = $(FLASK) $(WERKZEUG) $(FLASK_LOGIN) $(ITSDANGEROUS)
 
@@ -116,7 +120,7 @@ test-next: $(VENV)/.stamp-pip ## Run the tests with checkouts: FLASK=path WERKZE
 	@$(VENV)-next/bin/python -m pip install -qq --editable '.[all]' --group tests
 	@$(VENV)-next/bin/python -m pip install -qq --no-deps $(NEXT)
 	@$(VENV)-next/bin/python -m pip freeze | grep -i ' @ file:'
-	$(if $(FLASK_LOGIN),FLASK_LOGIN_CHECKOUT='$(FLASK_LOGIN)') $(VENV)-next/bin/python -m pytest -n $(JOBS) $(ARGS)
+	$(if $(FLASK_LOGIN),FLASK_LOGIN_CHECKOUT='$(FLASK_LOGIN)') $(VENV)-next/bin/python -m pytest $(SPREAD) $(ARGS)
 
 .PHONY: lint
 lint: $(VENV)/.stamp-dev ## Report style slips and imports against the plan; changes nothing
@@ -183,7 +187,7 @@ test-wheel: build ## Test the built wheel in a new environment, with the source 
 	$(PYTHON) -m venv env; \
 	env/bin/python -m pip install -qq --upgrade 'pip>=25.1'; \
 	env/bin/python -m pip install -qq "$$(echo *.whl)[all]" --group tests; \
-	env/bin/pytest -n $(JOBS) -m 'not checkout'
+	env/bin/pytest $(SPREAD) -m 'not checkout'
 
 .PHONY: clean
 clean: ## Remove the environment and all that was built; keeps instance/

@@ -24,6 +24,8 @@ from tokenauth.stores.sql import SQLSessionStore, SQLUserStore
 from tokenauth.tokens import ed25519
 
 ROOT = Path(__file__).parents[2]
+# By the master that starts the workers: the application is each worker's own.
+IMPORTED_ONCE = "--config=python:tests.harness.key_pairs_served"
 LOGIN: dict[str, Any] = {"username": "alice", "password": PASSWORDS["alice"]}
 THIRD = ed25519.new_private()
 
@@ -39,7 +41,7 @@ class Host:
             f"tests.harness.key_pairs_served:create_{kind}()",
             workers=2,
             cwd=ROOT,
-            env={"SETTINGS": str(self.file)},
+            env={"SETTINGS": str(self.file), "GUNICORN_CMD_ARGS": IMPORTED_ONCE},
         )
         self.ask = Worker(self.server).ask
 
