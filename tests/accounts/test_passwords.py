@@ -306,7 +306,8 @@ def test_an_application_may_verify_the_hashes_of_another_system() -> None:
     assert hasher.verify(hash_password("correct horse", CHEAP), "correct horse") is True
     assert hasher.verify(hash_password("correct horse", CHEAP), "wrong horse") is False
     assert hasher.verify("other:correct horse", "correct horse") is None
-    assert hasher.verify(None, "correct horse") is None
+    for no_text in (None, b"plain:correct horse", 5):
+        assert hasher.verify(no_text, "correct horse") is None
     assert hasher.needs_upgrade("plain:correct horse")
 
 

@@ -472,6 +472,8 @@ def test_a_remembered_network_is_of_one_account(throttle: LoginThrottle) -> None
     assert not throttle.reserve("alice", "192.0.2.2", user_id="u-alice").is_known
     assert not throttle.reserve("bob", "192.0.2.1", user_id="u-bob").is_known
     assert not throttle.reserve("u-alice", "192.0.2.1").is_known
+    marks = [throttle.reserve(i, "192.0.2.1", user_id=i).mark for i in ("a", "b")]
+    assert marks[0] != marks[1]  # else what is stored tells who shares a network
 
 
 def test_an_owner_waits_behind_no_guess_of_a_stranger() -> None:

@@ -68,6 +68,10 @@ def test_the_oldest_session_ends_at_the_limit(clock: Clock) -> None:
     client = app.test_client()
     heard: list[Event] = []
     pairs, ids = [], []
+    alice = app.extensions["tokenauth"].stores.users.get("u-alice")
+    with app.app_context():
+        for name in ("not", "counted", "here"):
+            TokenAuth().create_personal_token(alice, name=name)
     with session_revoked.connected_to(lambda _, event: heard.append(event), app):
         for _ in range(3):
             clock.move(1)
