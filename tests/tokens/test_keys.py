@@ -42,7 +42,7 @@ PATTERNS = [
     "k4f9" * 9,
     "\x00" * 32,
     "".join(map(chr, range(64))),
-    "k4f9Qz1x" * 4,
+    "k4f9Qz1xW7m" * 3,
     "k4f9Qz1xW7mJ2pLs" * 2,
 ]
 
