@@ -512,6 +512,15 @@ def test_a_bounded_number_of_networks_is_remembered_for_an_account() -> None:
     assert throttle.reserve("alice", "10.0.3.249", user_id="u-alice").is_known
 
 
+def test_no_account_takes_the_places_of_another_s_networks() -> None:
+    """Each has a hundred of its own."""
+    throttle = counting("1000 per hour")
+    log_in_to(throttle, "alice", "192.0.2.1")
+    for i in range(500):
+        log_in_to(throttle, f"user-{i}", "192.0.2.2")
+    assert throttle.reserve("alice", "192.0.2.1", user_id="u-alice").is_known
+
+
 def test_a_network_that_others_always_overtake_is_not_known(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
