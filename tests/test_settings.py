@@ -167,6 +167,13 @@ def test_key_is_bytes_that_end_like_a_line_by_chance() -> None:
     assert settings(SECRET_KEY=key).secret_keys == (key,)
 
 
+def test_key_may_come_from_an_environment_that_is_not_utf_8() -> None:
+    """Python gives such bytes as lone surrogates."""
+    key = OURS + "\udcff"
+    found = settings(TOKENAUTH_SECRET_KEY=key).secret_keys
+    assert found == (key.encode(errors="surrogatepass"),)
+
+
 @pytest.mark.parametrize("key", ["secret" * 6, "my-super-secret-key-for-the-flask-app"])
 def test_guessable_key_is_accepted_in_tests(key: str) -> None:
     """A test suite has no secrets; published keys and short ones are refused."""
