@@ -15,7 +15,14 @@ from sqlalchemy import delete, func, insert, literal, text
 
 from tests.harness.kit import assert_problem, bearer, log_in, make_app
 from tests.stores.contract import kept
-from tests.stores.engines import NOW, SHARED, make_session, sessions_at, url_of
+from tests.stores.engines import (
+    NOW,
+    SHARED,
+    make_session,
+    sessions_at,
+    sessions_on,
+    url_of,
+)
 from tests.stores.proxy import proxied
 from tests.stores.shared import Place, Service, place_on
 from tests.stores.test_served import FIRST, ask, new_user, obtain, serving
@@ -39,14 +46,9 @@ def note_ends(store: Any, connection: Any, *names: str) -> None:
 
 
 @pytest.fixture(params=[*SHARED, "cluster"])
-def url(request: pytest.FixtureRequest) -> str:
-    return url_of(request.param, request)
-
-
-@pytest.fixture
-def store(url: str) -> Any:
+def store(request: pytest.FixtureRequest) -> Any:
     """A store that tells what ended, of each engine that has one."""
-    found = sessions_at(url)
+    found = sessions_on(request.param, request)
     assert isinstance(found, EndingFeed)
     return found
 
@@ -155,10 +157,10 @@ def test_what_commits_late_is_told_all_the_same(postgres_url: str) -> None:
     assert last.id in told(store, found.mark)
 
 
-def test_too_many_are_not_told_one_by_one(url: str, store: Any) -> None:
+def test_too_many_are_not_told_one_by_one(store: Any) -> None:
     """Whoever trusted what they saw looks at everything anew; then it goes on."""
     mark = store.ended_since(None).mark
-    fill(url, store)
+    fill(store)
     found: Endings = store.ended_since(mark)
     assert found.session_ids is None
     found = store.ended_since(found.mark)
@@ -168,9 +170,9 @@ def test_too_many_are_not_told_one_by_one(url: str, store: Any) -> None:
     assert session.id in told(store, found.mark)
 
 
-def fill(url: str, store: Any) -> None:
+def fill(store: Any) -> None:
     """Let more end than are told at once."""
-    if url.startswith("redis"):
+    if not isinstance(store, SQLSessionStore):
         with store._redis.pipeline(transaction=False) as pipeline:
             for number in range(scripts.MOST_ENDINGS + 200):
                 pipeline.xadd(stream_of("u-1"), {"id": f"{number:022}"})
@@ -188,7 +190,7 @@ def stream_of(user_id: str) -> str:
 def test_redis_keeps_the_last_endings_and_drops_the_rest(redis_url: str) -> None:
     """No key grows without bound."""
     store: Any = sessions_at(redis_url)
-    fill(redis_url, store)
+    fill(store)
     (session,) = kept(store, 1)
     store.end(session.id)
     with redis.Redis.from_url(redis_url) as client:
@@ -331,11 +333,11 @@ def test_what_ends_while_it_is_read_is_not_trusted(store: Any, watch: Watch) -> 
 
 
 def test_after_too_many_endings_everything_is_read_anew(
-    url: str, store: Any, watch: Watch
+    store: Any, watch: Watch
 ) -> None:
     (session,) = kept(store, 1)
     watch.asked(session.id)
-    fill(url, store)
+    fill(store)
     watch.at = 0.5
     assert watch.asked(session.id) == ["ended_since", "get"]
 
