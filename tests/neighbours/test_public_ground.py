@@ -14,6 +14,7 @@ import re
 import sys
 import textwrap
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -145,6 +146,7 @@ def _names_of(cls: type) -> set[str]:
     return own_names(tree) | set(vars(cls))
 
 
+@cache
 def leans() -> dict[str, set[str]]:
     """Return the private names of others, with the modules that use them."""
     found: dict[str, set[str]] = {}
