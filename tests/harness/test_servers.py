@@ -179,27 +179,25 @@ def test_redis_keeps_what_it_acknowledged(binary: Path) -> None:
         assert client.dbsize() == 0
 
 
-@pytest.mark.parametrize(("durable", "setting"), [(True, "on"), (False, "off")])
-def test_postgres_settings(durable: bool, setting: str) -> None:
-    with PostgresServer(durable=durable) as server, connect(server.url) as connection:
-        for name in ("fsync", "synchronous_commit", "full_page_writes"):
-            row = connection.execute(
-                "SELECT current_setting(%s)", (name,)
-            ).fetchone()  # fmt: skip
-            assert row == (setting,)
+def test_postgres_settings(postgres_server: PostgresServer) -> None:
+    with PostgresServer(durable=True) as durable:
+        for server, setting in ((durable, "on"), (postgres_server, "off")):
+            with connect(server.url) as connection:
+                for name in ("fsync", "synchronous_commit", "full_page_writes"):
+                    asked = "SELECT current_setting(%s)"
+                    assert connection.execute(asked, (name,)).fetchone() == (setting,)
 
 
-def test_postgres_databases_are_apart() -> None:
-    with PostgresServer() as server:
-        one, two = server.new_database(), server.new_database()
-        with connect(one) as connection:
-            connection.execute("CREATE TABLE only_here ()")
-        with connect(two) as connection:
-            row = connection.execute("SELECT to_regclass('only_here')").fetchone()
-            assert row == (None,)
-            server.drop_database(two)  # though in use
-        with pytest.raises(psycopg.OperationalError, match="does not exist"):
-            connect(two)
+def test_postgres_databases_are_apart(postgres_server: PostgresServer) -> None:
+    one, two = (postgres_server.new_database() for _ in "ab")
+    with connect(one) as connection:
+        connection.execute("CREATE TABLE only_here ()")
+    with connect(two) as connection:
+        row = connection.execute("SELECT to_regclass('only_here')").fetchone()
+        assert row == (None,)
+        postgres_server.drop_database(two)  # though in use
+    with pytest.raises(psycopg.OperationalError, match="does not exist"):
+        connect(two)
 
 
 @pytest.mark.full

@@ -66,11 +66,11 @@ flask_login.login_manager.LoginManager = Joined
 def failures(tests: Path) -> set[str]:
     """Run a copy of Flask-Login's tests; return the names of those that fail."""
     command = [sys.executable, "-m", "pytest", "-q", "--rootdir=.", "--tb=line"]
-    command += ["-pno:randomly", "-pno:cacheprovider", "-pno:xdist", "-rf"]
+    command += ["-pno:cacheprovider", "-rf"]
     result = subprocess.run(
         [*command, "."],
         cwd=tests,
-        env=outside_of_coverage(),
+        env=outside_of_coverage() | {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"},
         capture_output=True,
         text=True,
         check=False,
