@@ -31,7 +31,7 @@ from tests.harness.kit import (
 from tests.harness.servers import RedisServer
 from tokenauth import DictUserStore, StoreUnavailableError, TooManyAttemptsError, User
 from tokenauth.accounts import throttle as throttle_module
-from tokenauth.accounts.counters import MemoryCounters
+from tokenauth.accounts.counters import CAPACITY, MemoryCounters
 from tokenauth.accounts.throttle import MAX_KNOWN_NETWORKS, Attempt, LoginThrottle
 from tokenauth.errors import ConfigurationError, OverloadedError
 from tokenauth.stores import open_redis
@@ -636,6 +636,12 @@ def test_who_does_not_know_the_key_cannot_tell_who_shares_a_count() -> None:
     }
     first, second = counts.values()
     assert sum(map(operator.eq, first, second)) < 3
+
+
+def test_what_strangers_are_counted_in_fits_into_memory(redis_url: str) -> None:
+    """Names and networks, logins and changes, two windows; more where it is shared."""
+    few, many = counting()._buckets, counting(url=redis_url)._buckets
+    assert 2 * 2 * 2 * few <= CAPACITY < many
 
 
 def test_redis_keeps_a_bounded_number_of_counts_too(redis_url: str) -> None:
