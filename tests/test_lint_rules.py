@@ -73,3 +73,16 @@ def test_no_source_breaks_a_rule(path: Path) -> None:
 def test_a_planted_slip_is_found(planted: str) -> None:
     """The rules can fail."""
     assert len(list(slips(planted))) == 1
+
+
+@pytest.mark.checkout
+@pytest.mark.parametrize("where", ["Makefile", "CONTRIBUTING.md", ".ci", ".github"])
+def test_what_names_a_test_names_one_that_is_there(where: str) -> None:
+    """The lists of what runs on other systems are not run here."""
+    place = PACKAGE.parent / where
+    files = [place] if place.is_file() else [p for p in place.rglob("*") if p.is_file()]
+    named = re.findall(
+        r"\btests(?:/\w+)+(?:\.\w+)?", "".join(path.read_text() for path in files)
+    )
+    assert [path for path in named if not (PACKAGE.parent / path).exists()] == []
+    assert files
