@@ -52,10 +52,10 @@ def _compares_secrets(node: ast.Compare) -> bool:
 
 
 @pytest.mark.advisory("python-jose CVE-2016-7036")
-@pytest.mark.parametrize("path", SOURCES, ids=str)
-def test_no_source_breaks_a_rule(path: Path) -> None:
+def test_no_source_breaks_a_rule() -> None:
     """Python-jose CVE-2016-7036 and the traps of the libraries below us."""
-    assert list(slips((PACKAGE / path).read_text())) == []
+    found = {path: list(slips((PACKAGE / path).read_text())) for path in SOURCES}
+    assert {path: slip for path, slip in found.items() if slip} == {}
 
 
 @pytest.mark.parametrize(

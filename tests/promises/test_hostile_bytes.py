@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import itertools
 import json
 import random
 import time
@@ -146,16 +147,15 @@ HEADERS: dict[str, tuple[list[str], set[int]]] = {
 
 
 @pytest.mark.advisory("Authlib CVE-2025-61920, golang-jwt CVE-2025-30204")
-@pytest.mark.parametrize("name", HEADERS)
-def test_headers(victim: Victim, name: str) -> None:
+def test_headers(victim: Victim) -> None:
     """Of all that an Authorization header can hold, only the token opens."""
-    headers, statuses = HEADERS[name]
-    sent = [header.replace(TOKEN, victim.token) for header in headers]
-    answer = victim.answer(request("/protected", *sent))
-    assert answer.status in statuses
-    if answer.status == 401:
-        assert "\r\nwww-authenticate: bearer" in answer.head.lower()
-        assert answer.json["code"] in {"token_missing", "token_invalid"}
+    for name, (headers, statuses) in HEADERS.items():
+        sent = [header.replace(TOKEN, victim.token) for header in headers]
+        answer = victim.answer(request("/protected", *sent))
+        assert answer.status in statuses, name
+        if answer.status == 401:
+            assert "\r\nwww-authenticate: bearer" in answer.head.lower(), name
+            assert answer.json["code"] in {"token_missing", "token_invalid"}, name
 
 
 # -- lengths, chunks and other framing -----------------------------------------------
@@ -236,14 +236,13 @@ FRAMES: dict[str, tuple[bytes, set[int | None]]] = {
 }
 
 
-@pytest.mark.parametrize("name", FRAMES)
-def test_frames(victim: Victim, name: str) -> None:
+def test_frames(victim: Victim) -> None:
     """A body that is too long, cut off or oddly framed is refused as what it is."""
-    sent, statuses = FRAMES[name]
-    answer = victim.answer(sent)
-    assert answer.status in statuses
-    if answer.status == 413 and b"problem+json" in answer.raw:
-        assert answer.json["code"] == "payload_too_large"
+    for name, (sent, statuses) in FRAMES.items():
+        answer = victim.answer(sent)
+        assert answer.status in statuses, name
+        if answer.status == 413 and b"problem+json" in answer.raw:
+            assert answer.json["code"] == "payload_too_large", name
 
 
 @pytest.mark.advisory(
@@ -331,19 +330,15 @@ BODIES: dict[str, tuple[bytes, set[int]]] = {
     "Flask CVE-2018-1000656, CVE-2019-1010083",
     "Devise CVE-2013-0233",
 )
-@pytest.mark.parametrize("name", BODIES)
-def test_bodies(victim: Victim, name: str) -> None:
+def test_bodies(victim: Victim) -> None:
     """A body that is not exactly what the route reads is refused, and quickly."""
-    body, statuses = BODIES[name]
-    began = time.monotonic()
-    answer = victim.answer(login(body=body))
-    assert answer.status in statuses
-    assert answer.json["code"] in {
-        "invalid_request",
-        "invalid_credentials",
-        "payload_too_large",
-    }
-    assert time.monotonic() - began < 5
+    codes = {"invalid_request", "invalid_credentials", "payload_too_large"}
+    for name, (body, statuses) in BODIES.items():
+        began = time.monotonic()
+        answer = victim.answer(login(body=body))
+        assert answer.status in statuses, name
+        assert answer.json["code"] in codes, name
+        assert time.monotonic() - began < 5, name
 
 
 TYPES = (
@@ -360,13 +355,14 @@ TYPES = (
 )
 
 
-@pytest.mark.parametrize("media_type", TYPES, ids=range(len(TYPES)))
-def test_media_types(victim: Victim, media_type: str) -> None:
+def test_media_types(victim: Victim) -> None:
     """Only `application/json` logs in: other types cross sites without a preflight."""
-    answer = victim.answer(
-        request("/auth/login", f"Content-Type: {media_type}", method="POST", body=LOGIN)
-    )
-    assert answer.status in {400, 415}
+    for name in TYPES:
+        header = f"Content-Type: {name}"
+        answer = victim.answer(
+            request("/auth/login", header, method="POST", body=LOGIN)
+        )
+        assert answer.status in {400, 415}, name
 
 
 @pytest.mark.advisory("a stored hash that asks for 4 GiB")
@@ -428,28 +424,28 @@ METHODS = (
 )
 
 
+HOSTS = ("evil.example", "ev\xffil", "<script>", "a b", "[::1", "x" * 6000, "", ":")
+
+
 @pytest.mark.advisory(
     "Flask-Security CVE-2021-23385, CVE-2021-32618", "Werkzeug CVE-2020-28724"
 )
-@pytest.mark.parametrize("target", TARGETS, ids=range(len(TARGETS)))
-def test_addresses_and_methods(victim: Victim, target: str) -> None:
+def test_addresses_and_methods(victim: Victim) -> None:
     """No address and no method leads to a redirect, an error page or a reflection."""
     token = f"Authorization: Bearer {victim.token}"
-    for method in METHODS:
+    for target, method in itertools.product(TARGETS, METHODS):
         answer = victim.answer(request(target, token, method=method))
-        assert b"\r\nlocation:" not in answer.raw.lower()
-        assert b"\r\nset-cookie" not in answer.raw.lower()
+        assert b"\r\nlocation:" not in answer.raw.lower(), (method, target)
+        assert b"\r\nset-cookie" not in answer.raw.lower(), (method, target)
 
 
-@pytest.mark.parametrize(
-    "host", ["evil.example", "ev\xffil", "<script>", "a b", "[::1", "x" * 6000, "", ":"]
-)
-def test_host_headers(victim: Victim, host: str) -> None:
+def test_host_headers(victim: Victim) -> None:
     """The Host header decides nothing and is not repeated."""
     sent = b"GET /auth/me HTTP/1.1\r\nHost: %s\r\nConnection: close\r\n\r\n"
-    answer = victim.answer(sent % host.encode("latin-1"))
-    assert answer.status in {400, 401, 404}
-    assert b"evil" not in answer.raw
+    for host in HOSTS:
+        answer = victim.answer(sent % host.encode("latin-1"))
+        assert answer.status in {400, 401, 404}, host
+        assert b"evil" not in answer.raw, host
 
 
 # -- anything else -------------------------------------------------------------------

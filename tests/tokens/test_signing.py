@@ -285,16 +285,16 @@ def test_tokens_are_stable_between_releases(vector: dict[str, Any]) -> None:
 
 
 @pytest.mark.advisory("PyJWT CVE-2017-11424, CVE-2022-29217", "Authlib CVE-2024-37568")
-@pytest.mark.parametrize("why", REFUSED)
-def test_what_was_refused_stays_refused(why: str) -> None:
+def test_what_was_refused_stays_refused() -> None:
     """Other spellings, keys, derivations, purposes, libraries, contents: all refused.
 
     What is called signed has the right signature, over a content of another shape.
     """
     signer = signer_of(VECTORS["accepted"][0])
-    for text in REFUSED[why]:
-        with pytest.raises(TokenInvalidError):
-            signer.verify(text, VECTORS["now"])
+    for why, texts in REFUSED.items():
+        for text in texts:
+            with pytest.raises(TokenInvalidError):
+                pytest.fail(f"{why}: {signer.verify(text, VECTORS['now'])}")
 
 
 def test_the_vectors_are_many() -> None:
