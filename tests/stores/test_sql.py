@@ -118,11 +118,9 @@ def test_an_encoding_without_all_letters_is_refused(
     postgres_server.drop_database(users.database.url)
 
 
-def test_what_is_acknowledged_is_committed_whatever_the_pool(file: Path) -> None:
-    database = Database(f"sqlite:///{file}", isolation_level="SERIALIZABLE")
-    store, session_id = kept_at(database)
-    assert store.end(session_id)
-    assert SQLSessionStore(f"sqlite:///{file}").get(session_id) is None
+def test_transactions_that_nobody_commits_cannot_be_asked_for(file: Path) -> None:
+    with pytest.raises(TypeError, match="isolation_level"):
+        Database(f"sqlite:///{file}", isolation_level="SERIALIZABLE")
 
 
 def test_the_file_without_tables_is_named(

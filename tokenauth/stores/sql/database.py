@@ -38,6 +38,7 @@ class Database(Redacted):
 
     Raises:
         ConfigurationError: the URL names no such database, or its driver is missing.
+        TypeError: `create_engine` has no such option, or it is `isolation_level`.
     """
 
     def __init__(self, url: str, **pool: Any) -> None:
@@ -58,10 +59,11 @@ class Database(Redacted):
             else for_postgresql(parsed, driver)
         )
         connect_args = options.get("connect_args", {})
-        # Not to be overridden: nobody commits a transaction that a driver begins.
-        options |= {**POOL, **pool, "isolation_level": "AUTOCOMMIT"}
+        options |= {**POOL, **pool}
         try:
-            self._engine = create_engine(parsed, **options)
+            self._engine = create_engine(
+                parsed, isolation_level="AUTOCOMMIT", **options
+            )
         except ArgumentError:  # 'sqlite://file' has a host, for example
             raise ConfigurationError(MALFORMED) from None
         self._compiled: dict[ClauseElement, tuple[str, dict[str, Any]]] = {}
