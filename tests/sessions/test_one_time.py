@@ -437,23 +437,23 @@ def test_uses_and_refusals_are_announced(
     app: Flask, auth: TokenAuth, alice: User
 ) -> None:
     """Who, which and for what; never the token."""
-    seen: list[tuple[str, str | None, str | None]] = []
+    seen: list[tuple[str | None, ...]] = []
 
     @events.token_redeemed.connect_via(app)
     def redeemed(_: Flask, event: events.Event) -> None:
-        seen.append(("redeemed", event.purpose, event.reason))
+        seen.append(("redeemed", event.user_id, event.purpose, event.reason))
 
     @events.token_refused.connect_via(app)
     def refused(_: Flask, event: events.Event) -> None:
-        seen.append(("refused", event.purpose, event.reason))
+        seen.append(("refused", event.user_id, event.purpose, event.reason))
 
     token = auth.issue_once(RESET, alice, 900)
     auth.redeem(RESET, token)
     with pytest.raises(TokenRevokedError):
         auth.redeem(RESET, token)
     assert seen == [
-        ("redeemed", "once:reset-password", None),
-        ("refused", "once:reset-password", "token_revoked"),
+        ("redeemed", "u-alice", "once:reset-password", None),
+        ("refused", "u-alice", "once:reset-password", "token_revoked"),
     ]
 
 
