@@ -29,7 +29,13 @@ from tests.harness.kit import (
     token_of,
 )
 from tests.harness.servers import RedisServer
-from tokenauth import DictUserStore, StoreUnavailableError, TooManyAttemptsError, User
+from tokenauth import (
+    DictUserStore,
+    InvalidCredentialsError,
+    StoreUnavailableError,
+    TooManyAttemptsError,
+    User,
+)
 from tokenauth.accounts import throttle as throttle_module
 from tokenauth.accounts.counters import CAPACITY, MemoryCounters
 from tokenauth.accounts.throttle import MAX_KNOWN_NETWORKS, Attempt, LoginThrottle
@@ -223,6 +229,21 @@ def test_a_display_name_resets_nobody_s_count() -> None:
     changed = client.post("/auth/password", json=body, headers=headers)
     assert changed.status_code == 200
     assert [guess(client).status_code for _ in range(2)] == [401, 429]
+
+
+def test_a_display_name_uses_up_nobody_s_changes() -> None:
+    """Guessed in one's own account, under the name of another."""
+    app = limited()
+    current = app.extensions["tokenauth"]
+    alice, mallory = map(current.stores.users.get, ("u-alice", "u-bob"))
+    mallory.username = "alice"
+    for user, address, guesses in (
+        (mallory, "192.0.2.1", 5),
+        (alice, "192.0.2.2", 1),
+    ):
+        for _ in range(guesses):
+            with app.app_context(), pytest.raises(InvalidCredentialsError):
+                current.checker.check_user(user, "a guess", address)
 
 
 @pytest.mark.advisory(
