@@ -13,6 +13,10 @@ from click.testing import Result
 from flask import Flask
 from flask.cli import FlaskGroup
 
+from tests.harness import flask_alone
+
+# -P: no folder of the tests is on the path.
+FLASK_ALONE = [sys.executable, "-P", flask_alone.__file__]
 FLASK = str(Path(sys.executable).with_name("flask"))
 PASSWORD = "a long walk at dusk"
 
@@ -39,26 +43,13 @@ def refused(app: Flask, *arguments: str, text: str | bytes = "", code: int = 1) 
     return result.stderr
 
 
-# The command itself, in an environment without other extensions' commands: what is
-# beside us in that of the tests takes as long to import as all the rest.
-ALONE = """
-from importlib import metadata
-import sys
-installed = metadata.entry_points
-metadata.entry_points = lambda **by: installed(**by, name="tokenauth")
-from flask.cli import main
-sys.argv[0] = "flask"
-main()
-"""
-
-
 def flask(
     *arguments: str, env: Mapping[str, str] | None = None, **options: Any
 ) -> subprocess.CompletedProcess[str]:
     """Run the real `flask` with no application and no key but those given."""
     bare = {k: v for k, v in os.environ.items() if not k.startswith("FLASK_")}
     return subprocess.run(
-        [sys.executable, "-c", ALONE, *arguments],
+        [*FLASK_ALONE, *arguments],
         env={**bare, **(env or {})},
         stdin=subprocess.DEVNULL,
         capture_output=True,

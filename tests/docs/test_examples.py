@@ -16,12 +16,14 @@ from typing import Any
 
 import pytest
 
+from tests.harness import flask_alone
 from tests.harness.guides import FOLDER, block
 from tests.harness.kit import SECRET
 from tests.harness.servers import outside_of_coverage
 
 SHOP = FOLDER / "examples" / "shop"
 ROOT = Path(__file__).parents[2]
+ALONE = flask_alone.__file__
 
 
 @pytest.fixture
@@ -39,7 +41,9 @@ def run(folder: Path, *words: str) -> str:
         "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1",  # they load slowly
         "FLASK_SECRET_KEY": SECRET,
     }
-    command = [sys.executable, "-m", *words]
+    program, *rest = words
+    is_flask = program == "flask"
+    command = [sys.executable, *(["-P", ALONE] if is_flask else ["-m", program]), *rest]
     done = subprocess.run(
         command, cwd=folder, env=env, capture_output=True, text=True, check=False
     )

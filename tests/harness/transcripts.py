@@ -37,12 +37,13 @@ def shell(script: str, folder: Path, *, env: dict[str, str], typed: str = "") ->
     """Run a script with this Python's commands, and a curl; return what it prints."""
     tools = folder / "tools"
     tools.mkdir(exist_ok=True)
-    if shutil.which("curl") is None:
-        curl = ROOT / "tests/harness/curl.py"
-        (tools / "curl").write_text(
-            f'#!/bin/sh\nexec "{sys.executable}" "{curl}" "$@"\n'
-        )
-        (tools / "curl").chmod(0o755)
+    scripts = {"flask": "flask_alone.py", "curl": "curl.py"}
+    if shutil.which("curl"):
+        del scripts["curl"]
+    for name, file in scripts.items():
+        called = f'"{sys.executable}" -P "{ROOT / "tests/harness" / file}"'
+        (tools / name).write_text(f'#!/bin/sh\nexec {called} "$@"\n')
+        (tools / name).chmod(0o755)
     here = Path(sys.executable).parent
     path = f"{tools}:{here}:/usr/local/bin:/usr/bin:/bin"
     done = subprocess.run(
