@@ -91,10 +91,14 @@ def test_a_server_that_became_a_replica_is_left() -> None:
         with redis.Redis(port=old.port) as admin:
             admin.replicaof("127.0.0.1", str(new.port))
         front.target = new.port
-        with pytest.raises(StoreUnavailableError) as caught:
+        with pytest.raises(StoreUnavailableError, check=is_read_only):
             throttle.reserve("alice", "192.0.2.1")
-        assert caught.value.reason == "read_only"
         throttle.reserve("alice", "192.0.2.1")
+
+
+def is_read_only(error: StoreUnavailableError) -> bool:
+    # Kept by no test, whose connections it would keep from being closed in order.
+    return error.reason == "read_only"
 
 
 def test_the_operator_is_told_why_it_cannot_be_counted() -> None:
