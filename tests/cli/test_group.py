@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import io
 import json
 import re
 import sqlite3
+from contextlib import redirect_stdout
 from pathlib import Path
 
 import pytest
@@ -46,6 +48,13 @@ def test_commands_work_through_the_application_s_own_group(
     app = make_app()
     args = ["tokenauth", *command, "--help"]
     assert app.test_cli_runner().invoke(args=args).exit_code == 0
+
+
+def test_a_program_that_calls_a_command_gets_its_text() -> None:
+    """Of an output that has no encoding nothing is set."""
+    with redirect_stdout(io.StringIO()) as said:
+        tokenauth_group.main(["new-secret"], standalone_mode=False)
+    assert len(said.getvalue()) > 40
 
 
 @pytest.mark.parametrize("group", GROUPS)

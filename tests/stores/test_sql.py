@@ -104,6 +104,14 @@ def test_columns_of_the_application_s_own_are_left_alone(database: Database) -> 
     users.check_tables()
 
 
+def test_a_file_of_another_kind_is_a_failure_of_the_store(file: Path) -> None:
+    """Not one that another setting would cure."""
+    file.write_bytes(b"no database" * 1000)
+    with pytest.raises(StoreUnavailableError) as caught:
+        SQLUserStore(f"sqlite:///{file}").check_tables()
+    assert caught.value.reason == "corrupt"
+
+
 def test_an_encoding_without_all_letters_is_refused(
     postgres_server: PostgresServer,
 ) -> None:

@@ -49,8 +49,7 @@ def bind(loader: Callable[[str], Any] | None, other: object, user: Any) -> None:
 
 def begin() -> None:
     """Put into the session what is not accepted: until `bind`, anything may fail."""
-    if _ID in session:
-        session[_PROOF] = ""
+    session[_PROOF] = ""
 
 
 def unbind(_: Flask, **__: object) -> None:
