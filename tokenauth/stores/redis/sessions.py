@@ -198,12 +198,12 @@ class RedisSessionStore(Redacted):
 
     def _read(self, key: str) -> Any:
         """Read a session; from a cluster, without all that its client does."""
-        client = self._redis
+        client, command = self._redis, ("HMGET", key, *scripts.FIELDS)
         if self._is_cluster:
             with suppress(*_FAILURES):  # moved, or down: the client finds out
                 node = client.get_node_from_key(key)
-                return client.get_redis_connection(node).hmget(key, scripts.FIELDS)
-        return client.hmget(key, scripts.FIELDS)
+                return client.get_redis_connection(node).execute_command(*command)
+        return client.execute_command(*command)
 
     def _ids_of(self, user_id: str) -> list[str]:
         with self._unavailable():
