@@ -75,7 +75,10 @@ class Crowd:
     def _is_served(self) -> bool:
         """Whether somebody's hash is being computed, if anybody's was accepted."""
         queue = self.pool._queues.get(os.getpid())
-        return not queue or queue._accepted > len(queue._waiting) or not queue._accepted
+        if not queue or not queue._accepted:
+            return True
+        waiting = sum(not each.future.cancelled() for each in queue._waiting)
+        return queue._accepted > waiting
 
     def _seen(self) -> int:
         queue = self.pool._queues.get(os.getpid())
@@ -300,6 +303,23 @@ def test_whoever_waits_longer_than_expected_is_refused(
         assert queue_of(pool)._of_key == {"alice": 1}
     assert requests.done == ["alice"]
     assert pool.run(int, ("bob",)) == 0
+
+
+def test_who_has_given_up_makes_no_place(
+    threads: Callable[[int], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Only those who still wait are overtaken."""
+    threads(100)
+    monkeypatch.setattr(hashing_pool, "_LONGEST_WAIT", 0.01)
+    monkeypatch.setattr(hashing_pool, "_LATER", 0.01)
+    with crowd(pool_in_a_flood()) as requests:
+        for i in range(4):
+            requests.come(f"stranger-{i}", f"198.51.100.{i}", f"net-{i}")
+        wait_for(lambda: len(requests.refused) == 3)
+        threads(4)
+        for i in range(9):
+            requests.come(f"owner-{i}", f"203.0.112.{i}", f"home-{i}", is_known=True)
+    assert len(requests.done) == FEW_BEFORE_KNOWN
 
 
 def test_a_request_is_answered_even_if_a_computation_hangs(

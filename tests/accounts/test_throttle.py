@@ -37,7 +37,8 @@ from tokenauth import (
     User,
 )
 from tokenauth.accounts import throttle as throttle_module
-from tokenauth.accounts.counters import CAPACITY, MemoryCounters
+from tokenauth.accounts.counters import CAPACITY, Counters, MemoryCounters
+from tokenauth.accounts.hashing_pool import HashingPool
 from tokenauth.accounts.throttle import MAX_KNOWN_NETWORKS, Attempt, LoginThrottle
 from tokenauth.errors import ConfigurationError, OverloadedError
 from tokenauth.stores import open_redis
@@ -453,6 +454,20 @@ def test_what_is_refused_for_overload_costs_the_storage_one_command(
         assert commands() - before == 1 + 1  # one of them asks
     for _ in range(5):
         throttle.reserve("alice", "192.0.2.1")
+
+
+def test_a_login_that_the_pool_would_refuse_is_not_counted(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Neither before nor after: it is asked first."""
+
+    def full(*_: object, **__: object) -> None:
+        raise OverloadedError
+
+    client = limited().test_client()
+    monkeypatch.setattr(HashingPool, "check", full)
+    monkeypatch.delattr(Counters, "reserve")
+    assert_problem(guess(client), 503, "overloaded")
 
 
 def test_a_window_that_ends_during_an_attempt_gives_no_extra_one(

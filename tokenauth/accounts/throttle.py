@@ -162,7 +162,6 @@ class LoginThrottle(Redacted):
         with failing_closed(self._storage):
             if attempt.is_known:
                 self._clear(attempt.failures)
-                self._known.clear(attempt.place)  # to be remembered as long again
             else:
                 self._counters.give_back(attempt.failures)
             for item, key in attempt.successes:
