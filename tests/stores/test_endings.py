@@ -312,7 +312,8 @@ def empty(store: Any) -> None:
 
 def delete_by_hand(store: Any, session_id: str) -> None:
     if isinstance(store, SQLSessionStore):
-        store.database.count(delete(SESSIONS).where(SESSIONS.c.id == session_id))
+        gone = delete(SESSIONS).where(SESSIONS.c.id == session_id)
+        assert store.database.rows(gone.returning(SESSIONS.c.id))
     else:
         store._redis.delete(session_key(session_id))
 

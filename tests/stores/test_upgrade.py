@@ -10,8 +10,14 @@ from sqlalchemy import Column, Index, MetaData, Table, Text, select
 
 from tests.stores.engines import make_session, url_of
 from tokenauth.errors import ConfigurationError
-from tokenauth.stores.sql import Database, SQLSessionStore, tables
+from tokenauth.stores.sql import Database, SQLSessionStore
 from tokenauth.stores.sql.tables import SESSIONS
+
+
+def create(database: Database, table: Table) -> None:
+    store = SQLSessionStore(database)
+    store.tables = (table,)
+    store.create_tables()
 
 
 def later(*added: Column[str]) -> Table:
@@ -51,7 +57,7 @@ def test_an_old_process_goes_on_while_columns_are_added(database: Database) -> N
     serving.start()
     try:
         with ThreadPoolExecutor(2) as hosts:  # at once, and a second time
-            list(hosts.map(lambda _: tables.create(database, table), range(4)))
+            list(hosts.map(lambda _: create(database, table), range(4)))
     finally:
         is_done.set()
         serving.join()
@@ -70,5 +76,5 @@ def test_what_cannot_be_added_is_named(database: Database) -> None:
     store.create_tables()
     store.add(make_session(), limit=9)
     with pytest.raises(ConfigurationError, match="of another release, without 'must'"):
-        tables.create(database, later(Column("must", Text, nullable=False)))
+        create(database, later(Column("must", Text, nullable=False)))
     store.check_tables()

@@ -49,6 +49,7 @@ _ADVICE: Final = {
     "out_of_memory": "Give it more memory.",
     "read_only": _PRIMARY,
     "refused": "Nothing listens there: start it, or correct the address in its URL.",
+    "startup_options": "Write '?options=' into its URL: a connection pooler is there.",
     "tls": "Its certificate or the TLS options of its URL are wrong.",
     "too_many_connections": "Let it accept more connections, or let each process keep "
     "fewer.",

@@ -65,6 +65,7 @@ _TEXTS: Final = {
     "out_of_memory": "oom command",
     "no_database": 'db index is out of range|no such database|database "',
     "no_table": "no such table",
+    "startup_options": "unsupported startup parameter",  # of a connection pooler
     "timeout": "timeout|timed out",
     "connection_lost": "closed the connection|connection closed|connection reset",
     "tls": "certificate|ssl",

@@ -58,7 +58,7 @@ def user_engines() -> Iterator[dict[str, Callable[[int], UserStore]]]:
 def _hurried(store: SessionStore) -> SessionStore:
     """Make SQLite not wait for its disk; one thread has one connection."""
     assert isinstance(store, SQLSessionStore)
-    store.database.count(text("PRAGMA synchronous = OFF"))
+    store.database.rows(text("PRAGMA synchronous = OFF"))
     return store
 
 

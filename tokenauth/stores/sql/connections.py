@@ -4,21 +4,11 @@ from __future__ import annotations
 
 import os
 import weakref
-from collections.abc import Callable
-from typing import Any, Final
+from typing import Any
 
 from sqlalchemy import Engine, event
 from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.exc import DisconnectionError
-
-from ...events import LOGGER
-from .urls import POSTGRESQL
-
-_POOLER: Final = (
-    "a connection pooler before PostgreSQL refuses 'options', so that statements are "
-    "waited for without a limit: use 'ALTER ROLE ... SET statement_timeout' in the "
-    "database, and '?options=' in the URL"
-)
 
 
 def watch(engine: Engine, *, prepares: bool) -> None:
@@ -31,7 +21,6 @@ def watch(engine: Engine, *, prepares: bool) -> None:
     if engine.dialect.name == "sqlite":
         event.listen(engine, "connect", _set_up)
     else:
-        event.listen(engine, "do_connect", _connector())
         event.listen(engine, "checkout", _check_socket)
         if not prepares:
             event.listen(engine, "connect", _prepare_nothing_if_pooled)
@@ -43,27 +32,6 @@ def _set_up(connection: DBAPIConnection, _: object) -> None:
     cursor.execute("PRAGMA journal_mode = WAL")
     cursor.execute("PRAGMA synchronous = FULL")  # a commit outlives a power cut
     cursor.close()
-
-
-def _connector() -> Callable[..., Any]:
-    """Return what connects to PostgreSQL, without our time-outs if a pooler refuses."""
-    is_refused = False
-
-    def connect(dialect: Any, _: object, cargs: Any, cparams: dict[str, Any]) -> Any:
-        nonlocal is_refused
-        if cparams.get("options") != POSTGRESQL["options"]:
-            return None  # the URL has its own: SQLAlchemy connects
-        if not is_refused:
-            try:
-                return dialect.connect(*cargs, **cparams)
-            except dialect.loaded_dbapi.OperationalError as error:
-                if "unsupported startup parameter" not in str(error):
-                    raise
-            is_refused = True
-            LOGGER.warning(_POOLER)
-        return dialect.connect(*cargs, **{**cparams, "options": ""})
-
-    return connect
 
 
 def _prepare_nothing_if_pooled(connection: Any, _: object) -> None:

@@ -8,8 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
-from sqlalchemy import ClauseElement, Connection, create_engine, inspect, text
-from sqlalchemy.engine.interfaces import DBAPICursor
+from sqlalchemy import ClauseElement, Connection, create_engine, inspect
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
 from ...errors import ConfigurationError, StoreUnavailableError
@@ -25,8 +24,6 @@ POOL: Final[Mapping[str, Any]] = {
 }
 """Most connections of a process, seconds to wait for one, and to keep one."""
 
-_CLOCK: Final = text("SELECT extract(epoch FROM clock_timestamp())")
-
 
 class Database(Redacted):
     """A SQLite file or a PostgreSQL database, for one store or for several.
@@ -37,7 +34,8 @@ class Database(Redacted):
         pool: Overrides `POOL`; see `sqlalchemy.create_engine`.
 
     Raises:
-        ConfigurationError: the URL names no such database, or its driver is missing.
+        ConfigurationError: the URL names no such database.
+        ImportError: its driver is missing.
         TypeError: `create_engine` has no such option, or it is `isolation_level`.
     """
 
@@ -46,13 +44,7 @@ class Database(Redacted):
         parsed = parse(url)
         is_sqlite = parsed.drivername == "sqlite"
         self.file = file_of(parsed) if is_sqlite else None
-        try:
-            driver = parsed.get_dialect().import_dbapi()
-        except ImportError:
-            raise ConfigurationError(
-                "PostgreSQL needs its driver: "
-                "pip install 'flask-login-tokenauth[postgres]'."
-            ) from None
+        driver = parsed.get_dialect().import_dbapi()
         parsed, options = (
             for_sqlite(parsed, self.file)
             if self.file
@@ -74,8 +66,9 @@ class Database(Redacted):
     def rows(self, statement: ClauseElement, **values: Any) -> Sequence[Any]:
         """Run a statement and return its rows: none if a value cannot be stored.
 
-        It is compiled once and given to the driver: SQLAlchemy's `Connection` would
-        double the 20 to 30 us of a keyed read on SQLite, and the 90 us on PostgreSQL.
+        It is a transaction of its own, compiled once and given to the driver:
+        SQLAlchemy's `Connection` would double the 20 to 30 us of a keyed read on
+        SQLite, and the 90 us on PostgreSQL.
 
         Raises:
             StoreUnavailableError: the database cannot be reached, or refused. What was
@@ -83,18 +76,22 @@ class Database(Redacted):
         """
         if not all(map(is_storable, values.values())):
             return []
-        with self._cursor(statement, values) as cursor:
-            # All, though it may be one: SQLite's statement ends with the last.
-            rows: Sequence[Any] = cursor.fetchall()
-            return rows
-
-    def count(self, statement: ClauseElement, **values: Any) -> int:
-        """Run a statement and return how many rows it changed; see `rows`."""
-        if not all(map(is_storable, values.values())):
-            return 0
-        with self._cursor(statement, values) as cursor:
-            changed: int = cursor.rowcount
-            return changed
+        if (known := self._compiled.get(statement)) is None:
+            compiled = statement.compile(self._engine, column_keys=list(values))
+            known = str(compiled), dict(compiled.params or {})
+            self._compiled[statement] = known
+        with self._unavailable():
+            connection = self._engine.raw_connection()
+            try:
+                cursor = connection.cursor()
+                cursor.execute(known[0], {**known[1], **values})
+                # All, though it may be one: SQLite's statement ends with the last.
+                return cursor.fetchall()
+            except BaseException:
+                connection.invalidate()
+                raise
+            finally:
+                connection.close()
 
     @contextmanager
     def transaction(self) -> Generator[Connection]:
@@ -132,14 +129,6 @@ class Database(Redacted):
                 raise _unusable(self.file, error.reason) from None
             raise
 
-    def read_clock(self) -> float | None:
-        """Return PostgreSQL's time in seconds since the epoch, None for a SQLite file.
-
-        Raises:
-            StoreUnavailableError: the database cannot be reached.
-        """
-        return None if self.file else float(self.rows(_CLOCK)[0][0])
-
     def create_file(self) -> None:
         """Create the SQLite file, readable for its owner alone, if there is none.
 
@@ -152,27 +141,6 @@ class Database(Redacted):
             self.file.touch(mode=0o600)  # it will hold password hashes
         except OSError as error:
             raise _unusable(self.file, error.strerror) from None
-
-    @contextmanager
-    def _cursor(
-        self, statement: ClauseElement, values: dict[str, Any]
-    ) -> Generator[DBAPICursor]:
-        """Lend the cursor that has run one statement, a transaction of its own."""
-        if (known := self._compiled.get(statement)) is None:
-            compiled = statement.compile(self._engine, column_keys=list(values))
-            known = str(compiled), dict(compiled.params or {})
-            self._compiled[statement] = known
-        with self._unavailable():
-            connection = self._engine.raw_connection()
-            try:
-                cursor = connection.cursor()
-                cursor.execute(known[0], {**known[1], **values})
-                yield cursor
-            except BaseException:
-                connection.invalidate()
-                raise
-            finally:
-                connection.close()
 
     @contextmanager
     def _unavailable(self) -> Generator[None]:

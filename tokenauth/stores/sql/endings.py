@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 from sqlalchemy import ColumnElement, bindparam, delete, func, insert, select
@@ -17,8 +17,8 @@ _STEP: Final = 100
 _NUMBER: Final = ENDINGS.c.number
 _NEXT: Final = select(func.coalesce(func.max(_NUMBER), 0) + 1)
 _OLDEST_OPEN: Final = select(func.txid_snapshot_xmin(func.txid_current_snapshot()))
-_INSERT: Final = insert(ENDINGS)
-_FORGET: Final = delete(ENDINGS).where(bindparam("last") >= _NUMBER)
+_INSERT: Final = insert(ENDINGS).returning(_NUMBER)
+_FORGET: Final = delete(ENDINGS).where(bindparam("last") >= _NUMBER).returning(_NUMBER)
 
 
 class EndingLog:
@@ -46,34 +46,28 @@ class EndingLog:
 
         It is built once: building it takes longer than PostgreSQL's answer.
         """
-        statement: Any = delete(SESSIONS).where(*conditions).returning(SESSIONS.c.id)
-        in_file = self._database.file is not None
-        run = self._in_transaction if in_file else self._in_one_step
-        statement = statement if in_file else _noted(statement)
+        gone = delete(SESSIONS).where(*conditions).returning(SESSIONS.c.id)
+        noted = _noted(gone)
 
         def end(**values: Any) -> int:
-            if not all(map(is_storable, values.values())):
-                return 0
-            ended, last = run(statement, values)
+            if self._database.file:
+                numbers = self._end_in_file(gone, values)
+            else:
+                numbers = self._database.rows(noted, **values)
             # Not each time: logouts at the same moment would wait for each other.
-            if ended and last % _STEP < ended:
-                self._database.count(_FORGET, last=last - _KEPT)
-            return ended
+            if numbers and (last := max(numbers)[0]) % _STEP < len(numbers):
+                self._database.rows(_FORGET, last=last - _KEPT)
+            return len(numbers)
 
         return end
 
-    def _in_transaction(self, statement: Any, values: Any) -> tuple[int, int]:
+    def _end_in_file(self, gone: Any, values: dict[str, Any]) -> Sequence[Any]:
+        if not all(map(is_storable, values.values())):
+            return []
         with self._database.transaction() as connection:
-            ids = connection.execute(statement, values).scalars().all()
+            ids = connection.execute(gone, values).scalars()
             rows = [{"session_id": session_id, "txid": 0} for session_id in ids]
-            noted = (
-                connection.execute(_INSERT.returning(_NUMBER), rows) if ids else None
-            )
-            return len(ids), max(noted.scalars()) if noted else 0
-
-    def _in_one_step(self, statement: Any, values: Any) -> tuple[int, int]:
-        row: Any = self._database.rows(statement, **values)[0]
-        return row[0], row[1]
+            return connection.execute(_INSERT, rows).all() if rows else []
 
     def since(self, mark: str | None) -> Endings:
         """Return which sessions ended since a mark; see `EndingFeed`."""
@@ -89,7 +83,5 @@ class EndingLog:
 
 def _noted(gone: Any) -> Any:
     """Return PostgreSQL's statement that deletes and writes down, in one round trip."""
-    gone = gone.cte()
-    rows = select(gone.c.id, func.txid_current())
-    noted = _INSERT.from_select(["session_id", "txid"], rows).returning(_NUMBER).cte()
-    return select(func.count(), func.max(noted.c.number)).select_from(noted)
+    rows = select(gone.cte().c.id, func.txid_current())
+    return _INSERT.from_select(["session_id", "txid"], rows)

@@ -5,16 +5,15 @@ from __future__ import annotations
 from typing import Any, Final
 
 import msgspec
-from sqlalchemy import bindparam, delete, func, insert, or_, select, update
+from sqlalchemy import Table, bindparam, delete, func, insert, or_, select, update
 
 from ...accounts.users import check_id
 from ...sessions.session import Session
 from ...sessions.store import PURGE_STEP, Endings
 from ...tokens.scopes import format_scopes, parse_scopes
-from . import tables
 from .database import Database
 from .endings import EndingLog
-from .tables import ENDINGS, SESSIONS
+from .tables import ENDINGS, SESSIONS, SQLStore
 
 _C: Final = SESSIONS.c
 _FIELDS: Final = [_C[name] for name in Session.__struct_fields__]
@@ -30,17 +29,15 @@ _EXPIRED: Final = _C.idle_expires_at <= bindparam("now")
 _EARLIEST: Final = select(func.min(_C.idle_expires_at)).scalar_subquery()
 _INSERT: Final = insert(SESSIONS).returning(_EARLIEST)
 _GET: Final = select(*_FIELDS).where(_HAS_ID)
-_ROTATE: Final = (
+_TOUCH: Final = (
     update(SESSIONS)
-    .where(_HAS_ID, _C.generation == bindparam("expected"))
-    .values(
-        generation=_C.generation + 1,
-        refreshed_at=bindparam("now"),
-        idle_expires_at=bindparam("idle_end"),
-    )
+    .where(_HAS_ID)
+    .values(refreshed_at=bindparam("now"))
     .returning(*_FIELDS)
 )
-_TOUCH: Final = update(SESSIONS).where(_HAS_ID).values(refreshed_at=bindparam("now"))
+_ROTATE: Final = _TOUCH.where(_C.generation == bindparam("expected")).values(
+    generation=_C.generation + 1, idle_expires_at=bindparam("idle_end")
+)
 _LIST: Final = (
     select(*_FIELDS).where(_OF_USER, _OF_SOME_KIND).order_by(_C.number.desc())
 )
@@ -67,21 +64,22 @@ _PURGE: Final = (
 )
 
 
-class SQLSessionStore:
+class SQLSessionStore(SQLStore):
     """Sessions in a SQLite file or a PostgreSQL database.
 
     Args:
         database: A URL, or what is shared with other stores.
 
     Raises:
-        ConfigurationError: the URL names no such database, or its driver is missing.
+        ConfigurationError: the URL names no such database.
+        ImportError: its driver is missing.
     """
 
+    tables: tuple[Table, ...] = (SESSIONS, ENDINGS)
+
     def __init__(self, database: Database | str) -> None:
-        if isinstance(database, str):
-            database = Database(database)
-        self.database = database
-        self._endings = EndingLog(database)
+        super().__init__(database)
+        self._endings = EndingLog(self.database)
         self._end_one = self._endings.ending(_HAS_ID)
         self._end_beyond = self._endings.ending(
             _OF_USER,
@@ -94,18 +92,6 @@ class SQLSessionStore:
         self._end_some = self._endings.ending(
             _C.number.in_(select(_C.number).limit(_STEP))
         )
-
-    def create_tables(self) -> None:
-        """Create the tables that are missing; see `tables.create`."""
-        tables.create(self.database, SESSIONS, ENDINGS)
-
-    def check_tables(self) -> None:
-        """Check that the tables are those of this release; see `tables.check`."""
-        tables.check(self.database, SESSIONS, ENDINGS)
-
-    def read_clock(self) -> float | None:
-        """Return the server's time, None for a file; see `Database.read_clock`."""
-        return self.database.read_clock()
 
     def add(self, session: Session, *, limit: int) -> None:
         """Keep a new session; end its user's oldest of that kind beyond a limit.
@@ -148,7 +134,7 @@ class SQLSessionStore:
     def touch(self, session_id: str, *, now: float) -> None:
         """Set when a session was last used, if there is one with this id."""
         check_id(session_id)
-        self.database.count(_TOUCH, session_id=session_id, now=now)
+        self.database.rows(_TOUCH, session_id=session_id, now=now)
 
     def end(self, session_id: str) -> bool:
         """End a session; True for at most one of many callers."""

@@ -18,7 +18,6 @@ from sqlalchemy import (
     inspect,
     text,
 )
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.schema import CreateColumn
 
 from ...errors import ConfigurationError
@@ -39,6 +38,7 @@ To let it leave them alone (`flask tokenauth init-db` creates them then), see
 _ENCODING: Final = text("SELECT current_setting('server_encoding')")
 _ENCODINGS: Final = ("UTF8", "SQL_ASCII")  # what any client may send fits into these
 
+_CLOCK: Final = text("SELECT extract(epoch FROM clock_timestamp())")
 _CREATING: Final = 0x746F6B656E  # any number, the same for all processes
 
 
@@ -121,25 +121,76 @@ ENDINGS: Final = Table(
 Index("tokenauth_endings_txid", ENDINGS.c.txid)
 
 
-def create(database: Database, *tables: Table) -> None:
-    """Create tables that are missing, in one transaction, and extend older ones.
+class SQLStore:
+    """A store that has tables in a database.
 
-    A column that a release adds may be null or has a server default, so a process of
-    the release before goes on meanwhile and afterwards.
+    Args:
+        database: A URL, or what is shared with other stores.
 
-    Raises:
-        ConfigurationError: one is of another release, or the SQLite file cannot be
-            created.
-        StoreUnavailableError: the database cannot be reached, or refused.
+    Attributes:
+        tables: Which tables it has.
     """
-    database.create_file()
-    with database.transaction() as connection:
-        if not database.file:  # two processes that create a table at once would fail
-            connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({_CREATING})")
-        for table in tables:
-            table.create(connection, checkfirst=True)
-            _extend(connection, table)
-    check(database, *tables)
+
+    tables: tuple[Table, ...]
+
+    def __init__(self, database: Database | str) -> None:
+        self.database = Database(database) if isinstance(database, str) else database
+
+    def create_tables(self) -> None:
+        """Create tables that are missing, in one transaction, and extend older ones.
+
+        A column that a release adds may be null or has a server default, so a process
+        of the release before goes on meanwhile and afterwards.
+
+        Raises:
+            ConfigurationError: one is of another release, or the SQLite file cannot be
+                created.
+            StoreUnavailableError: the database cannot be reached, or refused.
+        """
+        self.database.create_file()
+        with self.database.transaction() as connection:
+            if not self.database.file:  # two that create a table at once would fail
+                connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({_CREATING})")
+            for table in self.tables:
+                table.create(connection, checkfirst=True)
+                _extend(connection, table)
+        self.check_tables()
+
+    def check_tables(self) -> None:
+        """Check that its tables have the columns that this release needs.
+
+        Raises:
+            ConfigurationError: a table or column is missing, or the encoding wrong.
+            StoreUnavailableError: the database cannot be reached.
+        """
+        file = self.database.file
+        if not file and self.database.rows(_ENCODING)[0][0] not in _ENCODINGS:
+            raise ConfigurationError(
+                "The database's encoding does not have the letters of every name: use "
+                "a database that is created with ENCODING 'UTF8'."
+            )
+        place = f"The SQLite file '{file}'" if file else "The database"
+        for table in self.tables:
+            found = self.database.columns_of(table.name)
+            if not found:
+                raise ConfigurationError(
+                    f"{place} has no table '{table.name}': create it with 'flask "
+                    "tokenauth init-db'."
+                )
+            missing = ", ".join(repr(c.name) for c in table.c if c.name not in found)
+            if missing:
+                raise ConfigurationError(
+                    f"{place} has a table '{table.name}' of another release, without "
+                    f"{missing}: run 'flask tokenauth upgrade-db'."
+                )
+
+    def read_clock(self) -> float | None:
+        """Return PostgreSQL's time in seconds since the epoch, None for a SQLite file.
+
+        Raises:
+            StoreUnavailableError: the database cannot be reached.
+        """
+        return None if self.database.file else float(self.database.rows(_CLOCK)[0][0])
 
 
 def _extend(connection: Connection, table: Table) -> None:
@@ -151,37 +202,3 @@ def _extend(connection: Connection, table: Table) -> None:
             connection.exec_driver_sql(f"ALTER TABLE {table.name} ADD {definition}")
     for index in table.indexes:
         index.create(connection, checkfirst=True)
-
-
-def check(database: Database, *tables: Table) -> None:
-    """Check that tables have the columns that this release needs.
-
-    Raises:
-        ConfigurationError: a table or column is missing, or the encoding wrong.
-        StoreUnavailableError: the database cannot be reached.
-    """
-    if not database.file and database.rows(_ENCODING)[0][0] not in _ENCODINGS:
-        raise ConfigurationError(
-            "The database's encoding does not have the letters of every name: use a "
-            "database that is created with ENCODING 'UTF8'."
-        )
-    place = f"The SQLite file '{database.file}'" if database.file else "The database"
-    for table in tables:
-        found = database.columns_of(table.name)
-        if not found:
-            raise ConfigurationError(
-                f"{place} has no table '{table.name}': create it with 'flask tokenauth "
-                "init-db'."
-            )
-        missing = ", ".join(repr(c.name) for c in table.c if c.name not in found)
-        if missing:
-            raise ConfigurationError(
-                f"{place} has a table '{table.name}' of another release, without "
-                f"{missing}: run 'flask tokenauth upgrade-db'."
-            )
-
-
-def insert_new(database: Database, table: Table) -> postgresql.Insert | sqlite.Insert:
-    """Return an INSERT that does nothing where a unique value is taken."""
-    insert = sqlite.insert if database.file else postgresql.insert
-    return insert(table).on_conflict_do_nothing().inline()

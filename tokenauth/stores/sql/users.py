@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Any, Final
 
-from sqlalchemy import bindparam, delete, exists, select, update
+from sqlalchemy import Table, bindparam, delete, exists, select, update
+from sqlalchemy.dialects import postgresql, sqlite
 
 from ...accounts.names import fold_username, folded_name
 from ...accounts.users import User, check_id
 from ...tokens.scopes import check_names, format_scopes, parse_scopes
-from . import tables
 from .database import Database
-from .tables import USERS
+from .tables import USERS, SQLStore
 
 _PAGE_SIZE: Final = 500
 
@@ -28,52 +28,36 @@ _PAGE: Final = (
     .order_by(_C.name)
     .limit(_PAGE_SIZE)
 )
-_SET_PASSWORD: Final = (
-    update(USERS)
-    .where(_HAS_ID, _C.password_hash.is_not_distinct_from(bindparam("expected")))
-    .values(password_hash=bindparam("new"))
-)
+_UPDATE: Final = update(USERS).where(_HAS_ID).returning(_C.id)
+_SET_PASSWORD: Final = _UPDATE.where(
+    _C.password_hash.is_not_distinct_from(bindparam("expected"))
+).values(password_hash=bindparam("new"))
 _OTHER: Final = USERS.alias()
-_RENAME: Final = (
-    update(USERS)
-    .where(
-        _HAS_ID,
-        ~exists().where(_OTHER.c.name == bindparam("folded"), _OTHER.c.id != _C.id),
-    )
-    .values(username=bindparam("new_username"), name=bindparam("folded"))
-)
-_SET_ACTIVE: Final = update(USERS).where(_HAS_ID).values(is_active=bindparam("active"))
-_SET_SCOPES: Final = update(USERS).where(_HAS_ID).values(scopes=bindparam("names"))
-_REMOVE: Final = delete(USERS).where(_HAS_ID)
+_RENAME: Final = _UPDATE.where(
+    ~exists().where(_OTHER.c.name == bindparam("folded"), _OTHER.c.id != _C.id)
+).values(username=bindparam("new_username"), name=bindparam("folded"))
+_SET_ACTIVE: Final = _UPDATE.values(is_active=bindparam("active"))
+_SET_SCOPES: Final = _UPDATE.values(scopes=bindparam("names"))
+_REMOVE: Final = delete(USERS).where(_HAS_ID).returning(_C.id)
 
 
-class SQLUserStore:
+class SQLUserStore(SQLStore):
     """Users in a SQLite file or a PostgreSQL database.
 
     Args:
         database: A URL, or what is shared with other stores.
 
     Raises:
-        ConfigurationError: the URL names no such database, or its driver is missing.
+        ConfigurationError: the URL names no such database.
+        ImportError: its driver is missing.
     """
 
+    tables: tuple[Table, ...] = (USERS,)
+
     def __init__(self, database: Database | str) -> None:
-        if isinstance(database, str):
-            database = Database(database)
-        self.database = database
-        self._insert = tables.insert_new(database, USERS)
-
-    def create_tables(self) -> None:
-        """Create the table if it is missing; see `tables.create`."""
-        tables.create(self.database, USERS)
-
-    def check_tables(self) -> None:
-        """Check that the table is that of this release; see `tables.check`."""
-        tables.check(self.database, USERS)
-
-    def read_clock(self) -> float | None:
-        """Return the server's time, None for a file; see `Database.read_clock`."""
-        return self.database.read_clock()
+        super().__init__(database)
+        insert = sqlite.insert if self.database.file else postgresql.insert
+        self._insert = insert(USERS).on_conflict_do_nothing().returning(_C.id)
 
     def get(self, user_id: str) -> User | None:
         """Return the user with this id, or None."""
@@ -104,7 +88,7 @@ class SQLUserStore:
             InvalidRequestError: the username cannot be used.
         """
         check_id(user.id)
-        added = self.database.count(
+        added = self.database.rows(
             self._insert,
             id=user.id,
             name=folded_name(user.username),
@@ -113,7 +97,7 @@ class SQLUserStore:
             is_active=user.is_active,
             scopes=format_scopes(user.scopes),
         )
-        return added == 1
+        return bool(added)
 
     def all(self) -> Iterator[User]:
         """Yield every user, ordered by folded name."""
@@ -153,7 +137,7 @@ class SQLUserStore:
 
     def _change(self, statement: Any, user_id: str, **values: Any) -> bool:
         check_id(user_id)
-        return self.database.count(statement, user_id=user_id, **values) == 1
+        return bool(self.database.rows(statement, user_id=user_id, **values))
 
 
 def _user(row: Any) -> User:
