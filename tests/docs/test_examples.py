@@ -17,11 +17,11 @@ from typing import Any
 import pytest
 
 from tests.harness import flask_alone
-from tests.harness.guides import FOLDER, block
+from tests.harness.guides import EXAMPLES, block
 from tests.harness.kit import SECRET
 from tests.harness.servers import outside_of_coverage
 
-SHOP = FOLDER / "examples" / "shop"
+SHOP = EXAMPLES / "shop"
 ROOT = Path(__file__).parents[2]
 ALONE = flask_alone.__file__
 
@@ -88,7 +88,7 @@ def check_image(shop: Path) -> None:
 def test_the_page_is_the_one_of_the_guide(monkeypatch: pytest.MonkeyPatch) -> None:
     """Which a browser reads in `test_browsers`; its API is what the page needs."""
     monkeypatch.setenv("FLASK_SECRET_KEY", SECRET)
-    folder = FOLDER / "examples/page"
+    folder = EXAMPLES / "page"
     page = (folder / "pages/index.html").read_text()
     assert page == block("html", "page")
     client: Any = runpy.run_path(str(folder / "app.py"))["app"].test_client()

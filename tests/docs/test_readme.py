@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tests.harness.guides import FOLDER, block
+from tests.harness.guides import EXAMPLES, block
 from tests.harness.kit import SECRET
 from tests.harness.servers import AppServer
 from tests.harness.transcripts import ROOT, blocks, replay
@@ -68,7 +68,7 @@ def test_no_page_recommends_somebody_elses_package() -> None:
 
 def test_the_readme_is_short_and_says_what_the_site_says() -> None:
     assert len(README.splitlines()) <= 120
-    quickstart = (FOLDER / "examples/quickstart/app.py").read_text()
+    quickstart = (EXAMPLES / "quickstart/app.py").read_text()
     assert quickstart == blocks("python", README)[0]
     assert block("sh", "install") == blocks("sh", README)[1]
     code = [line for line in quickstart.splitlines() if line.strip(") ")]

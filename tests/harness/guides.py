@@ -12,6 +12,7 @@ import tokenauth
 from tests.harness.kit import make_users
 
 FOLDER = Path(tokenauth.__file__).parent / "docs"
+EXAMPLES = Path(__file__).parents[1] / "docs" / "examples"
 PAGES = {page.relative_to(FOLDER): page.read_text() for page in FOLDER.rglob("*.md")}
 
 

@@ -32,7 +32,6 @@ extensions = [
     "sphinx.ext.viewcode",
 ]
 root_doc = "index"
-exclude_patterns = ["examples"]
 nitpicky = True
 
 html_theme = "furo"
@@ -93,7 +92,7 @@ nitpick_ignore_regex = [
 ]
 
 
-def name_publicly(app: Sphinx, doctree: document) -> None:
+def name_publicly(_app: Sphinx, doctree: document) -> None:
     """Let types link to, and show, the names that the reference has."""
     for node in doctree.findall(pending_xref):
         if known := ALIASES.get(node["reftarget"]):
