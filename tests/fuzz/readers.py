@@ -33,7 +33,7 @@ from tokenauth.errors import ConfigurationError
 from tokenauth.sessions.inspection import TokenInspector
 from tokenauth.sessions.issuer import TokenIssuer
 from tokenauth.sessions.session import NEVER, PERSONAL
-from tokenauth.sessions.verifier import Shared, TokenVerifier
+from tokenauth.sessions.verifier import TokenVerifier
 from tokenauth.settings import KNOWN, load
 from tokenauth.tokens.header import is_token, read_header
 from tokenauth.tokens.keys import is_guessable
@@ -84,11 +84,9 @@ _SESSIONS: Final = MemorySessionStore()
 for _session in (LOGIN_SESSION, TOKEN_SESSION):
     _SESSIONS.add(_session, limit=1)
 _USERS: Final = DictUserStore({"alice": ALICE})
-_SHARED: Final = Shared(
-    _SETTINGS, MINT, _USERS, _SESSIONS, lambda *_, **__: None, Clock()
-)
-_VERIFIER: Final = TokenVerifier(_SHARED, read=_SESSIONS.get)
-_INSPECTOR: Final = TokenInspector(_SHARED)
+_SHARED: Final = (_SETTINGS, MINT, _USERS, _SESSIONS, lambda *_, **__: None, Clock())
+_VERIFIER: Final = TokenVerifier(*_SHARED)
+_INSPECTOR: Final = TokenInspector(*_SHARED)
 
 
 def header(data: bytes) -> None:

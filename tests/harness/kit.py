@@ -112,7 +112,7 @@ def log_in(client: FlaskClient, username: str = "alice", **body: Any) -> dict[st
 def token_of(app: Flask, username: str = "alice", **wanted: Any) -> str:
     """Return a user's access token, without a login and its hash."""
     service: SessionService = app.extensions["tokenauth"].service
-    user = service._users.find(username)
+    user = service.users.find(username)
     assert user is not None
     with app.app_context():
         return service.start(user, **wanted).access_token
@@ -123,7 +123,7 @@ def let_in_by_cookie(app: Flask) -> FlaskClient:
 
     `/cookie-login` starts a session for `name`, and a remembered one with `remember`.
     """
-    users = app.extensions["tokenauth"].service._users
+    users = app.extensions["tokenauth"].service.users
     app.login_manager.user_loader(users.get)  # type: ignore[attr-defined]
 
     @app.post("/cookie-login")

@@ -105,7 +105,7 @@ def test_tokens_are_issued_in_one_module_only() -> None:
 def test_nothing_is_decompressed(app: Flask, client: FlaskClient) -> None:
     """python-jose CVE-2024-33664: no content is inflated, be it well signed."""
     with app.app_context():
-        signer = state.current_state().verifier._issuer.access
+        signer = state.current_state().verifier.issuer.access
         token = log_in(client)["access_token"]
         content = base64.urlsafe_b64decode(token.partition(".")[0] + "==")
         packed = base64.urlsafe_b64encode(zlib.compress(content)).rstrip(b"=")

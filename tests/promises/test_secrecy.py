@@ -77,7 +77,7 @@ def test_nothing_that_is_reachable_shows_or_gives_away_a_secret(canary: Flask) -
     """Whatever room an application's state leads to: printed or pickled, no secret."""
     pair = token_of(canary)
     current = canary.extensions["tokenauth"]
-    mint = current.service._issuer
+    mint = current.service.issuer
     keys = [*mint.access.secret_keys, *mint.refresh.secret_keys]
     hidden = [KEY, OLD_KEY, HASH, pair.access_token, pair.refresh_token, *keys]
     rooms = [*reachable(current), *reachable(pair)]
@@ -112,7 +112,7 @@ def test_nothing_that_is_reachable_shows_or_gives_away_a_secret(canary: Flask) -
 
 def keys(app: Flask) -> list[Any]:
     current = app.extensions["tokenauth"]
-    mint = current.service._issuer
+    mint = current.service.issuer
     address = "192.0.2.1"
     return [
         current.settings,

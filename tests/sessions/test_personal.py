@@ -520,7 +520,7 @@ def test_secret_scanners_find_it(client: FlaskClient, login: dict[str, str]) -> 
 def test_the_shortest_token_fits_the_pattern(app: Flask) -> None:
     """A one-letter user id, no scopes, times of one byte: still found."""
     with app.app_context():
-        signer = state.current_state().personal._issuer.personal
+        signer = state.current_state().personal.issuer.personal
     shortest = signer.issue(Claims("u", "s" * 22, 0, 1, 0, frozenset()))
     assert re.fullmatch(PERSONAL_TOKEN_PATTERN, shortest)
 
@@ -554,7 +554,7 @@ def test_one_signature_is_computed_for_one_request(
     """The prefix tells the signer: no second one is asked."""
     token = make(client, login)["token"]
     with app.app_context():
-        mint = state.current_state().personal._issuer
+        mint = state.current_state().personal.issuer
     computed: list[str] = []
     for name in ("access", "refresh", "personal"):
         algorithm = getattr(mint, name).algorithm

@@ -410,7 +410,7 @@ def test_a_rotation_logs_nobody_out(clock: Clock) -> None:
     newest = NEW_KEY.decode()
     rotation = {"SECRET_KEY": newest, "SECRET_KEY_FALLBACKS": [SECRET]}
     before = make_app(clock=clock)
-    sessions = before.extensions["tokenauth"].service._sessions
+    sessions = before.extensions["tokenauth"].service.sessions
     during = make_app(clock=clock, sessions=sessions, config=rotation)
     after = make_app(clock=clock, sessions=sessions, config={"SECRET_KEY": newest})
     old = log_in(before.test_client())

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from functools import partial
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any
 
 from blinker import NamedSignal
 from flask import Flask, has_request_context, request
@@ -19,14 +19,13 @@ from ..errors import ConfigurationError
 from ..events import Event
 from ..sessions.cache import SessionCache
 from ..sessions.inspection import TokenInspector
-from ..sessions.issuer import TokenIssuer, TokenReader
+from ..sessions.issuer import TokenIssuer
 from ..sessions.one_time import OneTimeTokens
 from ..sessions.password_login import PasswordLogin
 from ..sessions.personal import PersonalTokens
 from ..sessions.service import SessionService
-from ..sessions.session import Session
 from ..sessions.store import SessionStore
-from ..sessions.verifier import ServiceVerifier, Shared, TokenVerifier
+from ..sessions.verifier import ServiceVerifier, SessionRules, TokenVerifier
 from ..settings import Settings
 from ..settings import load as load_settings
 from ..stores import open_redis
@@ -51,27 +50,29 @@ def build(
     _check_application(app)
     settings = _load(app)
     stores = provide(settings, users, sessions)
-    clock, issuer = Clock(), TokenIssuer(settings)
-    shared = _shared(app, clock, stores, issuer, settings)
+    clock = Clock()
+    shared = _shared(app, clock, stores, settings)
     throttle = _throttle(settings, clock)
-    checker = _checker(shared, throttle)
-    service, one_time = SessionService(shared), OneTimeTokens(shared)
+    service, one_time = SessionService(**shared), OneTimeTokens(**shared)
+    checker = _checker(service, throttle)
     return State(
         settings=settings,
         header_key=settings.header_key,
         stores=stores,
-        sessions=shared.sessions,
+        sessions=service.sessions,
         clock=clock,
-        verifier=TokenVerifier(shared, read=_reader(stores, shared)),
-        inspector=TokenInspector(shared),
+        verifier=TokenVerifier(**_for_requests(shared, stores)),
+        inspector=TokenInspector(**shared),
         service=service,
-        password_login=PasswordLogin(shared, service, one_time, checker),
+        password_login=PasswordLogin(
+            **shared, service=service, once=one_time, checker=checker
+        ),
         checker=checker,
-        personal=PersonalTokens(shared),
+        personal=PersonalTokens(**shared),
         one_time=one_time,
         throttle=throttle,
-        emit=shared.emit,
-        publics=issuer.publics,
+        emit=service.emit,
+        publics=service.issuer.publics,
     )
 
 
@@ -85,17 +86,16 @@ def build_verifier(app: Flask) -> VerifierState:
     settings = _load(app, verify_only=True)
     stores = provide(settings, {}, None)
     clock = Clock()
-    issuer = cast(TokenIssuer, TokenReader(settings))  # it only reads
-    shared = _shared(app, clock, stores, issuer, settings)
+    shared = _for_requests(_shared(app, clock, stores, settings), stores)
     stores.check_tables()
-    sees_sessions = settings.session_url != "memory://"
-    read = _reader(stores, shared) if sees_sessions else None
     return VerifierState(
         settings=settings,
         header_key=settings.header_key,
         clock=clock,
-        verifier=ServiceVerifier(shared, read=read),
-        emit=shared.emit,
+        verifier=ServiceVerifier(
+            **shared, sees_sessions=settings.session_url != "memory://"
+        ),
+        emit=shared["emit"],
     )
 
 
@@ -110,20 +110,25 @@ def _load(app: Flask, *, verify_only: bool = False) -> Settings:
 
 
 def _shared(
-    app: Flask, clock: Clock, stores: Stores, issuer: TokenIssuer, settings: Settings
-) -> Shared:
-    """Return what all rules work with; its stores announce when they cannot answer."""
+    app: Flask, clock: Clock, stores: Stores, settings: Settings
+) -> dict[str, Any]:
+    """Return what all `SessionRules` work with; its stores announce their failures."""
     emit = partial(_emit, app, clock)
-    users = announcing(stores.users, UserStore, "users", emit)
-    sessions = announcing(stores.sessions, SessionStore, "sessions", emit)
-    return Shared(settings, issuer, users, sessions, emit, clock)
+    return {
+        "settings": settings,
+        "issuer": TokenIssuer(settings),
+        "users": announcing(stores.users, UserStore, "users", emit),
+        "sessions": announcing(stores.sessions, SessionStore, "sessions", emit),
+        "emit": emit,
+        "now": clock,
+    }
 
 
-def _reader(stores: Stores, shared: Shared) -> Callable[[str], Session | None]:
-    """Return what reads the session of a token."""
-    lag = shared.settings.session_check_lag
-    reader = reader_of(stores.sessions, lag, now=shared.now)
-    return announcing(reader, SessionCache, "sessions", shared.emit).get
+def _for_requests(shared: dict[str, Any], stores: Stores) -> dict[str, Any]:
+    """Return the same with what reads the session of a token, possibly a cache."""
+    lag, emit = shared["settings"].session_check_lag, shared["emit"]
+    reader = reader_of(stores.sessions, lag, now=shared["now"])
+    return shared | {"sessions": announcing(reader, SessionCache, "sessions", emit)}
 
 
 def _throttle(settings: Settings, clock: Clock) -> LoginThrottle:
@@ -139,8 +144,8 @@ def _throttle(settings: Settings, clock: Clock) -> LoginThrottle:
     )
 
 
-def _checker(shared: Shared, throttle: LoginThrottle) -> PasswordChecker:
-    settings, emit = shared.settings, shared.emit
+def _checker(rules: SessionRules, throttle: LoginThrottle) -> PasswordChecker:
+    settings, emit = rules.settings, rules.emit
     policy = PasswordPolicy(
         settings.password_min_length,
         settings.password_max_length,
@@ -148,7 +153,7 @@ def _checker(shared: Shared, throttle: LoginThrottle) -> PasswordChecker:
         settings.realm,
     )
     return PasswordChecker(
-        users=shared.users,
+        users=rules.users,
         hasher=PasswordHasher(settings.argon2, settings.password_verifier),
         policy=announcing(policy, PasswordPolicy, "breach_check", emit),
         throttle=announcing(throttle, type(throttle), "attempts", emit),

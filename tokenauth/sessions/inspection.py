@@ -25,7 +25,7 @@ class Inspection(NamedTuple):
     refusal: AuthError | None
 
 
-class TokenInspector(SessionRules):
+class TokenInspector(SessionRules, frozen=True):
     """Reads tokens of any purpose. It changes nothing and announces nothing."""
 
     def inspect(self, token: str) -> Inspection:
@@ -37,7 +37,7 @@ class TokenInspector(SessionRules):
             StoreUnavailableError: a store cannot answer.
         """
         purpose, kind, signer, claims = self._read(token)
-        now = self._now()
+        now = self.now()
         try:
             signer.check_times(claims, now)
             identity = self._identify(claims, kind, now)
@@ -56,15 +56,15 @@ class TokenInspector(SessionRules):
         raise TokenInvalidError(_what_is_wrong(token))
 
     def _signers(self, token: str) -> Iterator[tuple[str, str, TokenSigner[Any]]]:
-        for purpose, signer in self._issuer.signers.items():
+        for purpose, signer in self.issuer.signers.items():
             yield purpose, PERSONAL if purpose == PERSONAL else LOGIN, signer
         # The application chooses the purposes of one-time tokens: the session that the
         # unverified content names tells with which keys to verify it.
         content = _unverified_content(token)
         if len(content) > 2 and is_session_id(str(content[2])):
-            session = self._sessions.get(str(content[2]))
+            session = self.sessions.get(str(content[2]))
             if session is not None:
-                yield session.kind, session.kind, self._issuer.once(session.kind)
+                yield session.kind, session.kind, self.issuer.once(session.kind)
 
 
 def _is_current(signer: TokenSigner[Any], claims: Claims, identity: Identity) -> bool:

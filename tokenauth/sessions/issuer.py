@@ -50,8 +50,10 @@ class TokenPair(Redacted, msgspec.Struct, frozen=True, kw_only=True):
         return msgspec.structs.asdict(self)
 
 
-class TokenReader:
-    """Reads the tokens of an `Authorization` header.
+class TokenIssuer:
+    """Issues the tokens of one application, with one signer for each purpose.
+
+    Where tokens are only verified, it has the signers of `bearer` alone.
 
     Attributes:
         publics: The public keys of an application that signs with a key pair, newest
@@ -76,6 +78,14 @@ class TokenReader:
         self.personal = self._signer(
             PERSONAL, Claims, prefix=PERSONAL_PREFIX, keys=keys
         )
+        if settings.secret_key:
+            self.refresh = self._signer(REFRESH, RefreshClaims)
+            self.cookie = self._signer("cookie", Claims)
+            self.signers: dict[str, TokenSigner[Any]] = {
+                ACCESS: self.access,
+                REFRESH: self.refresh,
+                PERSONAL: self.personal,
+            }
 
     def bearer(self, token: str) -> tuple[TokenSigner[Claims], str]:
         """Return the signer of an `Authorization` header's token.
@@ -104,20 +114,6 @@ class TokenReader:
         if keys is not None:
             return KeyPairSigner(keys, self._settings.signing_key, **options)
         return TokenSigner(self._settings.secret_keys, **options)
-
-
-class TokenIssuer(TokenReader):
-    """Issues the tokens of one application, with one signer for each purpose."""
-
-    def __init__(self, settings: Settings) -> None:
-        super().__init__(settings)
-        self.refresh = self._signer(REFRESH, RefreshClaims)
-        self.cookie = self._signer("cookie", Claims)
-        self.signers: dict[str, TokenSigner[Any]] = {
-            ACCESS: self.access,
-            REFRESH: self.refresh,
-            PERSONAL: self.personal,
-        }
 
     def once(self, kind: str) -> TokenSigner[OnceClaims]:
         """Return the signer of one kind of one-time tokens, with keys of its own."""

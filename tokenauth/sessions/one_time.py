@@ -29,7 +29,7 @@ _PURPOSE: Final = re.compile(r"[a-z0-9][a-z0-9_-]{0,31}")
 _MAX_AGE: Final = 366 * 86400
 
 
-class OneTimeTokens(SessionRules):
+class OneTimeTokens(SessionRules, frozen=True):
     """Issues and redeems tokens that work once.
 
     Each has a session of the kind `once:<purpose>`; of many uses at once, the one that
@@ -46,19 +46,19 @@ class OneTimeTokens(SessionRules):
             StoreUnavailableError: it could not be stored.
         """
         kind, lifetime = _kind_of(purpose), _seconds(max_age)
-        user_id, now = id_of(user), self._now()
+        user_id, now = id_of(user), self.now()
         self._refuse_more(user_id, kind, now)
         session = new_session(
             user_id, now=now, lifetime=lifetime, kind=kind, authenticated_at=0
         )
-        self._sessions.add(session, limit=MAX_AT_A_TIME)
-        return self._issuer.once_token(session, user)
+        self.sessions.add(session, limit=MAX_AT_A_TIME)
+        return self.issuer.once_token(session, user)
 
     def _refuse_more(self, user_id: str, kind: str, now: float) -> None:
         tokens = self.active_sessions(user_id, kind=kind)
         ages = [now - each.created_at for each in tokens[:MAX_AT_A_TIME]]
         if len(ages) == MAX_AT_A_TIME and max(ages) < ISSUE_INTERVAL:
-            self._emit(events.attempts_limited, user_id=user_id, purpose=kind)
+            self.emit(events.attempts_limited, user_id=user_id, purpose=kind)
             raise TooManyAttemptsError(math.ceil(ISSUE_INTERVAL - max(ages)))
 
     def check(self, purpose: str, token: str) -> UserRecord:
@@ -80,8 +80,8 @@ class OneTimeTokens(SessionRules):
         identity = self._check(kind, token)
         claims = identity.claims
         # The others first: should the store fail in between, this one can be retried.
-        self._sessions.end_all(claims.subject, kind=kind, keep=claims.session_id)
-        if not self._sessions.end(claims.session_id):  # another use came first
+        self.sessions.end_all(claims.subject, kind=kind, keep=claims.session_id)
+        if not self.sessions.end(claims.session_id):  # another use came first
             error = TokenRevokedError()
             self._announce_refusal(error, claims, kind)
             raise error
@@ -89,11 +89,11 @@ class OneTimeTokens(SessionRules):
         return identity.user
 
     def _check(self, kind: str, token: str) -> Identity:
-        signer = self._issuer.once(kind)
+        signer = self.issuer.once(kind)
         claims: OnceClaims | None = None
         try:
             claims = signer.read(token)
-            now = self._now()
+            now = self.now()
             signer.check_times(claims, now)
             identity = self._identify(claims, kind, now)
             if not is_password_unchanged(signer, claims, identity.user):

@@ -12,30 +12,21 @@ from .issuer import TokenPair
 from .one_time import OneTimeTokens
 from .service import SessionService
 from .session import LOGIN
-from .verifier import Identity, SessionRules, Shared
+from .verifier import Identity, SessionRules
 
 
-class PasswordLogin(SessionRules):
+class PasswordLogin(SessionRules, frozen=True):
     """Logs in with a password, and changes passwords.
 
-    Args:
-        shared: What all rules share.
+    Attributes:
         service: Starts the sessions.
         once: The one-time tokens, by which a password is reset.
         checker: Checks passwords.
     """
 
-    def __init__(
-        self,
-        shared: Shared,
-        service: SessionService,
-        once: OneTimeTokens,
-        checker: PasswordChecker,
-    ) -> None:
-        super().__init__(shared)
-        self._service = service
-        self._once = once
-        self._checker = checker
+    service: SessionService
+    once: OneTimeTokens
+    checker: PasswordChecker
 
     def log_in(
         self,
@@ -43,22 +34,22 @@ class PasswordLogin(SessionRules):
         password: str,
         *,
         scope: str | None = None,
-        label: str | None = None,
-        client: str | None = None,
         address: str | None = None,
+        **names: str | None,
     ) -> TokenPair:
-        """Start a session for a username and a password, as the client sent them."""
-        checked = self._checker.check(username, password, address)
-        session = self._service.add(
+        """Start a session for a username and a password, as the client sent them.
+
+        `names` are as in `SessionService.add`.
+        """
+        checked = self.checker.check(username, password, address)
+        pair = self.service.start(
             checked.user,
-            scope,
-            confirm=lambda: self._checker.recheck(checked, password),
-            label=label,
-            client=client,
+            scopes=scope,
+            confirm=lambda: self.checker.recheck(checked, password),
+            **names,
         )
-        self._announce(events.login_succeeded, session)
-        self._checker.upgrade(checked, password)
-        return self._issuer.pair(session, checked.user, session.created_at)
+        self.checker.upgrade(checked, password)
+        return pair
 
     def change_password(
         self,
@@ -79,25 +70,25 @@ class PasswordLogin(SessionRules):
             end_tokens: Whether the personal access tokens end, too.
         """
         user, user_id = identity.user, identity.claims.subject
-        checked = self._checker.check_user(user, current, address)
-        new_hash = self._checker.hash_new(new, account_of(user))
+        checked = self.checker.check_user(user, current, address)
+        new_hash = self.checker.hash_new(new, account_of(user))
         session = self.active_session(identity.session.id)
         if session is None:
             raise TokenRevokedError
         # Hashing took its time: a change that came too late ends nobody's session.
-        checked = self._checker.recheck(checked, current)
+        checked = self.checker.recheck(checked, current)
         kind = None if end_tokens else LOGIN
         self._replace_hash(user_id, checked.password_hash, new_hash, kind=kind)
         self._announce(events.password_changed, session)
         changed = msgspec.structs.replace(checked, password_hash=new_hash)
-        renewed = self._service.add(
+        renewed = self.service.add(
             user,
             session.scopes & scopes_of(user),
-            confirm=lambda: self._checker.recheck(changed, new),
+            confirm=lambda: self.checker.recheck(changed, new),
             label=session.label,
             client=session.client,
         )
-        return self._issuer.pair(renewed, user, renewed.created_at)
+        return self.issuer.pair(renewed, user, renewed.created_at)
 
     def set_password(self, user: UserRecord, new: str) -> int:
         """Set a user's password without the old one, and end all sessions of the user.
@@ -105,7 +96,7 @@ class PasswordLogin(SessionRules):
         Returns:
             How many sessions ended.
         """
-        new_hash = self._checker.hash_new(new, account_of(user))
+        new_hash = self.checker.hash_new(new, account_of(user))
         return self._set_hash(user, new_hash)
 
     def reset_password(self, purpose: str, token: str, new: str) -> UserRecord:
@@ -113,16 +104,16 @@ class PasswordLogin(SessionRules):
 
         The token is used up only when the new password is accepted.
         """
-        user = self._once.check(purpose, token)
-        new_hash = self._checker.hash_new(new, account_of(user))
-        user = self._once.redeem(purpose, token)
+        user = self.once.check(purpose, token)
+        new_hash = self.checker.hash_new(new, account_of(user))
+        user = self.once.redeem(purpose, token)
         self._set_hash(user, new_hash)
         return user
 
     def _set_hash(self, user: UserRecord, new_hash: str) -> int:
         user_id = user.get_id()
         ended = self._replace_hash(user_id, user.password_hash, new_hash)
-        self._emit(events.password_changed, user_id=user_id)
+        self.emit(events.password_changed, user_id=user_id)
         return ended
 
     def _replace_hash(
@@ -133,8 +124,8 @@ class PasswordLogin(SessionRules):
         They end before and after: should the store fail in between, they are gone all
         the same, and none that started in between is left.
         """
-        ended = self._sessions.end_all(user_id, kind=kind)
-        if not self._users.set_password_hash(user_id, new, expected=old):
-            self._emit(events.login_failed, user_id=user_id, reason="overtaken")
+        ended = self.sessions.end_all(user_id, kind=kind)
+        if not self.users.set_password_hash(user_id, new, expected=old):
+            self.emit(events.login_failed, user_id=user_id, reason="overtaken")
             raise InvalidCredentialsError
-        return ended + self._sessions.end_all(user_id, kind=kind)
+        return ended + self.sessions.end_all(user_id, kind=kind)

@@ -25,7 +25,7 @@ USE_INTERVAL: Final = 300
 """Seconds in which the use of a token is recorded at most once."""
 
 
-class PersonalTokens(SessionRules):
+class PersonalTokens(SessionRules, frozen=True):
     """Makes personal access tokens and records when they were last used.
 
     Each has a session of its own, so it is listed, checked and ended as logins are.
@@ -55,10 +55,10 @@ class PersonalTokens(SessionRules):
         session = self._add(identity.claims.subject, name, scopes, expires_in)
         # Who ended the login meanwhile was told that nothing of it is left.
         if self.active_session(identity.session.id) is None:
-            self._sessions.end(session.id)
+            self.sessions.end(session.id)
             raise TokenRevokedError
         self._announce(events.token_created, session)
-        return session, self._issuer.personal_token(session)
+        return session, self.issuer.personal_token(session)
 
     def create_for(
         self,
@@ -69,16 +69,16 @@ class PersonalTokens(SessionRules):
         expires_in: float | None = None,
     ) -> tuple[Session, str]:
         """Make a token for a user on behalf of an operator; see `create`."""
-        if expires_in is not None and not 1 <= expires_in <= NEVER - self._now():
+        if expires_in is not None and not 1 <= expires_in <= NEVER - self.now():
             raise ValueError("expires_in must be None, or at least one second.")
         session = self._add(
             id_of(user), name, grant(scopes, scopes_of(user)), expires_in
         )
-        if active_user(self._users, session.user_id) is None:
-            self._sessions.end(session.id)
+        if active_user(self.users, session.user_id) is None:
+            self.sessions.end(session.id)
             raise InvalidCredentialsError
         self._announce(events.token_created, session, reason="operator")
-        return session, self._issuer.personal_token(session)
+        return session, self.issuer.personal_token(session)
 
     def of_user(self, user_id: str) -> list[Session]:
         """Return the active sessions of a user's tokens, newest first."""
@@ -89,11 +89,11 @@ class PersonalTokens(SessionRules):
 
         Nothing depends on it, so a failure is announced or logged, and not raised.
         """
-        now = self._now()
+        now = self.now()
         if session.kind != PERSONAL or now - session.refreshed_at < USE_INTERVAL:
             return
         try:
-            self._sessions.touch(session.id, now=now)
+            self.sessions.touch(session.id, now=now)
         except StoreUnavailableError:
             pass  # the store has announced it
         except Exception:  # noqa: BLE001 # whatever it is, it is logged, not raised
@@ -109,7 +109,7 @@ class PersonalTokens(SessionRules):
             )
         session = new_session(
             user_id,
-            now=self._now(),
+            now=self.now(),
             lifetime=expires_in,
             kind=PERSONAL,
             label=name,
@@ -119,5 +119,5 @@ class PersonalTokens(SessionRules):
         )
         # The store's own limit ends the oldest, which somebody may rely on: it only
         # bounds those that are made at the same moment.
-        self._sessions.add(session, limit=2 * MAX_PERSONAL_TOKENS)
+        self.sessions.add(session, limit=2 * MAX_PERSONAL_TOKENS)
         return session

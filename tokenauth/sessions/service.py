@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterable
+from functools import partial
 from typing import Final
 
 from .. import events
@@ -22,27 +23,22 @@ _LONGEST_COOKIE: Final = 366 * 86400
 """Seconds after which no cookie is accepted: browsers keep Flask-Login's for a year."""
 
 
-class SessionService(RefreshRules):
+class SessionService(RefreshRules, frozen=True):
     """Starts, refreshes and revokes sessions."""
 
     def start(
         self,
         user: UserRecord,
         *,
-        scopes: Iterable[str] | None = None,
-        label: str | None = None,
-        client: str | None = None,
+        scopes: str | Iterable[str] | None = None,
+        confirm: Callable[[], object] | None = None,
+        **names: str | None,
     ) -> TokenPair:
-        """Start a session for a user whom the application has authenticated itself."""
-        session = self.add(
-            user,
-            scopes,
-            confirm=lambda: self._check_active(user),
-            label=label,
-            client=client,
-        )
+        """Start a session for a user who has been authenticated; see `add`."""
+        confirm = confirm or partial(self._check_active, user)
+        session = self.add(user, scopes, confirm=confirm, **names)
         self._announce(events.login_succeeded, session)
-        return self._issuer.pair(session, user, session.created_at)
+        return self.issuer.pair(session, user, session.created_at)
 
     def add(
         self,
@@ -60,21 +56,21 @@ class SessionService(RefreshRules):
         """
         session = new_session(
             id_of(user),
-            now=self._now(),
-            lifetime=self._settings.session_lifetime,
-            idle_lifetime=self._settings.session_idle_lifetime,
+            now=self.now(),
+            lifetime=self.settings.session_lifetime,
+            idle_lifetime=self.settings.session_idle_lifetime,
             scopes=self._granted(user, scopes),
             **names,
         )
-        limit = self._settings.session_limit
+        limit = self.settings.session_limit
         others = self.active_sessions(session.user_id, kind=LOGIN)
-        self._sessions.add(session, limit=limit)
+        self.sessions.add(session, limit=limit)
         for ended in others[limit - 1 :]:
             self._announce(events.session_revoked, ended, reason="session_limit")
         try:
             confirm()
         except InvalidCredentialsError:
-            self._sessions.end(session.id)
+            self.sessions.end(session.id)
             raise
         return session
 
@@ -82,9 +78,9 @@ class SessionService(RefreshRules):
         """End the session of an access token. Calling it again has no effect."""
         claims = None
         try:
-            signer, _ = self._issuer.bearer(token)
+            signer, _ = self.issuer.bearer(token)
             claims = signer.read(token)
-            signer.check_times(claims, self._now())
+            signer.check_times(claims, self.now())
         except TokenError as error:
             self._announce_refusal(error, claims)
             raise
@@ -92,9 +88,9 @@ class SessionService(RefreshRules):
 
     def revoke_session(self, session_id: str, *, user_id: str | None = None) -> bool:
         """End a session with all its tokens; return whether it was active."""
-        has_ended = self._sessions.end(session_id)
+        has_ended = self.sessions.end(session_id)
         if has_ended:
-            self._emit(events.session_revoked, user_id=user_id, session_id=session_id)
+            self.emit(events.session_revoked, user_id=user_id, session_id=session_id)
         return has_ended
 
     def revoke_user(
@@ -104,60 +100,60 @@ class SessionService(RefreshRules):
 
         Who ends all of them ends the cookie logins of Flask-Login, too.
         """
-        ended = self._sessions.end_all(user_id, kind=kind, keep=keep)
+        ended = self.sessions.end_all(user_id, kind=kind, keep=keep)
         if kind is None:
             self.end_cookies(user_id)
-        self._emit(events.session_revoked, user_id=user_id)
+        self.emit(events.session_revoked, user_id=user_id)
         return ended
 
     def end_cookies(self, user_id: str | None = None) -> None:
         """End the cookie logins of a user, or of all users, that began until now."""
         ending = new_session(
             _cookies_of(user_id),
-            now=self._now(),
+            now=self.now(),
             lifetime=_LONGEST_COOKIE,
             kind=COOKIES_ENDED,
         )
-        self._sessions.add(ending, limit=1)
+        self.sessions.add(ending, limit=1)
 
     def cookie_proof(self, user: UserRecord) -> str:
         """Return what a cookie says of a login: when it began, and a keyed digest."""
-        began_at = str(self._now())
-        digest = self._issuer.cookie.get_signature(_cookie_facts(user, began_at))
+        began_at = str(self.now())
+        digest = self.issuer.cookie.get_signature(_cookie_facts(user, began_at))
         return f"{began_at}~{digest.decode()}"
 
     def accepts_cookie(self, user: UserRecord, proof: str) -> bool:
         """Return whether the password is the one of then, and nothing was ended."""
         began_at, _, digest = proof.partition("~")
         facts = _cookie_facts(user, began_at)
-        if not self._issuer.cookie.verify_signature(facts, digest):
+        if not self.issuer.cookie.verify_signature(facts, digest):
             return False
         # A copy of a remember cookie outlives what tells that it was ended.
-        if self._now() - float(began_at) >= _LONGEST_COOKIE:
+        if self.now() - float(began_at) >= _LONGEST_COOKIE:
             return False
         return all(
             float(began_at) > ending.created_at
             for whose in (str(user.get_id()), None)
-            for ending in self._sessions.of_user(_cookies_of(whose), kind=COOKIES_ENDED)
+            for ending in self.sessions.of_user(_cookies_of(whose), kind=COOKIES_ENDED)
         )
 
     def revoke_token(self, token: str) -> None:
         """End the session of any token (RFC 7009); a bad token ends nothing."""
-        for signer in self._issuer.signers.values():
+        for signer in self.issuer.signers.values():
             with contextlib.suppress(TokenError):
-                claims = signer.verify(token, self._now())
+                claims = signer.verify(token, self.now())
                 self.revoke_session(claims.session_id, user_id=claims.subject)
 
     def session_of_refresh(self, token: str) -> str | None:
         """Return the id of a refresh token's session, which may be over."""
         try:
-            return self._issuer.refresh.read(token).session_id
+            return self.issuer.refresh.read(token).session_id
         except TokenError:
             return None
 
     def _check_active(self, user: UserRecord) -> None:
-        if active_user(self._users, user.get_id()) is None:
-            self._emit(events.login_failed, user_id=user.get_id(), reason="disabled")
+        if active_user(self.users, user.get_id()) is None:
+            self.emit(events.login_failed, user_id=user.get_id(), reason="disabled")
             raise InvalidCredentialsError
 
     def _granted(
@@ -167,7 +163,7 @@ class SessionService(RefreshRules):
             return grant(scopes, scopes_of(user))
         except InvalidScopeError as error:
             user_id = user.get_id()
-            self._emit(events.login_failed, user_id=user_id, reason=error.error_code)
+            self.emit(events.login_failed, user_id=user_id, reason=error.error_code)
             raise
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Final, NamedTuple
+from typing import Final
 
 import msgspec
 from blinker import NamedSignal
@@ -20,6 +20,7 @@ from ..errors import TokenError, TokenInvalidError, TokenRevokedError
 from ..events import Emit
 from ..settings import Settings
 from ..tokens.claims import Claims
+from ..tokens.redact import Redacted
 from .issuer import TokenIssuer
 from .session import PERSONAL, Session, new_session
 from .store import SessionStore
@@ -36,8 +37,8 @@ class Identity(msgspec.Struct, frozen=True):
     session: Session
 
 
-class Shared(NamedTuple):
-    """What all classes work with that decide about the sessions of an application.
+class SessionRules(Redacted, msgspec.Struct, frozen=True):
+    """The base of the classes that decide about sessions and their tokens.
 
     Attributes:
         settings: Lifetimes, limits and the grace.
@@ -55,30 +56,17 @@ class Shared(NamedTuple):
     emit: Emit
     now: Callable[[], float]
 
-
-class SessionRules:
-    """The base of the classes that decide about sessions and their tokens."""
-
-    def __init__(self, shared: Shared) -> None:
-        self._settings = shared.settings
-        self._issuer = shared.issuer
-        self._users = shared.users
-        self._sessions = shared.sessions
-        self._emit = shared.emit
-        self._now = shared.now
-        self._find: Callable[[str], Session | None] = shared.sessions.get
-
     def active_session(self, session_id: str) -> Session | None:
         """Return the session with this id; None when it has ended or expired."""
-        session = self._sessions.get(session_id)
-        return None if session is None or session.is_over(self._now()) else session
+        session = self.sessions.get(session_id)
+        return None if session is None or session.is_over(self.now()) else session
 
     def active_sessions(
         self, user_id: str, *, kind: str | None = None
     ) -> list[Session]:
         """Return a user's active sessions, of one kind or all, newest first."""
-        now = self._now()
-        found = self._sessions.of_user(user_id, kind=kind)
+        now = self.now()
+        found = self.sessions.of_user(user_id, kind=kind)
         return [session for session in found if not session.is_over(now)]
 
     def _identify(self, claims: Claims, kind: str, now: float) -> Identity:
@@ -93,7 +81,7 @@ class SessionRules:
                 user; or the user is gone or disabled.
         """
         session = self._session_of(claims, kind, now)
-        user = active_user(self._users, claims.subject)
+        user = active_user(self.users, claims.subject)
         if user is None:
             raise TokenRevokedError
         # A scope taken from the user is gone from the user's tokens at once.
@@ -103,7 +91,7 @@ class SessionRules:
 
     def _session_of(self, claims: Claims, kind: str, now: float) -> Session:
         """Return the active session of verified claims; raises as `_identify`."""
-        session = self._find(claims.session_id)
+        session = self.sessions.get(claims.session_id)
         if (
             session is None
             or session.is_over(now)
@@ -117,7 +105,7 @@ class SessionRules:
         self, signal: NamedSignal, session: Session, **details: str | None
     ) -> None:
         """Announce an event about a session."""
-        self._emit(signal, user_id=session.user_id, session_id=session.id, **details)
+        self.emit(signal, user_id=session.user_id, session_id=session.id, **details)
 
     def _announce_refusal(
         self, error: TokenError, claims: Claims | None, purpose: str | None = None
@@ -129,7 +117,7 @@ class SessionRules:
             claims: What the token says; None when it was not issued here.
             purpose: What the token was used for; None: access.
         """
-        self._emit(
+        self.emit(
             events.token_refused,
             reason=error.error_code,
             purpose=purpose,
@@ -138,19 +126,11 @@ class SessionRules:
         )
 
 
-class TokenVerifier(SessionRules):
+class TokenVerifier(SessionRules, frozen=True):
     """Verifies access tokens and personal access tokens.
 
-    Args:
-        shared: What all rules share.
-        read: Reads the session of a token, possibly from a cache.
+    Its `sessions` may be a cache: no more than `get` is used of them.
     """
-
-    def __init__(
-        self, shared: Shared, *, read: Callable[[str], Session | None]
-    ) -> None:
-        super().__init__(shared)
-        self._find = read
 
     def authenticate(self, token: str, *, may_be_foreign: bool = False) -> Identity:
         """Return the user, claims and session of a token; announce a refusal.
@@ -168,9 +148,9 @@ class TokenVerifier(SessionRules):
         """
         claims = None
         try:
-            signer, kind = self._issuer.bearer(token)
+            signer, kind = self.issuer.bearer(token)
             claims = signer.read(token)
-            now = self._now()
+            now = self.now()
             signer.check_times(claims, now)
             return self._identify(claims, kind, now)
         except TokenError as error:
@@ -179,24 +159,19 @@ class TokenVerifier(SessionRules):
             raise
 
 
-class ServiceVerifier(TokenVerifier):
+class ServiceVerifier(TokenVerifier, frozen=True):
     """Verifies tokens on a service that has no users: the token says who it is.
 
-    Args:
-        shared: What all rules share; of the issuer, `bearer` alone is used.
-        read: Reads the session of a token; None: sessions are not looked at, so only
-            what soon expires is accepted: no personal access token.
+    Attributes:
+        sees_sessions: Whether sessions are looked at; if not, only what soon expires is
+            accepted: no personal access token.
     """
 
-    def __init__(
-        self, shared: Shared, *, read: Callable[[str], Session | None] | None
-    ) -> None:
-        super().__init__(shared, read=read or shared.sessions.get)
-        self._sees_sessions = read is not None
+    sees_sessions: bool
 
     def _identify(self, claims: Claims, kind: str, now: float) -> Identity:
         session = _UNSEEN
-        if self._sees_sessions:
+        if self.sees_sessions:
             session = self._session_of(claims, kind, now)
         elif kind == PERSONAL:
             raise TokenInvalidError(

@@ -143,7 +143,7 @@ def bobs(site: Site) -> str:
     """Return a refresh token of the attacker's own."""
     with site.app.app_context():
         service = site.app.extensions["tokenauth"].service
-        token: str = service.start(service._users.find("bob")).refresh_token
+        token: str = service.start(service.users.find("bob")).refresh_token
     return token
 
 
