@@ -90,8 +90,9 @@ class Chromium:
         return await self._browser.new_context(**VIEW)
 
     def close(self) -> None:
-        self.runner.run(self._open.aclose())
-        self.runner.close()
+        if self._kind is not None:  # mutmut runs the tests twice in one process
+            self.runner.run(self._open.aclose())
+            self.runner.close()
 
 
 CHROMIUM = Chromium()

@@ -7,7 +7,7 @@ from typing import Any
 
 import flask_login
 import pytest
-from flask import Flask, Request, jsonify
+from flask import Flask, Request, jsonify, session
 from flask_login import current_user, login_required, login_user, logout_user
 
 from tests.harness.kit import REDIRECTS, SECRET, Clock, bearer, make_users
@@ -173,6 +173,26 @@ def test_a_token_from_another_header_keeps_its_scopes(shop: Shop, way: str) -> N
         403,
         "insufficient_scope",
     )
+
+
+def test_a_token_that_a_user_loader_verifies_keeps_its_scopes() -> None:
+    """A cookie session may hold one."""
+    app, users = Flask("shop"), make_users(alice=["read"])
+    app.config.update(SECRET_KEY=SECRET, TESTING=True)
+    auth, alice = TokenAuth(app, users), User("alice", id="u-alice", scopes=["read"])
+    app.get("/read", endpoint="read")(require_scopes("read")(lambda: "read"))
+
+    @auth.login_manager.user_loader
+    def by_id(user_id: str) -> Any:
+        return users.get(auth.verify(session["token"]).subject)
+
+    client = app.test_client()
+    for scopes, status in ((["read"], 200), ([], 403)):
+        with app.app_context():
+            token = auth.login(alice, scopes=scopes).access_token
+        with client.session_transaction() as kept:
+            kept.update(_user_id="u-alice", token=token)
+        assert client.get("/read").status_code == status
 
 
 def test_a_token_that_a_view_verifies_is_not_the_request_s(shop: Shop) -> None:

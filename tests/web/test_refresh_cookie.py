@@ -365,7 +365,7 @@ def test_a_cookie_that_a_sibling_domain_tossed_logs_nobody_in(
     attacker = Browser(app)
     attacker.log_in(username="bob", password=PASSWORDS["bob"])
     own, tossed = logged_in.cookie, attacker.cookie
-    both = {"Cookie": f"{NAME}={tossed}; {NAME}={own}"}
+    both = {"Cookie": f"{NAME}={tossed}; {NAME}={own}", "Host": "api.example:8443"}
     refused = logged_in.post("/auth/refresh", json={}, headers=both)
     assert code_of(refused) == (400, "invalid_grant")
     lines = refused.headers.getlist("Set-Cookie")

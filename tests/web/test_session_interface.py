@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from flask import Flask, Request, flash, g, get_flashed_messages, request, session
-from flask.sessions import SecureCookieSessionInterface, SessionMixin
+from flask.sessions import NullSession, SecureCookieSessionInterface, SessionMixin
 from flask_login import LoginManager, current_user, login_required
 
 from tests.harness.kit import SECRET, bearer, let_in_by_cookie, make_app, token_of
@@ -179,11 +179,18 @@ def test_what_a_view_writes_lasts_as_long_as_the_request(app: Flask) -> None:
 
 def test_the_application_s_interface_is_there_as_before(app: Flask) -> None:
     """What else it can do, other code finds on `app.session_interface`."""
+
+    class Null(NullSession):
+        pass
+
     interface = SecureCookieSessionInterface()
+    interface.pickle_based = True
+    interface.null_session_class = Null
     app.session_interface = interface
     app.test_client().get("/public")
     shown: Any = app.session_interface
-    assert shown.salt == interface.salt
+    for name in ("salt", "pickle_based", "null_session_class"):
+        assert getattr(shown, name) == getattr(interface, name)
     assert shown.get_cookie_name(app) == "session"
     with pytest.raises(AttributeError):
         _ = shown.nonsense
