@@ -76,8 +76,8 @@ def test_good_deployment_passes_the_strict_check(good: Flask) -> None:
     found = checked(good, "--strict")
     assert {finding.level for finding in found.values()} == {"ok"}
     assert list(found) == [
-        *("secret keys", "access lifetime", "session lifetime", "idle lifetime"),
-        *("fallback keys", "refresh grace", "clock leeway", "tokens in URLs"),
+        *("secret keys", "fallback keys", "access lifetime", "session lifetime"),
+        *("refresh grace", "clock leeway", "idle lifetime", "tokens in URLs"),
         *("attempts on a password", "new passwords", "password hashing"),
         *("password hashes", "users", "sessions", "attempts"),
         *("eviction", "persistence", "clock", "DEBUG", "TESTING"),
@@ -90,7 +90,7 @@ def test_review_is_one_line_for_each_area(good: Flask) -> None:
     lines = result.stdout.splitlines()
     assert (result.exit_code, len(lines)) == (0, 22)
     assert lines[0].split() == ["level", "area", "text"]
-    assert lines[2].split(maxsplit=3) == ["ok", "access", "lifetime", "900 s."]
+    assert lines[3].split(maxsplit=3) == ["ok", "access", "lifetime", "900 s."]
     assert KEY not in result.stdout
 
 

@@ -1,6 +1,6 @@
 """`flask tokenauth ...`: a plugin of Flask, found before there is an application."""
 
-from . import check, database, inspect_token, passwords, sessions, tokens, users
+from . import check, database, inspect_token, passwords, sessions, users
 from .group import tokenauth
 
 __all__ = [
@@ -10,6 +10,5 @@ __all__ = [
     "passwords",
     "sessions",
     "tokenauth",
-    "tokens",
     "users",
 ]

@@ -19,9 +19,7 @@ from .review_settings import Finding, expect, review_settings
 from .review_stores import review_stores
 
 
-@tokenauth.command(
-    short_help="Review a deployment, and say what to fix.", with_appcontext=False
-)
+@tokenauth.command(with_appcontext=False)
 @click.option("--strict", is_flag=True, help="Exit with 1 if there is a warning, too.")
 @click.option(
     "--ignore",
@@ -35,7 +33,7 @@ from .review_stores import review_stores
 def check(
     context: click.Context, ignored: tuple[str, ...], *, strict: bool, is_json: bool
 ) -> None:
-    """Review the application as it is deployed here, and say what to fix.
+    """Review a deployment, and say what to fix.
 
     Looks at keys, lifetimes and password hashes, does with each store what a login
     does and undoes it, compares clocks, and looks for debug mode and a ProxyFix. Run
@@ -56,7 +54,7 @@ def check(
     except ConfigurationError as refusal:
         findings = [Finding("error", "start", str(refusal))]
     shown = [finding for finding in findings if finding.area not in ignored]
-    show(Finding._fields, [each._asdict() for each in shown], is_json=is_json)
+    show(Finding._fields, shown, is_json=is_json)
     bad = {"error", "warning"} if strict else {"error"}
     if any(finding.level in bad for finding in shown):
         sys.exit(1)

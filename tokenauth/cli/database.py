@@ -7,12 +7,13 @@ import click
 from .group import find_state, tokenauth
 
 
-@tokenauth.command("init-db", short_help="Create the tables that are missing.")
+@tokenauth.command("init-db")
 def init_db() -> None:
-    """Create the tables of the application's stores that are missing.
+    """Create the tables that are missing.
 
-    A SQLite file is created, too, readable by its owner only. Where no store has
-    tables, there is nothing to do, and the exit code is 0.
+    Those of all stores of the application. A SQLite file is created, too, readable by
+    its owner only. Where no store has tables, there is nothing to do, and the exit
+    code is 0.
 
     \b
     Example:
@@ -21,12 +22,13 @@ def init_db() -> None:
     _create_tables("exist")
 
 
-@tokenauth.command("upgrade-db", short_help="Change the tables of an older release.")
+@tokenauth.command("upgrade-db")
 def upgrade_db() -> None:
-    """Add to the tables what this release has more than an older one: run it first.
+    """Change the tables of an older release.
 
-    It only adds, so processes of the older release go on meanwhile, and can be
-    replaced one by one afterwards. Where nothing is missing, nothing is changed.
+    Run it before this release serves. It only adds, so processes of the older release
+    go on meanwhile, and can be replaced one by one afterwards. Where nothing is
+    missing, nothing is changed.
 
     \b
     Example:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from io import TextIOWrapper
 from typing import Any
@@ -122,14 +122,13 @@ def name_of(user: UserRecord) -> str:
 
 
 def show(
-    columns: Sequence[str], rows: Iterable[Mapping[str, object]], *, is_json: bool
+    columns: Sequence[str], rows: Iterable[Sequence[object]], *, is_json: bool
 ) -> None:
-    """Print these columns of rows: as a table for people, or as JSON for scripts."""
-    chosen = [{name: row[name] for name in columns} for row in rows]
+    """Print rows: as a table for people, or as JSON for scripts."""
     if is_json:
-        print_json(chosen)
+        print_json([dict(zip(columns, row, strict=True)) for row in rows])
         return
-    table = [list(map(_cell, row)) for row in [columns, *map(dict.values, chosen)]]
+    table = [list(map(_cell, row)) for row in (columns, *rows)]
     widths = [max(map(len, column)) for column in zip(*table, strict=True)]
     for row in table:
         cells = (cell.ljust(width) for cell, width in zip(row, widths, strict=True))

@@ -6,11 +6,10 @@ import sys
 
 import click
 
-from ..accounts.users import UserStore
 from ..errors import AuthError, TokenInvalidError, TokenRevokedError
 from ..tokens.claims import Claims
-from ..tokens.scopes import format_scopes
 from ..tokens.signing import REFRESH
+from ..web.state import State
 from .group import (
     as_json,
     checked_state,
@@ -23,11 +22,11 @@ from .group import (
 from .passwords import read_line
 
 
-@tokenauth.command("inspect", short_help="Show what TOKEN says, and if it is accepted.")
+@tokenauth.command("inspect")
 @click.argument("token")
 @as_json
 def inspect(token: str, *, is_json: bool) -> None:
-    """Show what TOKEN says, and whether this application accepts it.
+    """Show what TOKEN says, and if it is accepted.
 
     Keys come from the application's configuration. With '-' the token is read from
     standard input, where no list of processes shows it. Exits with 1 if it is refused.
@@ -40,26 +39,24 @@ def inspect(token: str, *, is_json: bool) -> None:
     here = checked_state()
     if token == "-":
         token = read_line("token").strip()
+    facts: dict[str, object] = {}
+    refusal: AuthError | None
     try:
         purpose, claims, refusal = here.inspector.inspect(token)
+        facts = _facts(here, purpose, claims)
     except TokenInvalidError as error:
         if not is_json:
             raise
-        print_json(_verdict(error))
-        sys.exit(1)
-    facts = _facts(purpose, claims, here.stores.users)
-    if is_json:
-        print_json({**_verdict(refusal), **facts, "scopes": sorted(claims.scopes)})
-    else:
-        _print(facts, refusal)
+        refusal = error
+    _show(facts, refusal, is_json=is_json)
+    if isinstance(refusal, TokenRevokedError):
+        warn_of_memory(here)
     if refusal is not None:
-        if isinstance(refusal, TokenRevokedError):
-            warn_of_memory(here)
         sys.exit(1)
 
 
-def _facts(purpose: str, claims: Claims, users: UserStore) -> dict[str, str | None]:
-    user = users.get(claims.subject)
+def _facts(here: State, purpose: str, claims: Claims) -> dict[str, object]:
+    user = here.stores.users.get(claims.subject)
     return {
         "purpose": purpose,
         "subject": claims.subject,
@@ -68,23 +65,23 @@ def _facts(purpose: str, claims: Claims, users: UserStore) -> dict[str, str | No
         "issued": utc(claims.issued_at),
         "expires": utc(claims.expires_at),
         "authenticated": utc(claims.authenticated_at),
-        "scopes": format_scopes(claims.scopes) or "none",
+        "scopes": sorted(claims.scopes),
     }
 
 
-def _print(facts: dict[str, str | None], refusal: AuthError | None) -> None:
+def _show(
+    facts: dict[str, object], refusal: AuthError | None, *, is_json: bool
+) -> None:
+    if is_json:
+        why = refusal and {"code": refusal.error_code, "detail": refusal.description}
+        print_json({"accepted": refusal is None, "refusal": why, **facts})
+        return
     for name, value in facts.items():
-        click.echo(f"{name:<14} {value or '-'}")
+        shown = (" ".join(value) or "none") if isinstance(value, list) else value or "-"
+        click.echo(f"{name:<14} {shown}")
     if refusal is not None:
         click.echo(f"{'refused':<14} {refusal.error_code}: {refusal.description}")
     elif facts["purpose"] == REFRESH:
         click.echo("accepted       for refreshing only")
     else:
         click.echo("accepted")
-
-
-def _verdict(refusal: AuthError | None) -> dict[str, object]:
-    if refusal is None:
-        return {"accepted": True, "refusal": None}
-    reason = {"code": refusal.error_code, "detail": refusal.description}
-    return {"accepted": False, "refusal": reason}

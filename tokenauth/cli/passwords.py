@@ -13,19 +13,15 @@ from ..accounts.policy import PasswordPolicy
 from .group import tokenauth
 
 
-@tokenauth.command(
-    "new-secret", short_help="Print a new secret key.", with_appcontext=False
-)
+@tokenauth.command("new-secret", with_appcontext=False)
 @click.option(
-    "--ed25519",
-    "is_pair",
-    is_flag=True,
-    help="Make a key pair for TOKENAUTH_SIGNING_KEY.",
+    "--ed25519", "is_pair", is_flag=True, help="Make a key pair to sign with."
 )
 def new_secret(*, is_pair: bool) -> None:
     """Print a new secret key of 256 random bits.
 
-    With --ed25519: a private key, and its public key to standard error.
+    With --ed25519: a private key for TOKENAUTH_SIGNING_KEY, and its public key to
+    standard error.
 
     \b
     Example:

@@ -14,13 +14,28 @@ from ..settings import Settings
 Level: TypeAlias = Literal["ok", "warning", "error"]
 
 _HOUR: Final = 3600
-_MONTH: Final = 30 * 86400
-"""NIST SP 800-63B section 4.1.3: a password is asked for once in 30 days at least."""
-_MOST_GUESSES: Final = 100
-"""NIST SP 800-63B section 3.2.2: consecutive failed attempts on one account."""
-_SHORTEST: Final = 8
-_LONGEST: Final = 64
-"""NIST SP 800-63B section 3.1.1.2: lengths that must be possible for a password."""
+
+# Durations in seconds: how long each may be, and what is wrong with a longer one.
+_DURATIONS: Final = {
+    "access lifetime": (_HOUR, "A stolen token works for that long; clients refresh."),
+    # NIST SP 800-63B section 4.1.3
+    "session lifetime": (
+        30 * 86400,
+        "For that long nobody is asked for the password.",
+    ),
+    "refresh grace": (
+        60,
+        "For that long after its use a stolen refresh token is not noticed.",
+    ),
+    "clock leeway": (
+        300,
+        "Tokens from the future are accepted: set clocks by one source (NTP).",
+    ),
+}
+# NIST SP 800-63B: section 3.2.2, attempts that may fail; 3.1.1.2, lengths to allow.
+_MOST_ATTEMPTS: Final = 100
+_MIN_LENGTH: Final = 8
+_MAX_LENGTH: Final = 64
 
 
 class Finding(NamedTuple):
@@ -52,84 +67,21 @@ def expect(
     return Finding(otherwise, area, f"{fact} {advice}")
 
 
-def review_settings(settings: Settings) -> Iterator[Finding]:
+def review_settings(s: Settings) -> Iterator[Finding]:
     """Yield what is found in an application's settings."""
-    yield _keys(settings.secret_keys)
-    yield from _lifetimes(settings)
-    yield _fallbacks(len(settings.secret_keys) - 1)
-    yield from _leniencies(settings)
-    yield from _passwords(settings)
-    yield _argon2(settings.argon2)
-
-
-def _keys(keys: tuple[bytes, ...]) -> Finding:
-    *older, newest = keys
-    named = {"the secret key": newest}
-    named |= {f"fallback key {i}": key for i, key in enumerate(older)}
-    regular = [name for name, key in named.items() if is_guessable_key(key)]
-    return expect(
-        not regular,
-        "secret keys",
-        f"{len(newest)} bytes.",
-        f"So regular that it can be guessed: {', '.join(regular)}. Make another with "
-        "'flask tokenauth new-secret', and do not keep this one as a fallback.",
-        otherwise="error",
-    )
-
-
-def _lifetimes(s: Settings) -> Iterator[Finding]:
-    idle = s.session_idle_lifetime
+    yield from _keys(s.secret_keys)
+    for area, (most, why) in _DURATIONS.items():
+        name = area.replace(" ", "_")
+        seconds = getattr(s, name)
+        cure = f"{why} Set TOKENAUTH_{name.upper()} to {most} at most."
+        yield expect(seconds <= most, area, _seconds(seconds), cure)
     yield expect(
-        s.access_lifetime <= _HOUR,
-        "access lifetime",
-        _seconds(s.access_lifetime),
-        f"A stolen token works for that long. Set TOKENAUTH_ACCESS_LIFETIME to {_HOUR} "
-        "at most: clients refresh.",
-    )
-    yield expect(
-        s.session_lifetime <= _MONTH,
-        "session lifetime",
-        _seconds(s.session_lifetime),
-        "For that long nobody is asked for the password. Set "
-        f"TOKENAUTH_SESSION_LIFETIME to {_MONTH} at most.",
-    )
-    yield expect(
-        s.access_lifetime < idle < s.session_lifetime,
+        s.access_lifetime < s.session_idle_lifetime < s.session_lifetime,
         "idle lifetime",
-        _seconds(idle),
-        "TOKENAUTH_SESSION_IDLE_LIFETIME has no effect: TOKENAUTH_SESSION_LIFETIME is "
-        "reached first. Set it lower."
-        if idle >= s.session_lifetime
-        else "A session ends before its access token has to be refreshed. Set "
-        "TOKENAUTH_SESSION_IDLE_LIFETIME above TOKENAUTH_ACCESS_LIFETIME.",
-    )
-
-
-def _fallbacks(count: int) -> Finding:
-    return expect(
-        not count,
-        "fallback keys",
-        f"{count}.",
-        "Tokens that are signed with a fallback key are accepted. Remove each key when "
-        "TOKENAUTH_SESSION_IDLE_LIFETIME has passed since it was replaced; personal "
-        "access tokens and one-time tokens that it signed end then.",
-    )
-
-
-def _leniencies(s: Settings) -> Iterator[Finding]:
-    yield expect(
-        s.refresh_grace <= 60,
-        "refresh grace",
-        _seconds(s.refresh_grace),
-        "For that long after its use a stolen refresh token is not noticed. Set "
-        "TOKENAUTH_REFRESH_GRACE to 60 at most.",
-    )
-    yield expect(
-        s.clock_leeway <= 300,
-        "clock leeway",
-        _seconds(s.clock_leeway),
-        "Tokens from the future are accepted. Set the hosts' clocks by one source "
-        "(NTP), and TOKENAUTH_CLOCK_LEEWAY to 300 at most.",
+        _seconds(s.session_idle_lifetime),
+        "Set TOKENAUTH_SESSION_IDLE_LIFETIME above TOKENAUTH_ACCESS_LIFETIME, so that "
+        "a session lives until its token is refreshed, and below "
+        "TOKENAUTH_SESSION_LIFETIME, which else is reached first.",
     )
     yield expect(
         s.query_param is None,
@@ -138,23 +90,48 @@ def _leniencies(s: Settings) -> Iterator[Finding]:
         "They end up in logs, histories and Referer headers. Remove "
         "TOKENAUTH_QUERY_PARAM.",
     )
+    yield from _passwords(s)
+    yield _hashes(s.argon2)
+
+
+def _keys(keys: tuple[bytes, ...]) -> Iterator[Finding]:
+    *older, newest = keys
+    named = {"the secret key": newest}
+    named |= {f"fallback key {i}": key for i, key in enumerate(older)}
+    regular = [name for name, key in named.items() if is_guessable_key(key)]
+    yield expect(
+        not regular,
+        "secret keys",
+        f"{len(newest)} bytes.",
+        f"So regular that it can be guessed: {', '.join(regular)}. Make another with "
+        "'flask tokenauth new-secret', and do not keep this one as a fallback.",
+        otherwise="error",
+    )
+    yield expect(
+        not older,
+        "fallback keys",
+        f"{len(older)}.",
+        "Tokens that are signed with a fallback key are accepted. Remove each key when "
+        "TOKENAUTH_SESSION_IDLE_LIFETIME has passed since it was replaced; personal "
+        "access tokens and one-time tokens that it signed end then.",
+    )
 
 
 def _passwords(s: Settings) -> Iterator[Finding]:
     attempts, processors = _attempts_an_hour(s.login_limits), os.cpu_count() or 1
     yield expect(
-        attempts <= _MOST_GUESSES,
+        attempts <= _MOST_ATTEMPTS,
         "attempts on a password",
         f"At most {attempts} an hour.",
         "Set TOKENAUTH_LOGIN_LIMITS so that guesses stay rare, for example "
-        f"'30 per minute; {_MOST_GUESSES} per day'.",
+        f"'30 per minute; {_MOST_ATTEMPTS} per day'.",
     )
     yield expect(
-        s.password_min_length >= _SHORTEST and s.password_max_length >= _LONGEST,
+        s.password_min_length >= _MIN_LENGTH and s.password_max_length >= _MAX_LENGTH,
         "new passwords",
         f"{s.password_min_length} characters to {s.password_max_length} bytes.",
-        f"Set TOKENAUTH_PASSWORD_MIN_LENGTH to {_SHORTEST} at least, and "
-        f"TOKENAUTH_PASSWORD_MAX_LENGTH to {_LONGEST} at least.",
+        f"Set TOKENAUTH_PASSWORD_MIN_LENGTH to {_MIN_LENGTH} at least, and "
+        f"TOKENAUTH_PASSWORD_MAX_LENGTH to {_MAX_LENGTH} at least.",
     )
     yield expect(
         s.password_concurrency <= processors,
@@ -166,7 +143,7 @@ def _passwords(s: Settings) -> Iterator[Finding]:
     )
 
 
-def _argon2(cost: Argon2Cost) -> Finding:
+def _hashes(cost: Argon2Cost) -> Finding:
     default = Argon2Cost()
     return expect(
         cost.work >= default.work,

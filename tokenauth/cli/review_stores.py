@@ -10,11 +10,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from ..accounts.users import ManagedUserStore, UserStore
-from ..errors import (
-    ConfigurationError,
-    StoreUnavailableError,
-    TooManyAttemptsError,
-)
+from ..errors import ConfigurationError, StoreUnavailableError, TooManyAttemptsError
 from ..sessions.session import new_session
 from ..sessions.store import SessionStore
 from ..stores import ClockedStore, InfoStore, TableStore
@@ -62,10 +58,8 @@ def review_stores(here: State) -> Iterator[Finding]:
     """Yield what is found about an application's stores."""
     users, sessions = here.stores
     now, throttle = here.clock, here.throttle
-    in_dict, in_memory = (
-        isinstance(users, DictUserStore),
-        isinstance(sessions, MemorySessionStore),
-    )
+    in_dict = isinstance(users, DictUserStore)
+    in_memory = isinstance(sessions, MemorySessionStore)
     findings = [
         _store("users", in_dict, partial(_probe_users, users)),
         _store("sessions", in_memory, partial(_probe_sessions, sessions, now)),

@@ -57,12 +57,14 @@ scope_option = click.option(
 )
 
 
-@users.command("add", short_help="Add a user.")
+@users.command("add")
 @click.argument("username")
 @scope_option
 @as_json
 def add(username: str, scopes: tuple[str, ...], *, is_json: bool) -> None:
-    """Add a user; the password is asked for, or read from standard input.
+    """Add a user.
+
+    The password is asked for, or read from standard input.
 
     \b
     Example:
@@ -78,7 +80,7 @@ def add(username: str, scopes: tuple[str, ...], *, is_json: bool) -> None:
         raise click.ClickException(_TAKEN)
     here.emit(events.user_added, user_id=user.id)
     if is_json:
-        print_json(_facts(user))
+        print_json(dict(zip(_COLUMNS, _row(user), strict=True)))
     else:
         click.echo(f"Added {username} with the id {user.id}.")
 
@@ -92,10 +94,10 @@ def list_users(*, is_json: bool) -> None:
     Example:
       flask tokenauth users list --json
     """
-    show(_COLUMNS, map(_facts, _managed(checked_state()).all()), is_json=is_json)
+    show(_COLUMNS, map(_row, _managed(checked_state()).all()), is_json=is_json)
 
 
-@users.command("rename", short_help="Give a user another name.")
+@users.command("rename")
 @click.argument("username")
 @click.argument("new_username")
 def rename(username: str, new_username: str) -> None:
@@ -116,10 +118,10 @@ def rename(username: str, new_username: str) -> None:
     click.echo(f"Renamed {name_of(user)} to {new_username}.")
 
 
-@users.command("disable", short_help="Disable a user; sessions and tokens end.")
+@users.command("disable")
 @click.argument("username")
 def disable(username: str) -> None:
-    """Disable a user; every session and token of the user ends at once.
+    """Disable a user. Sessions and tokens of the user end at once.
 
     \b
     Example:
@@ -133,10 +135,10 @@ def disable(username: str) -> None:
     click.echo(f"Disabled {name_of(user)}; {ended} sessions ended.")
 
 
-@users.command("enable", short_help="Enable a disabled user.")
+@users.command("enable")
 @click.argument("username")
 def enable(username: str) -> None:
-    """Enable a disabled user; sessions and tokens that have ended stay ended.
+    """Enable a disabled user. Sessions and tokens that have ended stay ended.
 
     \b
     Example:
@@ -151,10 +153,10 @@ def enable(username: str) -> None:
     click.echo(f"Enabled {name_of(user)}.")
 
 
-@users.command("set-password", short_help="Set a password; sessions and tokens end.")
+@users.command("set-password")
 @click.argument("username")
 def set_password(username: str) -> None:
-    """Set a user's password; every session and token of the user ends at once.
+    """Set a user's password. Sessions and tokens of the user end at once.
 
     The password is asked for, or read from standard input.
 
@@ -175,12 +177,12 @@ def set_password(username: str) -> None:
     click.echo(f"Changed the password of {name_of(user)}; {ended} sessions ended.")
 
 
-@users.command("set-scopes", short_help="Replace a user's scopes.")
+@users.command("set-scopes")
 @click.argument("username")
 @scope_option
 @click.option("--none", "is_none", is_flag=True, help="Take all scopes away.")
 def set_scopes(username: str, scopes: tuple[str, ...], *, is_none: bool) -> None:
-    """Replace a user's scopes; tokens lose a scope that is taken away at once.
+    """Replace a user's scopes. Tokens lose what is taken away at once.
 
     A user who is given a new scope gets it with the next login.
 
@@ -201,11 +203,11 @@ def set_scopes(username: str, scopes: tuple[str, ...], *, is_none: bool) -> None
     click.echo(f"Scopes of {name_of(user)}: {format_scopes(scopes) or 'none'}.")
 
 
-@users.command("remove", short_help="Remove a user for good.")
+@users.command("remove")
 @click.argument("username")
 @click.option("--yes", is_flag=True, help="Do not ask.")
 def remove(username: str, *, yes: bool) -> None:
-    """Remove a user; every session and token of the user ends at once.
+    """Remove a user for good. Sessions and tokens of the user end at once.
 
     \b
     Example:
@@ -229,10 +231,9 @@ def _check_found(found: bool) -> None:  # noqa: FBT001 # what the store returned
         raise click.ClickException("The user was removed in the meantime.")
 
 
-def _facts(user: User) -> dict[str, object]:
+def _row(user: User) -> tuple[object, ...]:
     scope = format_scopes(scopes_of(user))
-    facts = (user.id, user.username, user.is_active, scope)
-    return dict(zip(_COLUMNS, facts, strict=True))
+    return user.id, user.username, user.is_active, scope
 
 
 def _managed(here: State) -> ManagedUserStore:
