@@ -138,7 +138,7 @@ def test_the_file_without_tables_is_named(
     monkeypatch.chdir(tmp_path)
     with pytest.raises(ConfigurationError) as caught:
         SQLUserStore("sqlite:///users.sqlite3").check_tables()
-    assert f"The SQLite file '{tmp_path}/users.sqlite3' has no" in str(caught.value)
+    assert f"The SQLite file '{tmp_path}/users.sqlite3' cannot" in str(caught.value)
 
 
 def test_a_database_file_is_the_owner_s_alone(database: Database, file: Path) -> None:

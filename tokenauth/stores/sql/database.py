@@ -8,13 +8,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
-from sqlalchemy import ClauseElement, Connection, create_engine, inspect
-from sqlalchemy.exc import ArgumentError, SQLAlchemyError
+from sqlalchemy import ClauseElement, Connection, inspect
+from sqlalchemy.exc import SQLAlchemyError
 
 from ...errors import ConfigurationError, StoreUnavailableError
 from ...tokens.redact import Redacted
-from . import connections
-from .urls import MALFORMED, file_of, for_postgresql, for_sqlite, parse
+from .engine import open_engine
 
 POOL: Final[Mapping[str, Any]] = {
     "pool_size": 20,
@@ -30,7 +29,7 @@ class Database(Redacted):
 
     Args:
         url: `sqlite:///file` or `postgresql+psycopg://...`; its query overrides
-            `urls.SQLITE` and `urls.POSTGRESQL`.
+            `engine.SQLITE` and `engine.POSTGRESQL`.
         pool: Overrides `POOL`; see `sqlalchemy.create_engine`.
 
     Raises:
@@ -41,26 +40,9 @@ class Database(Redacted):
 
     def __init__(self, url: str, **pool: Any) -> None:
         self.url = url
-        parsed = parse(url)
-        is_sqlite = parsed.drivername == "sqlite"
-        self.file = file_of(parsed) if is_sqlite else None
-        driver = parsed.get_dialect().import_dbapi()
-        parsed, options = (
-            for_sqlite(parsed, self.file)
-            if self.file
-            else for_postgresql(parsed, driver)
-        )
-        connect_args = options.get("connect_args", {})
-        options |= {**POOL, **pool}
-        try:
-            self._engine = create_engine(
-                parsed, isolation_level="AUTOCOMMIT", **options
-            )
-        except ArgumentError:  # 'sqlite://file' has a host, for example
-            raise ConfigurationError(MALFORMED) from None
+        self._engine, self.file = open_engine(url, **{**POOL, **pool})
         self._compiled: dict[ClauseElement, tuple[str, dict[str, Any]]] = {}
-        self._failures = (SQLAlchemyError, driver.Error)
-        connections.watch(self._engine, prepares="prepare_threshold" in connect_args)
+        self._failures = (SQLAlchemyError, self._engine.dialect.loaded_dbapi.Error)
         weakref.finalize(self, self._engine.dispose)
 
     def rows(self, statement: ClauseElement, **values: Any) -> Sequence[Any]:
@@ -116,8 +98,6 @@ class Database(Redacted):
             ConfigurationError: this process cannot use the SQLite file.
             StoreUnavailableError: the database cannot be reached.
         """
-        if self.file and not _is_there(self.file):
-            return set()
         try:
             with self._unavailable():
                 inspector = inspect(self._engine)
@@ -150,18 +130,11 @@ class Database(Redacted):
             raise StoreUnavailableError(reason=error) from None
 
 
-def _is_there(file: Path) -> bool:
-    try:
-        file.stat()
-    except OSError as error:  # or it is in a folder of another account's
-        return not isinstance(error, FileNotFoundError)
-    return True
-
-
 def _unusable(file: Path, why: str | None) -> ConfigurationError:
     return ConfigurationError(
-        f"The SQLite file '{file}' cannot be used: {why}. Its folder must exist, and "
-        "this process must be allowed to write to both."
+        f"The SQLite file '{file}' cannot be used ({why}). Create it with 'flask "
+        "tokenauth init-db'; its folder must exist, and this process must be allowed "
+        "to write to both."
     )
 
 
