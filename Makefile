@@ -60,10 +60,6 @@ Try it from another terminal:
 
 or read and try the API at $(URL)/auth/docs
 
-Give it a user of your own, in this folder; like all sessions, it is still there after a restart:
-
-  FLASK_SECRET_KEY=$$(cat instance/secret-key) FLASK_TOKENAUTH_USERS_URL=sqlite:///$(CURDIR)/instance/tokenauth-demo.sqlite3 $(BIN)/flask --app tokenauth:create_app tokenauth users add Ann
-
 endef
 export TRY_IT
 

@@ -13,8 +13,6 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Mapping
-from collections.abc import Set as AbstractSet
 from datetime import UTC, datetime
 from typing import Any, Final, Protocol
 
@@ -59,37 +57,6 @@ user_scopes_set: Final = _signal("user-scopes-set", "An operator set a user's sc
 SIGNALS: Final = tuple(_signals.values())
 """All of them; the docstring of each says what it announces."""
 
-REASONS: Final[Mapping[str, AbstractSet[str]]] = {
-    "login-failed": {
-        "unknown_user",
-        "wrong_password",
-        "disabled",  # or removed meanwhile
-        "no_password",
-        "unsupported_hash",
-        "invalid_scope",
-        "overtaken",  # the password was changed by somebody else at the same time
-    },
-    "token-refused": {
-        "token_invalid",
-        "token_expired",
-        "token_revoked",
-        "invalid_request",  # more than one token, or a URL that cannot be read
-    },
-    "access-denied": {
-        "insufficient_scope",
-        "fresh_login_required",
-        "not_found",  # it is another user's
-    },
-    "refresh-repeated": {"other_network"},
-    "session-revoked": {
-        "session_limit",  # the oldest session of a user who has too many
-        "everyone",  # an operator ended the sessions of all users
-        "store_set_back",  # the token is newer than the store: it was restored
-    },
-    "token-created": {"operator"},
-}
-"""The reasons that events of a signal can have; those of other signals have none."""
-
 # What an operator should look at; the rest is the normal course of things.
 _WARNINGS: Final = (attempts_limited, refresh_reused, store_failed)
 _WARNING_REASONS: Final = ("unsupported_hash", "other_network", "store_set_back")
@@ -106,8 +73,8 @@ class Event(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     Attributes:
         at: When it was made, in seconds since the epoch (UTC).
-        reason: Why, for the operator; the client is not told. One of `REASONS`, never
-            a text of a client.
+        reason: Why, for the operator; the client is not told. One of a closed set for
+            each signal, never a text of a client.
         store: The store that failed: `users`, `sessions`, `attempts` (the counters of
             password attempts) or `breach_check`.
         cause: Why the store failed, where that is known: one of the words of

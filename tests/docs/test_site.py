@@ -15,7 +15,6 @@ from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
-from blinker import NamedSignal
 
 import tokenauth
 from tests.harness.browser import in_browser, needs_browser, open_browser
@@ -62,22 +61,6 @@ def documented() -> Iterator[str]:
 
 def test_the_reference_has_every_public_name_and_no_other() -> None:
     assert sorted(documented()) == sorted(public())
-
-
-def test_every_event_and_reason_is_on_its_page() -> None:
-    """And no other."""
-    text = (FOLDER / "reference/events.md").read_text()
-    rows = re.findall(r"^\| (`.*?`) \| .*? \| (.*?) ?\|$", text, re.MULTILINE)
-    listed = {
-        signal: set(re.findall(r"`(\w+)`", reasons)) - {"session_id"}
-        for signals, reasons in rows
-        for signal in re.findall(r"`(\w+)`", signals)
-    }
-    signals = [v for v in vars(events).values() if isinstance(v, NamedSignal)]
-    assert listed == {
-        signal.name.replace("-", "_"): set(events.REASONS.get(signal.name, ()))
-        for signal in signals
-    }
 
 
 def test_a_receiver_is_told_of_a_theft() -> None:
