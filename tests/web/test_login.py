@@ -317,14 +317,18 @@ def test_contexts_in_each_other_keep_to_their_own_token(
         assert current_claims.subject == "u-alice"
 
 
-def test_a_request_made_while_another_is_answered(
-    app: Flask, tokens: dict[str, dict[str, str]]
-) -> None:
-    """The caller is who it was, and what it called knows nothing of it."""
+class Audited(Flask):
+    """An application with a hook of the time before `TokenAuth`, called last of all."""
 
-    @app.teardown_request
-    def audit(_: BaseException | None) -> None:
-        assert current_user is not None  # loads the user once more, last of all
+    def __init__(self, *args: Any) -> None:
+        super().__init__(*args)
+        self.teardown_request(lambda _: str(current_user))  # loads the user once more
+
+
+def test_a_request_made_while_another_is_answered(clock: Clock) -> None:
+    """The caller is who it was, and what it called knows nothing of it."""
+    app = make_app(clock=clock, flask_class=Audited)
+    tokens = {name: bearer(token_of(app, name)) for name in ("alice", "bob")}
 
     @app.get("/outer/<inner>")
     @login_required
