@@ -322,7 +322,10 @@ class Audited(Flask):
 
     def __init__(self, *args: Any) -> None:
         super().__init__(*args)
-        self.teardown_request(lambda _: str(current_user))  # loads the user once more
+        self.teardown_request(self.audit)
+
+    def audit(self, _: BaseException | None) -> None:
+        assert current_user is not None  # loads the user once more
 
 
 def test_a_request_made_while_another_is_answered(clock: Clock) -> None:

@@ -67,10 +67,10 @@ def load_user(request: Request) -> UserRecord | None:
     Raises:
         AuthError: the token is bad, or a store cannot answer.
     """
-    state = current_state()
-    token = request_token(request, state)
+    token = request_token(request)
     if token is None:
         return None
+    state = current_state()
     found = state.verifier.authenticate(token, may_be_foreign=True)
     identity.keep(found)
     if identity.is_fresh(found, state.clock()):

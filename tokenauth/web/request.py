@@ -6,7 +6,7 @@ from flask import Flask, Request, current_app, request
 
 from ..errors import AmbiguousTokenError, AuthError, InvalidRequestError
 from ..tokens import header
-from .state import KEY, State, current_state
+from .state import KEY, current_state
 
 # A longer list of URL parameters takes longer to read than a request takes to answer.
 _MAX_PARAMETERS = 256
@@ -27,18 +27,14 @@ def this_request() -> Request:
     return current
 
 
-def request_token(request: Request, state: State | None = None) -> str | None:
+def request_token(request: Request) -> str | None:
     """Return the token that a request carries; None: it carries none.
-
-    Args:
-        request: The request.
-        state: The state of its application, where it is at hand.
 
     Raises:
         AuthError: it carries something addressed to us that cannot be a token, or
             more than one.
     """
-    state = current_state() if state is None else state
+    state = current_state()
     # Read anew each time: what is kept in the environ outlives the header that it came
     # from, and is dumped where the header is masked.
     text = request.environ.get(state.header_key)
@@ -70,10 +66,10 @@ def url_parameters(request: Request, name: str) -> list[str]:
     raise InvalidRequestError("The parameters in the URL are not UTF-8.")
 
 
-def is_token_request(request: Request, state: State | None = None) -> bool:
+def is_token_request(request: Request) -> bool:
     """Return whether a request carries a token, good or bad."""
     try:
-        return request_token(request, state) is not None
+        return request_token(request) is not None
     except AuthError:
         return True
 

@@ -12,7 +12,7 @@ from flask.sessions import SessionInterface, SessionMixin
 
 from .identity import forget
 from .request import is_our_endpoint, is_token_request, this_request
-from .state import state_of
+from .state import current_state
 
 
 def join(app: Flask) -> None:
@@ -51,7 +51,7 @@ class TokenSessionInterface(SessionInterface):
     def open_session(self, app: Flask, request: Request) -> SessionMixin | None:
         """Return the session of a request; this is the first that Flask does for it."""
         forget()
-        if is_token_request(request, state_of(app)):
+        if is_token_request(request):
             empty: SessionMixin = getattr(self._inner, "session_class", TokenSession)()
             return empty
         return self._inner.open_session(app, request)
@@ -71,9 +71,9 @@ class TokenSessionInterface(SessionInterface):
 
         Flask calls this after every hook, so what a hook made of the response counts.
         """
-        request, state = this_request(), state_of(app)
-        if is_token_request(request, state):
-            _keep_private(state.settings.query_param, request, response)
+        request = this_request()
+        if is_token_request(request):
+            _keep_private(request, response)
         elif not is_our_endpoint(request):
             self._inner.save_session(app, session, response)
 
@@ -81,7 +81,8 @@ class TokenSessionInterface(SessionInterface):
         return getattr(self._inner, name)
 
 
-def _keep_private(parameter: str | None, request: Request, response: Response) -> None:
+def _keep_private(request: Request, response: Response) -> None:
     """Keep caches that see only the URL from an answer (RFC 6750 section 2.3)."""
+    parameter = current_state().settings.query_param
     if parameter is not None and parameter.encode() in request.query_string:
         response.headers.setdefault("Cache-Control", "private, no-store")
