@@ -70,10 +70,9 @@ def load_user(request: Request) -> UserRecord | None:
     token = request_token(request)
     if token is None:
         return None
-    state = current_state()
-    found = state.verifier.authenticate(token, may_be_foreign=True)
+    found = current_state().verifier.authenticate(token, may_be_foreign=True)
     identity.keep(found)
-    if identity.is_fresh(found, state.clock()):
+    if identity.is_fresh(found, current_state().clock()):
         # For Flask-Login's `fresh_login_required`: this session is never saved.
         session["_fresh"] = True
     return found.user
