@@ -333,7 +333,8 @@ def test_a_missing_driver_is_named(
     with pytest.raises(ConfigurationError) as caught:
         limited(TOKENAUTH_LIMITS_URL=f"{scheme}://user:hunter2@host")
     assert str(caught.value) == (
-        "Redis needs its driver: pip install 'flask-login-tokenauth[redis]'."
+        "TOKENAUTH_LIMITS_URL: its driver is not installed: "
+        "pip install 'flask-login-tokenauth[redis]'."
     )
 
 

@@ -11,13 +11,17 @@ from ..errors import ConfigurationError
 from ..sessions.store import SessionStore
 from .memory import MemorySessionStore
 
-# By the beginning of a URL: the engine, and the extra that has its driver.
-_SQL = {
-    "sqlite": ("SQLite", "sql"),
-    "postgresql": ("PostgreSQL", "postgres"),
-    "postgres": ("PostgreSQL", "postgres"),
+# By the beginning of a URL: what is installed for it ("[sql]").
+_EXTRAS = {
+    "memory": "memory",
+    "sqlite": "sql",
+    "postgresql": "postgres",
+    "postgres": "postgres",
+    "redis": "redis",
+    "rediss": "redis",
+    "unix": "redis",
 }
-_REDIS = ("redis", "rediss", "unix")
+_SQL = ("sql", "postgres")
 _DATABASES = "'sqlite:///file' or 'postgresql+psycopg://user:password@host/name'"
 
 
@@ -81,40 +85,31 @@ class InfoStore(Protocol):
         ...
 
 
-def open_users(url: str, setting: str = "TOKENAUTH_USERS_URL") -> UserStore:
+def open_users(url: str) -> UserStore:
     """Return the user store that a URL names.
 
     Args:
         url: `sqlite:///...` or `postgresql+psycopg://...`.
-        setting: What the URL was given as, for messages.
 
     Raises:
         ConfigurationError: no store is known by this URL, it cannot work, or its driver
             is missing.
     """
-    if (scheme := _scheme_of(url)) in _SQL:
-        with _explained(setting, *_SQL[scheme]):
+    with _explained("TOKENAUTH_USERS_URL", url) as extra:
+        if extra in _SQL:
             from .sql import SQLUserStore
 
             return SQLUserStore(url)
-    raise ConfigurationError(
-        f"{setting} names no known store of users: use {_DATABASES}."
-    )
+        raise ConfigurationError(f"no store of users is known by it: use {_DATABASES}.")
 
 
-def open_sessions(
-    url: str,
-    setting: str = "TOKENAUTH_SESSION_URL",
-    *,
-    beside: UserStore | None = None,
-) -> SessionStore:
+def open_sessions(url: str, *, beside: UserStore | None = None) -> SessionStore:
     """Return the session store that a URL names.
 
     Args:
         url: `memory://`, `sqlite:///...`, `postgresql+psycopg://...`, `redis://...`,
             `rediss://...`, `unix://...`, `redis+cluster://...` or
             `redis+sentinel://...`.
-        setting: What the URL was given as, for messages.
         beside: The users; where they are in the same database, its connections are
             shared.
 
@@ -122,64 +117,58 @@ def open_sessions(
         ConfigurationError: no store is known by this URL, it cannot work, or its driver
             is missing.
     """
-    scheme = _scheme_of(url)
-    if scheme == "memory":
-        return MemorySessionStore()
-    if scheme in _SQL:
-        with _explained(setting, *_SQL[scheme]):
+    with _explained("TOKENAUTH_SESSION_URL", url) as extra:
+        if extra == "memory":
+            return MemorySessionStore()
+        if extra in _SQL:
             from .sql import SQLSessionStore, SQLUserStore
 
             if isinstance(beside, SQLUserStore) and beside.database.url == url:
                 return SQLSessionStore(beside.database)
             return SQLSessionStore(url)
-    if scheme in _REDIS:
-        with _explained(setting, "Redis", "redis"):
+        if extra == "redis":
             from .redis import RedisSessionStore
 
             return RedisSessionStore(url)
-    raise ConfigurationError(
-        f"{setting} names no known store of sessions: use 'memory://', "
-        f"'redis://:password@host/0', {_DATABASES}."
-    )
+        raise ConfigurationError(
+            "no store of sessions is known by it: use 'memory://', "
+            f"'redis://:password@host/0', {_DATABASES}."
+        )
 
 
-def open_redis(url: str, setting: str = "TOKENAUTH_LIMITS_URL") -> Any:
+def open_redis(url: str) -> Any:
     """Return a client of the Redis that a URL names; None for `memory://`.
 
     Args:
         url: Where attempts are counted.
-        setting: What the URL was given as, for messages.
 
     Raises:
         ConfigurationError: the URL is of no Redis or cannot work, or the driver is
             missing.
     """
-    scheme = _scheme_of(url)
-    if scheme == "memory":
-        return None
-    if scheme not in _REDIS:
+    with _explained("TOKENAUTH_LIMITS_URL", url) as extra:
+        if extra == "memory":
+            return None
+        if extra == "redis":
+            from .redis import open_client
+
+            return open_client(url)
         raise ConfigurationError(
-            f"{setting} must be 'memory://', or the URL of a Redis in which attempts "
-            "are counted, as in 'redis://:password@host/0'."
+            "attempts are counted in 'memory://' or in a Redis: use its URL, as in "
+            "'redis://:password@host/0'."
         )
-    with _explained(setting, "Redis", "redis"):
-        from .redis import open_client
-
-        return open_client(url)
-
-
-def _scheme_of(url: str) -> str:
-    return url.partition(":")[0].partition("+")[0]
 
 
 @contextmanager
-def _explained(setting: str, engine: str, extra: str) -> Generator[None]:
-    """Name the setting of what is refused, and what installs a missing driver."""
+def _explained(setting: str, url: str) -> Generator[str | None]:
+    """Lend the extra of a URL; name the setting of what is refused, or missing."""
+    extra = _EXTRAS.get(url.partition(":")[0].partition("+")[0])
     try:
-        yield
+        yield extra
     except ImportError:
         raise ConfigurationError(
-            f"{engine} needs its driver: pip install 'flask-login-tokenauth[{extra}]'."
+            f"{setting}: its driver is not installed: "
+            f"pip install 'flask-login-tokenauth[{extra}]'."
         ) from None
     except ConfigurationError as error:
         raise ConfigurationError(f"{setting}: {error}") from None

@@ -146,20 +146,20 @@ def _refuse_partial(store: object, promise: type) -> None:
     Raises:
         ConfigurationError: it is not; the message names what is missing.
     """
-    if isinstance(store, type):
+    methods = {
+        name: None if isinstance(store, type) else getattr(store, name, None)
+        for name in vars(promise)
+        if not name.startswith("_")
+    }
+    wrong = [
+        repr(name)
+        for name, method in methods.items()
+        if method is None or inspect.iscoroutinefunction(method)
+    ]
+    if wrong:
+        name = getattr(store, "__name__", type(store).__name__)
         raise ConfigurationError(
-            f"{store.__name__} is a class: pass an object, not the class."
+            f"{name} is no {promise.__name__}: it has no {', '.join(wrong)}. Pass an "
+            "object, not the class, with these methods as plain functions ('def', not "
+            "'async def')."
         )
-    names = [name for name in vars(promise) if not name.startswith("_")]
-    missing = [repr(name) for name in names if getattr(store, name, None) is None]
-    if missing:
-        raise ConfigurationError(
-            f"{type(store).__name__} is no {promise.__name__}: it has no "
-            f"{', '.join(missing)}."
-        )
-    for name in names:
-        if inspect.iscoroutinefunction(getattr(store, name, None)):
-            raise ConfigurationError(
-                f"{type(store).__name__}.{name} is a coroutine function: a store's "
-                "methods must be plain functions ('def', not 'async def')."
-            )
