@@ -37,7 +37,6 @@ PROTOCOLS = (
     tokenauth.UserStore,
     tokenauth.SessionStore,
     tokenauth.EndingFeed,
-    tokenauth.accounts.users.ManagedUserStore,
     tokenauth.stores.BulkStore,
     tokenauth.stores.ClockedStore,
     tokenauth.stores.TableStore,

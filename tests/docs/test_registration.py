@@ -15,7 +15,7 @@ from tests.harness.guides import app_of
 from tests.harness.kit import SECRET, assert_problem, bearer
 from tests.stores.engines import users_at
 from tokenauth import User
-from tokenauth.accounts.users import ManagedUserStore
+from tokenauth.stores.sql import SQLUserStore
 
 ADDRESS = "Ann.Lee@Example.org"
 PASSWORD, NEW = "a mule at a staple", "lantern: tidy staple"
@@ -24,7 +24,7 @@ PASSWORD, NEW = "a mule at a staple", "lantern: tidy staple"
 class Site:
     """The page's application, its users, and the mails that it sent."""
 
-    def __init__(self, users: ManagedUserStore) -> None:
+    def __init__(self, users: SQLUserStore) -> None:
         self.users = users
         self.mails: list[tuple[str, str]] = []
         self.jobs: list[tuple[Callable[..., None], Any]] = []

@@ -24,9 +24,9 @@ from tokenauth import (
     User,
     UserStore,
 )
-from tokenauth.accounts.users import ManagedUserStore
 from tokenauth.sessions.session import NEVER, Session
 from tokenauth.sessions.store import PURGE_STEP
+from tokenauth.stores.sql import SQLUserStore
 
 T = TypeVar("T")
 
@@ -353,7 +353,7 @@ def test_of_many_new_hashes_one_is_kept(users: UserStore) -> None:
 
 
 def test_a_managed_user_id_that_is_no_text_is_refused(
-    managed: ManagedUserStore,
+    managed: SQLUserStore,
 ) -> None:
     """Neither is a user removed, nor said not to be there."""
     refuse_no_texts(
@@ -363,12 +363,7 @@ def test_a_managed_user_id_that_is_no_text_is_refused(
     )
 
 
-def test_it_has_the_methods_of_a_managed_store(managed: ManagedUserStore) -> None:
-    """So `flask tokenauth users` can work on it."""
-    assert isinstance(managed, ManagedUserStore)
-
-
-def test_a_name_is_given_once(managed: ManagedUserStore) -> None:
+def test_a_name_is_given_once(managed: SQLUserStore) -> None:
     """Whatever the spelling; and so is an id. Who had it first keeps it."""
     for twin in (User("ålice"), User("A\u030aLICE"), User("dave", id="u-1")):
         assert not managed.add(twin)
@@ -376,20 +371,20 @@ def test_a_name_is_given_once(managed: ManagedUserStore) -> None:
         assert len(list(managed.all())) == 3
 
 
-def test_a_name_that_nobody_can_have_is_refused(managed: ManagedUserStore) -> None:
+def test_a_name_that_nobody_can_have_is_refused(managed: SQLUserStore) -> None:
     """With what names look like."""
     for name in ("", "a\0b", "\ud800", "a\nb", "é" * 255):
         with pytest.raises(InvalidRequestError, match="1 to 254 characters"):
             managed.add(User(name))
 
 
-def test_of_many_with_one_name_one_is_added(managed: ManagedUserStore) -> None:
+def test_of_many_with_one_name_one_is_added(managed: SQLUserStore) -> None:
     """The name is taken in one step."""
     added = in_parallel(8, lambda i: managed.add(User("dave", id=f"d-{i}")))
     assert sum(added) == 1
 
 
-def test_all_users_are_listed_by_name(managed: ManagedUserStore) -> None:
+def test_all_users_are_listed_by_name(managed: SQLUserStore) -> None:
     """Also when there are more than are read at a time."""
     for number in range(1000):
         managed.add(User(f"user-{number:04}"))
@@ -397,7 +392,7 @@ def test_all_users_are_listed_by_name(managed: ManagedUserStore) -> None:
     assert names == ["bob", "carol", *(f"user-{n:04}" for n in range(1000)), "Ålice"]
 
 
-def test_a_user_is_disabled_and_enabled(managed: ManagedUserStore) -> None:
+def test_a_user_is_disabled_and_enabled(managed: SQLUserStore) -> None:
     """And nothing else of the user changes."""
     alice, *_ = make_kept_users()
     assert managed.set_active("u-1", active=False)
@@ -407,7 +402,7 @@ def test_a_user_is_disabled_and_enabled(managed: ManagedUserStore) -> None:
 
 
 def test_user_is_renamed_to_a_name_that_nobody_else_has(
-    managed: ManagedUserStore,
+    managed: SQLUserStore,
 ) -> None:
     """Or to another spelling of the own one; everything else stays."""
     alice = managed.get("u-1")
@@ -423,7 +418,7 @@ def test_user_is_renamed_to_a_name_that_nobody_else_has(
     assert [user.id for user in managed.all()] == ["u-1", "u-2", "u-3"]
 
 
-def test_of_many_who_want_one_name_one_gets_it(managed: ManagedUserStore) -> None:
+def test_of_many_who_want_one_name_one_gets_it(managed: SQLUserStore) -> None:
     """At the same moment; the others hear that it is taken, or to try again."""
 
     def rename(number: int) -> bool:
@@ -436,7 +431,7 @@ def test_of_many_who_want_one_name_one_gets_it(managed: ManagedUserStore) -> Non
     assert [user.username for user in managed.all()].count("dave") == 1
 
 
-def test_a_user_gets_other_scopes(managed: ManagedUserStore) -> None:
+def test_a_user_gets_other_scopes(managed: SQLUserStore) -> None:
     """And nothing else of the user changes; what cannot be a scope is refused."""
     alice, *_ = make_kept_users()
     for scopes in (["write", "a:b"], "a:b write", ()):
@@ -450,7 +445,7 @@ def test_a_user_gets_other_scopes(managed: ManagedUserStore) -> None:
     assert vars(managed.get("u-1")) == vars(alice)
 
 
-def test_a_user_is_removed_for_good(managed: ManagedUserStore) -> None:
+def test_a_user_is_removed_for_good(managed: SQLUserStore) -> None:
     """Neither the id nor the name is found, and the name is free again."""
     assert managed.remove("u-1")
     assert managed.get("u-1") is None
@@ -458,7 +453,7 @@ def test_a_user_is_removed_for_good(managed: ManagedUserStore) -> None:
     assert managed.add(User("ålice", id="u-4"))
 
 
-def test_nobody_is_changed_under_a_strange_id(managed: ManagedUserStore) -> None:
+def test_nobody_is_changed_under_a_strange_id(managed: SQLUserStore) -> None:
     """The caller is told."""
     for strange in STRANGE:
         assert not managed.rename(strange, "dave")

@@ -9,7 +9,6 @@ import pytest
 
 from tests.harness.servers import PostgresServer
 from tokenauth import DictUserStore, MemorySessionStore, SessionStore, User, UserStore
-from tokenauth.accounts.users import ManagedUserStore
 from tokenauth.sessions.session import Session, new_session_id
 from tokenauth.stores import TableStore, open_sessions, open_users
 from tokenauth.stores.sql import Database, SQLSessionStore, SQLUserStore, metadata
@@ -37,10 +36,10 @@ def sessions_at(url: str) -> SessionStore:
     return store
 
 
-def users_at(url: str, *users: User) -> ManagedUserStore:
+def users_at(url: str, *users: User) -> SQLUserStore:
     """Return the user store of a URL, with its tables and these users."""
     store = open_users(url)
-    assert isinstance(store, ManagedUserStore)
+    assert isinstance(store, SQLUserStore)
     assert isinstance(store, TableStore)
     store.create_tables()
     for user in users:
@@ -75,7 +74,7 @@ def sessions_on(engine: str, request: pytest.FixtureRequest) -> SessionStore:
     return sessions_at(url_of(engine, request))
 
 
-def users_on(engine: str, request: pytest.FixtureRequest) -> ManagedUserStore:
+def users_on(engine: str, request: pytest.FixtureRequest) -> SQLUserStore:
     """Return a store with the users of `make_kept_users`."""
     if engine == "sqlite":
         return users_at(url_of(engine, request), *make_kept_users())
@@ -99,7 +98,7 @@ def users(request: pytest.FixtureRequest) -> UserStore:
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
-def managed(request: pytest.FixtureRequest) -> ManagedUserStore:
+def managed(request: pytest.FixtureRequest) -> SQLUserStore:
     """The same, where the store can be changed from here."""
     return users_on(request.param, request)
 

@@ -11,9 +11,9 @@ import pytest
 
 from tests.stores.engines import SEVERAL, SHARED, url_of
 from tokenauth import DictUserStore, MemorySessionStore, User
-from tokenauth.accounts.users import ManagedUserStore
 from tokenauth.stores import open_sessions, open_users
 from tokenauth.stores.provision import Stores
+from tokenauth.stores.sql import SQLUserStore
 
 MEMORY_FIRST = (
     "memory",
@@ -41,7 +41,7 @@ class Service:
     def __init__(self, open_stores: Callable[[], Stores]) -> None:
         self.open = open_stores
         self.stores = open_stores()
-        self.users = cast(ManagedUserStore, self.stores.users)
+        self.users = cast(SQLUserStore, self.stores.users)
         for store in self.stores.with_tables:
             store.create_tables()
 

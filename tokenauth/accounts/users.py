@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from typing import Any, Protocol, runtime_checkable
 
 from flask_login import UserMixin
@@ -70,54 +70,6 @@ class UserStore(Protocol):
         Returns:
             False when the stored hash is not the expected one any more.
         """
-        ...
-
-
-@runtime_checkable
-class ManagedUserStore(UserStore, Protocol):
-    """A store whose users can be added, changed and removed from here."""
-
-    def add(self, user: User) -> bool:
-        """Keep a new user.
-
-        Returns:
-            False when the name, or another spelling of it, or the id is taken.
-
-        Raises:
-            InvalidRequestError: the username cannot be used.
-        """
-        ...
-
-    def all(self) -> Iterator[User]:
-        """Yield every user, ordered by folded name."""
-        ...
-
-    def rename(self, user_id: str, username: str) -> bool:
-        """Give a user another name; the id stays.
-
-        Returns:
-            False when another user has the name, or another spelling of it, or when
-            there is no user with this id.
-
-        Raises:
-            InvalidRequestError: the username cannot be used.
-        """
-        ...
-
-    def set_active(self, user_id: str, *, active: bool) -> bool:
-        """Enable or disable a user; false when there is none with this id."""
-        ...
-
-    def set_scopes(self, user_id: str, scopes: str | Iterable[str]) -> bool:
-        """Give a user these scopes and no others; false when there is no such user.
-
-        Raises:
-            ValueError: one of these cannot be the name of a scope.
-        """
-        ...
-
-    def remove(self, user_id: str) -> bool:
-        """Forget a user; false when there is none with this id."""
         ...
 
 

@@ -9,7 +9,7 @@ from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
-from ..accounts.users import ManagedUserStore, UserStore
+from ..accounts.users import UserStore
 from ..errors import ConfigurationError, StoreUnavailableError, TooManyAttemptsError
 from ..sessions.session import new_session
 from ..sessions.store import SessionStore
@@ -100,12 +100,11 @@ def _store(area: str, in_memory: bool, probe: Callable[[], object]) -> Finding: 
 
 def _probe_users(users: UserStore) -> None:
     nobody = f"check-{secrets.token_hex(16)}"
-    if isinstance(users, TableStore):
+    if isinstance(users, TableStore):  # an application's own may be read-only
         users.check_tables()
+        users.set_password_hash(nobody, None, expected=None)
     users.find(nobody)
     users.get(nobody)
-    if isinstance(users, ManagedUserStore):  # an application's own may be read-only
-        users.set_password_hash(nobody, None, expected=None)
 
 
 def _probe_sessions(sessions: SessionStore, now: Callable[[], float]) -> None:

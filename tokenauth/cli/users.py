@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import secrets
+from typing import TYPE_CHECKING, cast
 
 import click
 from flask.cli import AppGroup
 
 from .. import events
 from ..accounts.names import folded_name
-from ..accounts.users import ManagedUserStore, User, scopes_of
+from ..accounts.users import User, scopes_of
 from ..errors import InvalidCredentialsError
 from ..tokens.scopes import check_names, format_scopes
 from ..web.state import State
@@ -24,6 +25,9 @@ from .group import (
     user_named,
 )
 from .passwords import read_new_password
+
+if TYPE_CHECKING:
+    from ..stores.sql import SQLUserStore
 
 _COLUMNS = ("id", "username", "active", "scope")
 _TAKEN = "Another user has this username, or another spelling of it."
@@ -236,11 +240,11 @@ def _row(user: User) -> tuple[object, ...]:
     return user.id, user.username, user.is_active, scope
 
 
-def _managed(here: State) -> ManagedUserStore:
+def _managed(here: State) -> SQLUserStore:
     store = here.stores.users
-    if not isinstance(store, ManagedUserStore):
+    if not hasattr(store, "set_scopes"):  # an application's own may be like ours
         raise click.ClickException(
             f"This application keeps its users itself ({type(store).__name__}): manage "
             "them there. These commands need TOKENAUTH_USERS_URL."
         )
-    return store
+    return cast("SQLUserStore", store)
