@@ -81,6 +81,9 @@ class SQLUserStore(SQLStore):
     def add(self, user: User) -> bool:
         """Keep a new user.
 
+        Args:
+            user: The user; its id is new.
+
         Returns:
             False when the name, or another spelling of it, or the id is taken.
 
@@ -108,7 +111,15 @@ class SQLUserStore(SQLStore):
                 yield _user(row[:-1])
 
     def rename(self, user_id: str, username: str) -> bool:
-        """Give a user another name; False when it is taken or there is no such user.
+        """Give a user another name; the id stays.
+
+        Args:
+            user_id: The user's id.
+            username: The new name.
+
+        Returns:
+            False when another user has the name, or another spelling of it, or when
+            there is no user with this id.
 
         Raises:
             InvalidRequestError: the username cannot be used.
@@ -118,11 +129,26 @@ class SQLUserStore(SQLStore):
         )
 
     def set_active(self, user_id: str, *, active: bool) -> bool:
-        """Enable or disable a user; False when there is none with this id."""
+        """Enable or disable a user.
+
+        Args:
+            user_id: The user's id.
+            active: Whether the user may log in, and tokens work.
+
+        Returns:
+            False when there is no user with this id.
+        """
         return self._change(_SET_ACTIVE, user_id, active=active)
 
     def set_scopes(self, user_id: str, scopes: str | Iterable[str]) -> bool:
-        """Give a user these scopes and no others; False when there is no such user.
+        """Give a user these scopes and no others.
+
+        Args:
+            user_id: The user's id.
+            scopes: Their names, or one text with spaces.
+
+        Returns:
+            False when there is no user with this id.
 
         Raises:
             ValueError: one of these cannot be the name of a scope.
@@ -132,7 +158,14 @@ class SQLUserStore(SQLStore):
         return self._change(_SET_SCOPES, user_id, names=format_scopes(names))
 
     def remove(self, user_id: str) -> bool:
-        """Remove a user; False when there is none with this id."""
+        """Remove a user.
+
+        Args:
+            user_id: The user's id.
+
+        Returns:
+            False when there is none with this id.
+        """
         return self._change(_REMOVE, user_id)
 
     def _change(self, statement: Any, user_id: str, **values: Any) -> bool:
