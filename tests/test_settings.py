@@ -154,10 +154,10 @@ def test_short_key_for_cookies_may_stay(name: str) -> None:
     older = secrets.token_bytes(24)
     said = refusal({name: older})
     assert said.startswith(f"{name} has 24 bytes; at least 32 are needed.")
-    assert ("Set it as TOKENAUTH_SECRET_KEY" in said) is (name == "SECRET_KEY")
+    assert ("set TOKENAUTH_SECRET_KEY beside" in said) is (name == "SECRET_KEY")
     assert settings(SECRET_KEY=older, TOKENAUTH_SECRET_KEY=OURS)
     said = refusal({"SECRET_KEY": SECRET, "SECRET_KEY_FALLBACKS": [older]})
-    assert "Set TOKENAUTH_SECRET_KEY_FALLBACKS ([] for none)" in said
+    assert "set TOKENAUTH_SECRET_KEY_FALLBACKS beside" in said
     found = settings(SECRET_KEY_FALLBACKS=[older], TOKENAUTH_SECRET_KEY_FALLBACKS=[])
     assert found.secret_keys == (SECRET.encode(),)
 

@@ -11,12 +11,10 @@ import math
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Generator, Iterable
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable
 from typing import Any, Final, TypeAlias
 
 from limits import RateLimitItem, parse_many
-from limits.errors import StorageError
 from limits.storage import Storage
 from limits.strategies import FixedWindowRateLimiter
 
@@ -112,29 +110,40 @@ class RedisCounters(_Counts):
 
     The library's own connects to a cluster when it is made, and keeps counts of 0.
 
+    Each method raises `StoreUnavailableError` when the server cannot answer.
+
     Args:
         client: A client of redis-py.
     """
 
     def __init__(self, client: Any) -> None:
-        super().__init__(wrap_exceptions=True)
-        self.client = client
+        super().__init__()
+        self._client = client
 
     def incr(self, key: str, expiry: float, amount: int = 1) -> int:
         """Add to a count, atomically, and return it; no count is less than 0."""
-        return int(self.client.eval(_COUNT, 1, _named(key), amount, int(expiry)))
+        return int(self._ask("EVAL", _COUNT, 1, _named(key), amount, int(expiry)))
 
     def get(self, key: str) -> int:
         """Return a count, 0 when its window has ended."""
-        return int(self.client.get(_named(key)) or 0)
+        return int(self._ask("GET", _named(key)) or 0)
 
     def get_expiry(self, key: str) -> float:
         """Return when a count's window ends, in seconds since the epoch."""
-        return time.time() + max(float(self.client.ttl(_named(key))), 0)
+        return time.time() + max(float(self._ask("TTL", _named(key))), 0)
 
     def clear(self, key: str) -> None:
         """Remove a count."""
-        self.client.delete(_named(key))
+        self._ask("DEL", _named(key))
+
+    def _ask(self, *command: Any) -> Any:
+        try:
+            return self._client.execute_command(*command)
+        except Exception as error:  # noqa: BLE001 # whatever a driver raises
+            # A server that answers with an error may have changed its role since.
+            if pool := vars(self._client).get("connection_pool"):
+                pool.disconnect(inuse_connections=False)
+            raise StoreUnavailableError(reason=error) from None
 
 
 def _named(key: str) -> str:
@@ -171,18 +180,6 @@ class Counters(FixedWindowRateLimiter):
         seconds = self.get_window_stats(item, key).reset_time - self._now()
         # A shared storage goes by its own clock.
         return TooManyAttemptsError(math.ceil(min(max(seconds, 1), item.get_expiry())))
-
-
-@contextmanager
-def failing_closed(storage: Any) -> Generator[None]:
-    """Turn what a storage raises into `StoreUnavailableError`."""
-    try:
-        yield
-    except StorageError as error:
-        # A server that answers with an error may have changed its role since.
-        if pool := vars(getattr(storage, "client", storage)).get("connection_pool"):
-            pool.disconnect(inuse_connections=False)
-        raise StoreUnavailableError(reason=error) from None
 
 
 def parse_limits(notation: str) -> list[RateLimitItem]:

@@ -26,7 +26,6 @@ from .counters import (
     Limited,
     MemoryCounters,
     RedisCounters,
-    failing_closed,
     parse_limits,
     times,
 )
@@ -133,25 +132,22 @@ class LoginThrottle(Redacted):
             TooManyAttemptsError: a limit is reached.
         """
         account = ("name", name) if user_id is None else ("user", user_id)
-        with failing_closed(self._storage):
-            attempt = self._attempt(purpose, name, account, network_of(address))
-            admit(attempt)
-            for item, key in attempt.successes:
-                if not self._counters.test(item, key):
-                    raise self._counters.refusal(item, key)
-            self._counters.reserve(attempt.failures)
+        attempt = self._attempt(purpose, name, account, network_of(address))
+        admit(attempt)
+        for item, key in attempt.successes:
+            if not self._counters.test(item, key):
+                raise self._counters.refusal(item, key)
+        self._counters.reserve(attempt.failures)
         return attempt
 
     def count_use(self, what: str, user_id: str) -> None:
         """Count a use of an endpoint by a user, or raise `TooManyAttemptsError`."""
         use = times(self._limits[0], _USES[what]), self._key("use", what, user_id)
-        with failing_closed(self._storage):
-            self._counters.reserve((use,))
+        self._counters.reserve((use,))
 
     def cancel(self, attempt: Attempt) -> None:
         """Take back an attempt that was not made after all."""
-        with failing_closed(self._storage):
-            self._counters.give_back(attempt.failures)
+        self._counters.give_back(attempt.failures)
 
     def record_success(self, attempt: Attempt) -> None:
         """Count an attempt as a success, and remember the network for the account.
@@ -159,14 +155,13 @@ class LoginThrottle(Redacted):
         The failures of this network at this account are forgotten; those elsewhere, or
         of others here, are not: an account of one's own would reset them.
         """
-        with failing_closed(self._storage):
-            if attempt.is_known:
-                self._clear(attempt.failures)
-            else:
-                self._counters.give_back(attempt.failures)
-            for item, key in attempt.successes:
-                self._counters.hit(item, key)
-            self._remember(attempt.place, attempt.mark)
+        if attempt.is_known:
+            self._clear(attempt.failures)
+        else:
+            self._counters.give_back(attempt.failures)
+        for item, key in attempt.successes:
+            self._counters.hit(item, key)
+        self._remember(attempt.place, attempt.mark)
 
     def record_trusted(self, user_id: str, address: str | None) -> None:
         """Forget an account's failed logins and remember the network for it.
@@ -176,14 +171,12 @@ class LoginThrottle(Redacted):
         """
         account, network = ("user", user_id), network_of(address)
         keys = [self._key("login", *e) for e in (account, ("pair", *account, network))]
-        with failing_closed(self._storage):
-            self._clear((item, key) for item in self._limits for key in keys)
-            self._remember(*self._place(account, network))
+        self._clear((item, key) for item in self._limits for key in keys)
+        self._remember(*self._place(account, network))
 
     def check(self) -> None:
         """Return if the storage answers."""
-        with failing_closed(self._storage):
-            self._storage.check()
+        self._storage.check()
 
     def _attempt(
         self, purpose: str, name: str, account: tuple[str, str], network: str

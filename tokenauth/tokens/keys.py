@@ -119,15 +119,10 @@ def _to_bytes(name: str, key: object) -> bytes:
 
 def _cure(name: str) -> str:
     """Say how to get longer keys for tokens while the cookies stay valid."""
-    if name == "SECRET_KEY":
-        return (
-            f"{_NEW_KEY} Set it as TOKENAUTH_SECRET_KEY if SECRET_KEY must stay, so "
-            "that the application's cookies stay valid."
-        )
-    if name.startswith("SECRET_KEY_FALLBACKS"):
-        return (
-            f"{_NEW_KEY} Set TOKENAUTH_SECRET_KEY_FALLBACKS ([] for none) if "
-            "SECRET_KEY_FALLBACKS must stay, so that the application's cookies stay "
-            "valid."
-        )
-    return _NEW_KEY
+    name = name.partition("[")[0]
+    if name.startswith("TOKENAUTH_"):
+        return _NEW_KEY
+    return (
+        f"{_NEW_KEY} If {name} must stay, so that the application's cookies stay "
+        f"valid, set TOKENAUTH_{name} beside it: tokens go by that alone."
+    )
