@@ -80,50 +80,41 @@ def read_body(request: Request, *types: type[BodyT]) -> BodyT:
             twice.
     """
     given = _media_type(request)
-    for body_type in types:
-        if media_type(body_type) == given:
-            decode = _from_form if given == FORM else _from_json
-            return decode(_read(request), body_type)
-    raise UnsupportedMediaTypeError(media_type(types[0]))
+    body_type = next((each for each in types if media_type(each) == given), None)
+    if body_type is None:
+        raise UnsupportedMediaTypeError(media_type(types[0]))
+    raw = _read(request)
+    try:
+        return (_from_form if given == FORM else _from_json)(raw, body_type)
+    except msgspec.ValidationError as error:
+        refused = _refusal(error, body_type)
+    except (msgspec.DecodeError, ValueError):
+        refused = InvalidRequestError(
+            f"The body is not valid {given} in UTF-8, or names a field twice."
+        )
+    raise refused  # without what was caught: it may quote the body
 
 
 def _from_json(raw: bytes, body_type: type[BodyT]) -> BodyT:
     if not raw and any(field.required for field in msgspec.structs.fields(body_type)):
         raise InvalidRequestError("The body is empty: send a JSON object.")
     raw = raw or b"{}"
-    try:
-        body = msgspec.json.decode(raw, type=body_type)
-        # msgspec keeps the last of two equal keys. What it has accepted is flat, so
-        # the second reader cannot be led into deep recursion.
-        json.loads(raw, object_pairs_hook=_refuse_duplicates)
-    except msgspec.ValidationError as error:
-        refused = _refusal(error, body_type)
-    except (msgspec.DecodeError, ValueError):
-        refused = InvalidRequestError(
-            "The body is not valid JSON in UTF-8, or names a field twice."
-        )
-    else:
-        return body
-    raise refused
+    body = msgspec.json.decode(raw, type=body_type)
+    # msgspec keeps the last of two equal keys. What it has accepted is flat, so the
+    # second reader cannot be led into deep recursion.
+    json.loads(raw, object_pairs_hook=_refuse_duplicates)
+    return body
 
 
 def _from_form(raw: bytes, body_type: type[BodyT]) -> BodyT:
-    try:
-        pairs = parse_qsl(
-            raw.decode("ascii"),
-            strict_parsing=True,
-            errors="strict",
-            max_num_fields=_MAX_PARAMETERS,
-        )
-        _refuse_duplicates(pairs)
-        return msgspec.convert(dict(pairs), body_type)
-    except msgspec.ValidationError as error:
-        refused = _refusal(error, body_type)
-    except ValueError:
-        refused = InvalidRequestError(
-            "The body is not a valid form, or names a parameter twice."
-        )
-    raise refused
+    pairs = parse_qsl(
+        raw.decode("ascii"),
+        strict_parsing=True,
+        errors="strict",
+        max_num_fields=_MAX_PARAMETERS,
+    )
+    _refuse_duplicates(pairs)
+    return msgspec.convert(dict(pairs), body_type)
 
 
 def _media_type(request: Request) -> str:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from types import MappingProxyType, NoneType
-from typing import Any, TypeVar, get_args, get_type_hints
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from types import NoneType
+from typing import Any, Final, TypeVar, get_args, get_type_hints
 
 from flask import Response
 from msgspec import Struct
@@ -45,34 +45,49 @@ _OAUTH_ERRORS = {
 }
 
 
-class Route(Struct, frozen=True, kw_only=True):
-    """One endpoint, as it was declared.
+class Route(Struct):
+    """Declares, as a decorator, the endpoint that a function answers for.
+
+    The function's `body` is decoded as the type that it declares (a union: by media
+    type). Its answer is encoded. What guard, body, path and store may raise need not
+    be in `errors`.
 
     Attributes:
         method: HTTP method.
         path: Flask's rule under the prefix.
-        tag: The group that it is shown in.
         guard: Who may call it.
-        function: Returns the answer; its docstring's first line is the summary.
-        bodies: Types of the request's body, of which each has another media type.
-        answer: Type of the answer's body; None: it has none.
-        status: Of success.
+        tag: The group that it is shown in.
         query: Parameters of the URL, with the values that each may have.
         errors: What the function may raise.
         is_oauth: Whether its errors have a member `error`.
+        status: Of success; by default 200, and 204 where there is no answer.
+        function: Returns the answer; its docstring's first line is the summary.
+        bodies: Types of the request's body, of which each has another media type.
+        answer: Type of the answer's body; None: it has none.
     """
 
     method: str
     path: str
-    tag: str
     guard: Guard | None
-    function: Callable[..., Struct | None]
-    bodies: tuple[type[Struct], ...]
-    answer: type[Struct] | None
-    status: int
-    query: Mapping[str, Sequence[str]]
-    errors: tuple[AuthError, ...]
-    is_oauth: bool
+    tag: str
+    query: Mapping[str, Sequence[str]] = {}
+    errors: Sequence[AuthError] = ()
+    is_oauth: bool = False
+    status: int = 0
+    function: Callable[..., Struct | None] = lambda: None
+    bodies: tuple[type[Struct], ...] = ()
+    answer: type[Struct] | None = None
+
+    def __call__(self, function: FunctionT) -> FunctionT:
+        """Take the function, and what it declares."""
+        hints = get_type_hints(function)
+        body, answer = hints.get("body", ()), hints["return"]
+        self.function = function
+        self.bodies = body and (get_args(body) or (body,))
+        self.answer = None if answer is NoneType else answer
+        self.status = self.status or (204 if self.answer is None else 200)
+        ROUTES.append(self)
+        return function
 
     @property
     def name(self) -> str:
@@ -114,50 +129,5 @@ class Route(Struct, frozen=True, kw_only=True):
         return error.challenge or by_code
 
 
-class Endpoints:
-    """The endpoints of one group, in the order in which they are declared."""
-
-    def __init__(self, tag: str) -> None:
-        self.tag = tag
-        self.routes: list[Route] = []
-
-    def route(
-        self,
-        method: str,
-        path: str,
-        guard: Guard | None,
-        *,
-        query: Mapping[str, Sequence[str]] = MappingProxyType({}),
-        status: int | None = None,
-        errors: Iterable[AuthError] = (),
-        is_oauth: bool = False,
-    ) -> Callable[[FunctionT], FunctionT]:
-        """Declare the endpoint that a function answers for.
-
-        Its `body` is decoded as the type that it declares (a union: by media type). Its
-        answer is encoded: a Struct with status 200, None with 204, unless `status` says
-        otherwise. What guard, body, path and store may raise need not be in `errors`.
-        """
-
-        def declare(function: FunctionT) -> FunctionT:
-            hints = get_type_hints(function)
-            body, answer = hints.get("body", NoneType), hints["return"]
-            answer = None if answer is NoneType else answer
-            bodies = get_args(body) or (body,)
-            route = Route(
-                method=method,
-                path=path,
-                tag=self.tag,
-                guard=guard,
-                function=function,
-                bodies=() if body is NoneType else bodies,
-                answer=answer,
-                status=status or (204 if answer is None else 200),
-                query=query,
-                errors=tuple(errors),
-                is_oauth=is_oauth,
-            )
-            self.routes.append(route)
-            return function
-
-        return declare
+ROUTES: Final[list[Route]] = []
+"""The endpoints that the description lists, in the order of their declaration."""

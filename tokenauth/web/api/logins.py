@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
+from typing import Final
 
 from flask import request
 
@@ -15,7 +16,7 @@ from .. import identity, refresh_cookie
 from ..guards import require_token
 from ..request import client_name, request_token, this_request, url_parameters
 from ..state import current_state
-from .endpoint import PUBLIC, Endpoints, Guard
+from .endpoint import PUBLIC, Guard, Route
 from .schemas import (
     LoginRequest,
     Me,
@@ -57,6 +58,7 @@ def _sent_token() -> str:
     return token
 
 
+_TAG: Final = "Logins"
 _TOKEN_ERRORS = (
     errors.AmbiguousTokenError(),
     errors.TokenMissingError(),
@@ -79,11 +81,13 @@ TOKEN = Guard(require_token, _TOKEN_ERRORS)
 USER = Guard(current_login, (*_TOKEN_ERRORS, errors.FreshLoginRequiredError()))
 """As `TOKEN`, but no personal access token is enough."""
 
-endpoint = Endpoints("Logins")
 
-
-@endpoint.route(
-    "POST", "/login", PUBLIC, errors=(errors.InvalidScopeError(), *_PASSWORD_ERRORS)
+@Route(
+    "POST",
+    "/login",
+    PUBLIC,
+    _TAG,
+    errors=(errors.InvalidScopeError(), *_PASSWORD_ERRORS),
 )
 def log_in(body: LoginRequest) -> TokenPair:
     """Exchange username and password for a pair of tokens."""
@@ -100,10 +104,11 @@ def log_in(body: LoginRequest) -> TokenPair:
     return refresh_cookie.keep(pair) if body.cookie else pair
 
 
-@endpoint.route(
+@Route(
     "POST",
     "/refresh",
     PUBLIC,
+    _TAG,
     is_oauth=True,
     errors=(
         errors.InvalidGrantError(),
@@ -127,14 +132,14 @@ def refresh(body: RefreshRequest | RefreshForm) -> TokenPair:
     return refresh_cookie.keep(pair) if body.refresh_token is None else pair
 
 
-@endpoint.route("POST", "/logout", SENT_TOKEN)
+@Route("POST", "/logout", SENT_TOKEN, _TAG)
 def log_out(token: str) -> None:
     """End the session of the token. Calling it again has no effect."""
     current_state().service.log_out(token)
     refresh_cookie.clear_ended()
 
 
-@endpoint.route("GET", "/me", TOKEN)
+@Route("GET", "/me", TOKEN, _TAG)
 def me(found: Identity) -> Me:
     """Return the user of the token, its scopes and its session."""
     claims = found.claims
@@ -146,7 +151,7 @@ def me(found: Identity) -> Me:
     )
 
 
-@endpoint.route("GET", "/sessions", USER)
+@Route("GET", "/sessions", USER, _TAG)
 def list_sessions(found: Identity) -> SessionList:
     """List the user's own sessions, newest first."""
     claims = found.claims
@@ -156,13 +161,13 @@ def list_sessions(found: Identity) -> SessionList:
     )
 
 
-@endpoint.route("DELETE", "/sessions/<session_id>", USER)
+@Route("DELETE", "/sessions/<session_id>", USER, _TAG)
 def end_session(found: Identity, session_id: str) -> None:
     """End one of the user's own sessions."""
     end_own(found, session_id, kind=LOGIN)
 
 
-@endpoint.route("DELETE", "/sessions", USER, query={"keep": ("current",)})
+@Route("DELETE", "/sessions", USER, _TAG, query={"keep": ("current",)})
 def end_sessions(found: Identity) -> None:
     """End all of the user's own sessions, or all but the current one."""
     claims = found.claims
@@ -175,10 +180,11 @@ def end_sessions(found: Identity) -> None:
     refresh_cookie.clear_ended()
 
 
-@endpoint.route(
+@Route(
     "POST",
     "/password",
     USER,
+    _TAG,
     errors=(
         *_PASSWORD_ERRORS,
         errors.PasswordRefusedError("too_short", "The new password is too short."),

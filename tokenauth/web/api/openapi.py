@@ -7,12 +7,13 @@ import inspect
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from importlib.metadata import version
+from itertools import groupby
 from typing import Any, Final
 
 import msgspec
 from msgspec import Struct
 
-from ...errors import AuthError, ConfigurationError, RetryLaterError
+from ...errors import AuthError, ConfigurationError
 from ...errors.base import PROBLEM
 from ...sessions.issuer import TokenPair
 from ..refresh_cookie import NAME
@@ -38,6 +39,17 @@ _COOKIE: Final = {
     "schema": {"type": "string"},
 }
 
+_HEADERS: Final[Document] = {
+    "WWW-Authenticate": {
+        "description": "The challenge (RFC 6750 section 3, RFC 9470 section 3).",
+        "schema": {"type": "string"},
+    },
+    "Retry-After": {
+        "description": "Seconds to wait.",
+        "schema": {"type": "integer", "minimum": 1},
+    },
+}
+
 # Without dots, which some code generators take for packages.
 _NAME: Final = "Tokenauth{name}"
 _REF: Final = f"#/components/schemas/{_NAME}"
@@ -55,9 +67,7 @@ def describe(routes: Sequence[Route], *, url_prefix: str, title: str) -> Documen
     paths: Document = {}
     for route in routes:
         path = url_prefix + re.sub(r"<(\w+)>", r"{\1}", route.path)
-        operation = _operation(route, refs)
-        if route.bodies:
-            operation["requestBody"] = _request_body(route, refs, schemas)
+        operation = _operation(route, refs, schemas)
         paths.setdefault(path, {})[route.method.lower()] = operation
     named = {_NAME.format(name=name): schema for name, schema in schemas.items()}
     return {
@@ -122,7 +132,13 @@ def _schemas(routes: Iterable[Route]) -> tuple[dict[Any, Document], Document]:
     return dict(zip(types, refs, strict=True)), schemas
 
 
-def _operation(route: Route, refs: Mapping[Any, Document]) -> Document:
+def _operation(
+    route: Route, refs: Mapping[Any, Document], schemas: Document
+) -> Document:
+    content = {
+        media_type(each): {"schema": refs[each], "example": _example(each, schemas)}
+        for each in route.bodies
+    }
     return {
         "operationId": f"tokenauth_{route.name}",
         "summary": (route.function.__doc__ or "").partition("\n")[0],
@@ -131,17 +147,7 @@ def _operation(route: Route, refs: Mapping[Any, Document]) -> Document:
         "security": [] if route.guard is None else [{SCHEME: []}],
         "responses": {str(route.status): _success(route, refs)}
         | _failures(route, refs[ProblemDocument]),
-    }
-
-
-def _request_body(
-    route: Route, refs: Mapping[Any, Document], schemas: Document
-) -> Document:
-    content = {
-        media_type(each): {"schema": refs[each], "example": _example(each, schemas)}
-        for each in route.bodies
-    }
-    return {"required": True, "content": content}
+    } | ({"requestBody": {"required": True, "content": content}} if content else {})
 
 
 def _example(body: type[Struct], schemas: Document) -> Document:
@@ -179,42 +185,26 @@ def _success(route: Route, refs: Mapping[Any, Document]) -> Document:
 
 def _failures(route: Route, schema: Document) -> Document:
     """Return the answers to the errors of a route, those of one status together."""
-    by_status: dict[int, list[AuthError]] = {}
-    for error in sorted(route.all_errors(), key=lambda error: error.code or 0):
-        by_status.setdefault(error.code or 0, []).append(error)
+    errors = sorted(route.all_errors(), key=_status)
     return {
-        str(status): {
-            "description": ", ".join(
-                dict.fromkeys(error.error_code for error in errors)
-            ),
-            "headers": _headers(errors),
-            "content": {
-                PROBLEM: {"schema": schema, "examples": _examples(route, errors)}
-            },
-        }
-        for status, errors in by_status.items()
+        str(status): _failure(route, [*of_status], schema)
+        for status, of_status in groupby(errors, _status)
     }
 
 
-def _headers(errors: Iterable[AuthError]) -> Document:
-    headers: Document = {}
-    if any(error.challenge is not None for error in errors):
-        headers["WWW-Authenticate"] = {
-            "description": "The challenge (RFC 6750 section 3, RFC 9470 section 3).",
-            "schema": {"type": "string"},
-        }
-    if any(isinstance(error, RetryLaterError) for error in errors):
-        headers["Retry-After"] = {
-            "description": "Seconds to wait.",
-            "schema": {"type": "integer", "minimum": 1},
-        }
-    return headers
-
-
-def _examples(route: Route, errors: Iterable[AuthError]) -> Document:
+def _failure(route: Route, errors: Sequence[AuthError], schema: Document) -> Document:
     examples = {}
     for error in errors:
         name = route.oauth_error(error)
         value = error.data | ({"error": name} if name else {})
         examples[error.error_code] = {"summary": error.title, "value": value}
-    return examples
+    sent = {name for error in errors for name, _ in error.get_headers()}
+    return {
+        "description": ", ".join(examples),
+        "headers": {name: _HEADERS[name] for name in _HEADERS if name in sent},
+        "content": {PROBLEM: {"schema": schema, "examples": examples}},
+    }
+
+
+def _status(error: AuthError) -> int:
+    return error.code or 0

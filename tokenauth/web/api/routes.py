@@ -6,14 +6,7 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from flask import Blueprint, Flask, Response, request
-from werkzeug.exceptions import (
-    BadRequest,
-    HTTPException,
-    InternalServerError,
-    MethodNotAllowed,
-    NotFound,
-    RequestEntityTooLarge,
-)
+from werkzeug.exceptions import HTTPException, MethodNotAllowed
 
 from ...errors import (
     AuthError,
@@ -42,6 +35,11 @@ _DOCS: Final = (
 
 _BY_ENDPOINT: Final = {f"{KEY}.{route.name}": route for route in ROUTES}
 
+_PROBLEMS: Final[dict[int | None, type[AuthError]]] = {
+    404: NotFoundError,
+    413: PayloadTooLargeError,  # met by a hook that reads the body
+    500: ServerError,
+}
 _STATUSES: Final = (400, 401, 403, 404, 405, 413, 415, 422, 429, 500, 503)
 
 
@@ -175,15 +173,10 @@ def _as_it_is(error: AuthError) -> AuthError:
 def _problem_of(error: HTTPException) -> AuthError | None:
     if isinstance(error, MethodNotAllowed):
         return MethodNotAllowedError(list(error.valid_methods or ()))
-    if isinstance(error, NotFound):
-        return NotFoundError()
-    if isinstance(error, InternalServerError):
-        return ServerError()
-    if isinstance(error, RequestEntityTooLarge):  # met by a hook that reads the body
-        return PayloadTooLargeError()
-    if isinstance(error, BadRequest):
+    if error.code == 400:
         return InvalidRequestError("This server does not answer such a request.")
-    return None
+    problem = _PROBLEMS.get(error.code)
+    return None if problem is None else problem()
 
 
 def _exempt_from_csrf(app: Flask) -> None:

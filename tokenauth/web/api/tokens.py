@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 import msgspec
 
 from ... import errors
@@ -19,7 +21,7 @@ from ..guards import (
 from ..identity import count_use
 from ..refresh_cookie import clear_ended
 from ..state import current_state
-from .endpoint import PUBLIC, Endpoints, Guard
+from .endpoint import PUBLIC, Guard, Route
 from .logins import TOKEN, USER, current_login, end_own
 from .schemas import (
     Introspection,
@@ -44,11 +46,11 @@ _SERVICE = Guard(
 )
 _LIMITED = errors.TooManyAttemptsError()
 
-endpoint = Endpoints("Personal access tokens")
-service_endpoint = Endpoints("For other services")
+_TAG: Final = "Personal access tokens"
+_SERVICES: Final = "For other services"
 
 
-@endpoint.route("GET", "/tokens", USER)
+@Route("GET", "/tokens", USER, _TAG)
 def list_tokens(found: Identity) -> TokenList:
     """List the user's own personal access tokens, newest first."""
     allowed = scopes_of(found.user)
@@ -56,10 +58,11 @@ def list_tokens(found: Identity) -> TokenList:
     return TokenList([token_view(each, allowed) for each in sessions])
 
 
-@endpoint.route(
+@Route(
     "POST",
     "/tokens",
     _RECENT_LOGIN,
+    _TAG,
     status=201,
     errors=[errors.InvalidScopeError(), _LIMITED],
 )
@@ -73,20 +76,20 @@ def create_token(found: Identity, body: TokenRequest) -> NewToken:
     return NewToken(token=token, **msgspec.structs.asdict(view))
 
 
-@endpoint.route("DELETE", "/tokens/<session_id>", USER)
+@Route("DELETE", "/tokens/<session_id>", USER, _TAG)
 def end_token(found: Identity, session_id: str) -> None:
     """End one of the user's own personal access tokens."""
     end_own(found, session_id, kind=PERSONAL)
 
 
-@service_endpoint.route("POST", "/revoke", PUBLIC, is_oauth=True, status=200)
+@Route("POST", "/revoke", PUBLIC, _SERVICES, is_oauth=True, status=200)
 def revoke(body: TokenForm) -> None:
     """End the session of a token (RFC 7009); holding the token is the right to."""
     current_state().service.revoke_token(body.token)
     clear_ended()
 
 
-@service_endpoint.route("GET", "/keys", PUBLIC)
+@Route("GET", "/keys", PUBLIC, _SERVICES)
 def keys() -> JwkSet:
     """Return the public keys that verify tokens, newest first (RFC 7517, RFC 8037).
 
@@ -95,9 +98,7 @@ def keys() -> JwkSet:
     return jwk_set(current_state().publics)
 
 
-@service_endpoint.route(
-    "POST", "/introspect", _SERVICE, is_oauth=True, errors=[_LIMITED]
-)
+@Route("POST", "/introspect", _SERVICE, _SERVICES, is_oauth=True, errors=[_LIMITED])
 def introspect(caller: Identity, body: TokenForm) -> Introspection:
     """Return what a token is good for now (RFC 7662)."""
     count_use("introspect", caller.claims.subject)
