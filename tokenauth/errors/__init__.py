@@ -7,19 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from werkzeug.exceptions import (
-    BadRequest,
-    Forbidden,
-    InternalServerError,
-    MethodNotAllowed,
-    NotFound,
-    RequestEntityTooLarge,
-    ServiceUnavailable,
-    TooManyRequests,
-    Unauthorized,
-    UnprocessableEntity,
-    UnsupportedMediaType,
-)
+from werkzeug import exceptions as http
 
 from .base import AuthError as AuthError
 from .base import ConfigurationError as ConfigurationError
@@ -27,7 +15,7 @@ from .base import RetryLaterError as RetryLaterError
 from .unavailable import StoreUnavailableError as StoreUnavailableError
 
 
-class TokenError(AuthError, Unauthorized):
+class TokenError(AuthError, http.Unauthorized):
     """The request cannot be tied to a user by its token."""
 
     challenge = "invalid_token"
@@ -64,7 +52,7 @@ class TokenRevokedError(TokenError):
     description = "The token has been revoked: log in again."
 
 
-class InvalidCredentialsError(AuthError, Unauthorized):
+class InvalidCredentialsError(AuthError, http.Unauthorized):
     """Username and password do not belong together, whatever the reason."""
 
     error_code = "invalid_credentials"
@@ -72,7 +60,7 @@ class InvalidCredentialsError(AuthError, Unauthorized):
     challenge = ""
 
 
-class InsufficientScopeError(AuthError, Forbidden):
+class InsufficientScopeError(AuthError, http.Forbidden):
     """The token is good but may not do this (RFC 6750 section 3.1).
 
     Args:
@@ -84,16 +72,14 @@ class InsufficientScopeError(AuthError, Forbidden):
 
     def __init__(self, scopes: frozenset[str]) -> None:
         self.scope = " ".join(sorted(scopes))
+        self.challenge_attributes = {"scope": self.scope}
         super().__init__(
             f"The token lacks a scope. Required here: {self.scope}. Log in again to "
             "use a newly granted scope."
         )
 
-    def _challenge_attributes(self) -> dict[str, str | None]:
-        return {"scope": self.scope}
 
-
-class FreshLoginRequiredError(AuthError, Unauthorized):
+class FreshLoginRequiredError(AuthError, http.Unauthorized):
     """The password was proved too long ago for this resource (RFC 9470 section 3).
 
     Args:
@@ -109,25 +95,23 @@ class FreshLoginRequiredError(AuthError, Unauthorized):
     )
 
     def __init__(self, max_age: int | None = None) -> None:
+        super().__init__()
         self.max_age = max_age
-        super().__init__(
-            None
-            if max_age is None
-            else f"This needs a login at most {max_age} seconds old: log in again."
-        )
-
-    def _challenge_attributes(self) -> dict[str, str | None]:
-        return {"max_age": None if self.max_age is None else str(self.max_age)}
+        if max_age is not None:
+            self.challenge_attributes = {"max_age": str(max_age)}
+            self.description = (
+                f"This needs a login at most {max_age} seconds old: log in again."
+            )
 
 
-class InvalidGrantError(AuthError, BadRequest):
+class InvalidGrantError(AuthError, http.BadRequest):
     """The refresh token is bad, expired, reused or revoked (RFC 6749 section 5.2)."""
 
     error_code = "invalid_grant"
     description = "The refresh token is not valid any more: log in again."
 
 
-class InvalidRequestError(AuthError, BadRequest):
+class InvalidRequestError(AuthError, http.BadRequest):
     """The request is malformed; the description names the field, never its value."""
 
     error_code = "invalid_request"
@@ -141,14 +125,14 @@ class AmbiguousTokenError(InvalidRequestError):
     challenge = "invalid_request"
 
 
-class InvalidScopeError(AuthError, BadRequest):
+class InvalidScopeError(AuthError, http.BadRequest):
     """A scope was asked for that the user does not have (RFC 6749 section 5.2)."""
 
     error_code = "invalid_scope"
     description = "A requested scope is malformed or not allowed for this user."
 
 
-class PasswordRefusedError(AuthError, UnprocessableEntity):
+class PasswordRefusedError(AuthError, http.UnprocessableEntity):
     """The new password fails the policy; the description says which rule.
 
     Args:
@@ -169,14 +153,14 @@ class PasswordRefusedError(AuthError, UnprocessableEntity):
         return {**super().data, "rule": self.rule}
 
 
-class NotFoundError(AuthError, NotFound):
+class NotFoundError(AuthError, http.NotFound):
     """There is no such resource, or it belongs to somebody else."""
 
     error_code = "not_found"
     description = "There is nothing at this address."
 
 
-class MethodNotAllowedError(AuthError, MethodNotAllowed):
+class MethodNotAllowedError(AuthError, http.MethodNotAllowed):
     """The resource does not know this method (RFC 9110 section 15.5.6).
 
     Args:
@@ -190,14 +174,14 @@ class MethodNotAllowedError(AuthError, MethodNotAllowed):
         self.valid_methods = sorted(allowed)
 
 
-class PayloadTooLargeError(AuthError, RequestEntityTooLarge):
+class PayloadTooLargeError(AuthError, http.RequestEntityTooLarge):
     """The body is larger than any body that these routes need."""
 
     error_code = "payload_too_large"
     description = "The body may have at most 16384 bytes."
 
 
-class UnsupportedMediaTypeError(AuthError, UnsupportedMediaType):
+class UnsupportedMediaTypeError(AuthError, http.UnsupportedMediaType):
     """The body is not of the media type that the route reads.
 
     Args:
@@ -210,21 +194,21 @@ class UnsupportedMediaTypeError(AuthError, UnsupportedMediaType):
         super().__init__(f"Send the body with the header 'Content-Type: {media_type}'.")
 
 
-class TooManyAttemptsError(RetryLaterError, TooManyRequests):
+class TooManyAttemptsError(RetryLaterError, http.TooManyRequests):
     """A limit of attempts or uses is reached (RFC 6585 section 4)."""
 
     error_code = "too_many_attempts"
     description = "Too many attempts: wait before the next one."
 
 
-class OverloadedError(RetryLaterError, ServiceUnavailable):
+class OverloadedError(RetryLaterError, http.ServiceUnavailable):
     """The server is busy hashing passwords and does not queue more of them."""
 
     error_code = "overloaded"
     description = "Too many logins at this moment: try again shortly."
 
 
-class ServerError(AuthError, InternalServerError):
+class ServerError(AuthError, http.InternalServerError):
     """Code failed, ours or the application's; its log tells what.
 
     The name is that of RFC 6749 section 4.1.2.1.

@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import re
 import sys
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
 from werkzeug.exceptions import HTTPException
 
-UNQUOTABLE = re.compile(r"[^\x20-\x21\x23-\x5b\x5d-\x7e]")
-"""What no attribute of a challenge may contain (RFC 6750 section 3)."""
+# What no attribute of a challenge may contain (RFC 6750 section 3).
+_UNQUOTABLE = re.compile(r"[^\x20-\x21\x23-\x5b\x5d-\x7e]")
 
 PROBLEM = "application/problem+json"
 
@@ -42,6 +43,7 @@ class AuthError(HTTPException):
         error_code: Stable word for programs (str), the document's member `code`.
         challenge: The `error` of the `WWW-Authenticate` challenge (RFC 6750
             section 3). Empty: a challenge without `error`. None: no challenge.
+        challenge_attributes: What else the challenge says.
         oauth_error: The document's member `error`, for clients of OAuth (RFC 6749
             section 5.2); None: the document has none.
 
@@ -55,6 +57,7 @@ class AuthError(HTTPException):
 
     error_code: ClassVar[str] = "auth_error"
     challenge: ClassVar[str | None] = None
+    challenge_attributes: Mapping[str, str] = {}
     oauth_error: str | None = None
 
     def __init__(self, description: str | None = None) -> None:
@@ -62,7 +65,7 @@ class AuthError(HTTPException):
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Werkzeug's exceptions keep no `args`, by which others are pickled."""
-        return _restore, (type(self), self.__dict__)
+        return type(self).__new__, (type(self),), self.__dict__
 
     @property
     def title(self) -> str:
@@ -100,17 +103,12 @@ class AuthError(HTTPException):
         attributes = {"realm": _current_realm()}
         if error:
             attributes |= {"error": error, "error_description": self.description}
-        attributes |= self._challenge_attributes()
-        quoted = [
-            _quoted(name, value)
-            for name, value in attributes.items()
-            if value is not None
-        ]
-        return " ".join(["Bearer", ", ".join(quoted)]).rstrip()
-
-    def _challenge_attributes(self) -> dict[str, str | None]:
-        """Return what this error adds to the challenge."""
-        return {}
+        quoted = []
+        for name, value in {**attributes, **self.challenge_attributes}.items():
+            if value is not None:
+                text = _UNQUOTABLE.sub("'", value)
+                quoted.append(f'{name}="{text}"')
+        return f"Bearer {', '.join(quoted)}".rstrip()
 
 
 class RetryLaterError(AuthError):
@@ -125,17 +123,6 @@ class RetryLaterError(AuthError):
     def __init__(self, retry_after: int = 1) -> None:
         super().__init__()
         self.retry_after = max(1, retry_after)
-
-
-def _quoted(name: str, value: str) -> str:
-    text = UNQUOTABLE.sub("'", value)
-    return f'{name}="{text}"'
-
-
-def _restore(kind: type[AuthError], attributes: dict[str, Any]) -> AuthError:
-    error = kind.__new__(kind)
-    error.__dict__.update(attributes)
-    return error
 
 
 def _current_realm() -> str | None:

@@ -17,20 +17,17 @@ _CENTURY: Final = 36500 * _DAY
 
 # A message is "<key> must be <description>.". Patterns are searched for, so they are
 # anchored at both ends.
-_SECONDS: Final = "a number of seconds or a timedelta"
-_Duration = Annotated[
-    float, Meta(ge=0, le=_CENTURY, description=f"{_SECONDS}, from 0 to 100 years")
-]
-_Lifetime = Annotated[
-    float, Meta(ge=1, le=_CENTURY, description=f"{_SECONDS}, 1 second to 100 years")
-]
+
+
+def _seconds(low: float, high: float, which: str) -> Meta:
+    description = f"a number of seconds or a timedelta, {which}"
+    return Meta(ge=low, le=high, description=description)
+
+
+_Duration = Annotated[float, _seconds(0, _CENTURY, "from 0 to 100 years")]
+_Lifetime = Annotated[float, _seconds(1, _CENTURY, "1 second to 100 years")]
 _Lag = Annotated[
-    float,
-    Meta(
-        ge=0,
-        le=10,
-        description=f"{_SECONDS}, at most 10: an ended session may be served that long",
-    ),
+    float, _seconds(0, 10, "at most 10: an ended session may be served that long")
 ]
 _WHOLE: Final = "a whole number, at least 1 and at most a billion"
 _Count = Annotated[int, Meta(ge=1, le=10**9, description=_WHOLE)]
@@ -41,27 +38,24 @@ _Flag = Annotated[
 _NOT_EMPTY: Final = "a text that is not empty"
 _Text = Annotated[str, Meta(pattern=r"\S", description=_NOT_EMPTY)]
 _OptionalText = Annotated[_Text | None, Meta(description=_NOT_EMPTY)]
-_PATH: Final = r"^(?:/[A-Za-z0-9._~-]+)+\Z"  # RFC 3986 section 2.3
 _Path = Annotated[
     str,
     Meta(
-        pattern=_PATH,
+        pattern=r"^(?:/[A-Za-z0-9._~-]+)+\Z",  # RFC 3986 section 2.3
         description="a path of letters, digits and '-._~' that begins with '/' and "
         "does not end with '/', for example '/auth'",
     ),
 ]
-_REALM: Final = r"^(?! *\Z)[ !#-\[\]-~]+\Z"  # RFC 6750 section 3
 _Realm = Annotated[
     str,
     Meta(
-        pattern=_REALM,
+        pattern=r"^(?! *\Z)[ !#-\[\]-~]+\Z",  # RFC 6750 section 3
         description="printable ASCII without quotes and backslashes (it is sent in the "
         "WWW-Authenticate header; the default is the application's name)",
     ),
 ]
-_HOST: Final = r"^(?:[a-z0-9.-]+|\[[0-9a-f:.]+\])(?::\d+)?\Z"
 _Host = Annotated[
-    Annotated[str, Meta(pattern=_HOST)] | None,
+    Annotated[str, Meta(pattern=r"^(?:[a-z0-9.-]+|\[[0-9a-f:.]+\])(?::\d+)?\Z")] | None,
     Meta(
         description="a host name in lower case, with its port unless that is the usual "
         "one of HTTP or HTTPS, for example 'api.example.com'"
@@ -75,9 +69,8 @@ _Header = Annotated[
 _SameSite = Annotated[
     Literal["Strict", "Lax", "None"], Meta(description="'Strict', 'Lax' or 'None'")
 ]
-_DOMAIN: Final = r"^(?:[a-z0-9-]+\.)+[a-z][a-z0-9-]*\Z"  # no IP address, no port
-_Domain = Annotated[
-    Annotated[str, Meta(pattern=_DOMAIN)] | None,
+_Domain = Annotated[  # no IP address, no port
+    Annotated[str, Meta(pattern=r"^(?:[a-z0-9-]+\.)+[a-z][a-z0-9-]*\Z")] | None,
     Meta(description="a domain in lower case, for example 'example.com'"),
 ]
 # As browsers send them (RFC 6454 section 6.2): without the scheme's own port.

@@ -13,13 +13,7 @@ from typing import Any, Final
 
 import msgspec
 
-from ..accounts.hash_schemes import (
-    MAX_COST,
-    MAX_WORK,
-    Argon2Cost,
-    is_bearable,
-    is_strong_enough,
-)
+from ..accounts.hash_schemes import MAX_COST, MAX_WORK, is_bearable, is_strong_enough
 from ..errors import ConfigurationError
 from ..tokens.keys import secret_keys
 from .fields import FIELDS, Settings
@@ -68,13 +62,7 @@ def load(
     values = _with_defaults(given, app_name)
     fields = (field for key, field in FIELDS.items() if key in values)
     settings = Settings(**{f.name: _read(f, values[f.encode_name]) for f in fields})
-    _check_lengths(settings)
-    if settings.refresh_cookie_samesite == "None" and not settings.origins:
-        raise ConfigurationError(
-            "TOKENAUTH_REFRESH_COOKIE_SAMESITE = 'None' is for pages of other sites: "
-            "name their origins in TOKENAUTH_ORIGINS."
-        )
-    _check_cost(settings.argon2, testing=bool(config.get("TESTING")))
+    _check(settings, testing=bool(config.get("TESTING")))
     return settings
 
 
@@ -166,15 +154,19 @@ def _read(field: msgspec.structs.FieldInfo, value: Any) -> Any:
         raise ConfigurationError(message) from None
 
 
-def _check_lengths(settings: Settings) -> None:
+def _check(settings: Settings, *, testing: bool) -> None:
+    """Refuse values that are right each by itself, but not together or not safe."""
+    cost = settings.argon2
     if settings.password_max_length < settings.password_min_length:
         raise ConfigurationError(
             "TOKENAUTH_PASSWORD_MAX_LENGTH must be at least "
             f"TOKENAUTH_PASSWORD_MIN_LENGTH, which is {settings.password_min_length}."
         )
-
-
-def _check_cost(cost: Argon2Cost, *, testing: bool) -> None:
+    if settings.refresh_cookie_samesite == "None" and not settings.origins:
+        raise ConfigurationError(
+            "TOKENAUTH_REFRESH_COOKIE_SAMESITE = 'None' is for pages of other sites: "
+            "name their origins in TOKENAUTH_ORIGINS."
+        )
     if not is_strong_enough(cost) and not testing:
         raise ConfigurationError(
             "TOKENAUTH_ARGON2_MEMORY_COST (KiB) and TOKENAUTH_ARGON2_TIME_COST are "

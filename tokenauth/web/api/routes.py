@@ -8,15 +8,8 @@ from typing import Any, Final
 from flask import Blueprint, Flask, Response, request
 from werkzeug.exceptions import HTTPException, MethodNotAllowed
 
-from ...errors import (
-    AuthError,
-    ConfigurationError,
-    InvalidRequestError,
-    MethodNotAllowedError,
-    NotFoundError,
-    PayloadTooLargeError,
-    ServerError,
-)
+from ... import errors
+from ...errors import AuthError
 from ...events import LOGGER
 from ...settings import Settings
 from ...stores.provision import if_many_processes
@@ -36,9 +29,9 @@ _DOCS: Final = (
 _BY_ENDPOINT: Final = {f"{KEY}.{route.name}": route for route in ROUTES}
 
 _PROBLEMS: Final[dict[int | None, type[AuthError]]] = {
-    404: NotFoundError,
-    413: PayloadTooLargeError,  # met by a hook that reads the body
-    500: ServerError,
+    404: errors.NotFoundError,
+    413: errors.PayloadTooLargeError,  # met by a hook that reads the body
+    500: errors.ServerError,
 }
 _STATUSES: Final = (400, 401, 403, 404, 405, 413, 415, 422, 429, 500, 503)
 
@@ -153,13 +146,13 @@ def _warn_of_conflicts(app: Flask) -> None:
 def _host(app: Flask, settings: Settings) -> str | None:
     host = settings.host
     if app.url_map.host_matching and host is None:
-        raise ConfigurationError(
+        raise errors.ConfigurationError(
             "The application routes by host (host_matching), so the endpoints need "
             "one: set TOKENAUTH_HOST, for example 'api.example.com', or '<host>' for "
             "any."
         )
     if host is not None and not app.url_map.host_matching:
-        raise ConfigurationError(
+        raise errors.ConfigurationError(
             "TOKENAUTH_HOST has no effect unless the application routes by host: make "
             "it with Flask(..., host_matching=True, static_host=...), or remove it."
         )
@@ -172,9 +165,9 @@ def _as_it_is(error: AuthError) -> AuthError:
 
 def _problem_of(error: HTTPException) -> AuthError | None:
     if isinstance(error, MethodNotAllowed):
-        return MethodNotAllowedError(list(error.valid_methods or ()))
+        return errors.MethodNotAllowedError(list(error.valid_methods or ()))
     if error.code == 400:
-        return InvalidRequestError("This server does not answer such a request.")
+        return errors.InvalidRequestError("This server does not answer such a request.")
     problem = _PROBLEMS.get(error.code)
     return None if problem is None else problem()
 
