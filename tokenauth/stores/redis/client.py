@@ -70,12 +70,13 @@ def open_client(url: str) -> Any:
             f"No store is known for '{scheme[:40]}': use one of {', '.join(_SCHEMES)}."
         )
     transport, _, kind = scheme.partition("+")
-    head, _, query = rest.partition("?")
-    options = dict(parse_qsl(query, keep_blank_values=True))
+    options = dict(parse_qsl(rest.partition("?")[2], keep_blank_values=True))
     _check(options, _KNOWN[transport].split())
-    make = {"": _one, "cluster": _cluster, "sentinel": _sentinel}[kind]
+    defaults = _defaults(transport, options)
     try:
-        return make(transport, head, urlencode(options), _defaults(transport, options))
+        if kind:
+            return _several(transport, rest, kind, defaults)
+        return redis.Redis.from_url(f"{transport}://{rest}", **defaults)
     except (ValueError, KeyError):  # a password with '/' leaves no host
         raise ConfigurationError(
             "The URL of Redis is malformed: a password in it must be percent-encoded. "
@@ -98,58 +99,37 @@ class _LateClient:
         return getattr(self._client, name)
 
 
-def _one(transport: str, head: str, query: str, defaults: dict[str, Any]) -> Any:
-    url = f"{transport}://{head}?{query}"
-    return redis.Redis.from_url(url, retry=_once(), **defaults)
-
-
-def _cluster(transport: str, head: str, query: str, defaults: dict[str, Any]) -> Any:
-    settings, hosts, path = _several(transport, head, query, 6379)
-    if path or settings.pop("db", 0):
-        raise ValueError  # a cluster has one database
-    return _LateClient(
-        lambda: redis.RedisCluster(
-            startup_nodes=[ClusterNode(*host) for host in hosts],  # type: ignore[no-untyped-call]
-            retry=_once(),
-            **{**defaults, **settings},
-        )
-    )
-
-
-def _sentinel(transport: str, head: str, query: str, defaults: dict[str, Any]) -> Any:
-    settings, hosts, service = _several(transport, head, query, 26379)
-    if not service:
-        raise ValueError
-    settings = {"retry": _once(), **defaults, **settings}
-    common = ("retry", "socket_", "ssl")
-    theirs = {k: v for k, v in settings.items() if k.startswith(common)}
-    found: Any = Sentinel(hosts, sentinel_kwargs=theirs, **settings)  # type: ignore[no-untyped-call]
-    return found.master_for(service)
-
-
-def _several(
-    transport: str, head: str, query: str, port: int
-) -> tuple[dict[str, Any], list[tuple[str, int]], str]:
-    """Return the options, the hosts and the path of a URL of several hosts."""
+def _several(transport: str, rest: str, kind: str, defaults: dict[str, Any]) -> Any:
+    """Return the client of a cluster, or of the primary that Sentinel leads to."""
+    is_cluster = kind == "cluster"
+    head, _, query = rest.partition("?")
     login, at, place = head.rpartition("@")
     names, _, path = place.partition("/")
     url = f"{transport}://{login}{at}host?{query}"
-    settings: dict[str, Any] = parse_url(url)  # type: ignore[no-untyped-call]
+    settings: dict[str, Any] = defaults | parse_url(url)  # type: ignore[no-untyped-call]
     del settings["host"]
     if settings.pop("connection_class", None):
         settings["ssl"] = True
-    hosts = [urlsplit(f"//{name}") for name in names.split(",")]
-    return settings, [(h.hostname or "localhost", h.port or port) for h in hosts], path
-
-
-def _once() -> Retry:
-    # What is sent is sent once: whether a lost command was done, nobody knows. A kept
-    # connection is looked at before it is used again.
-    return Retry(NoBackoff(), 0)
+    port = 6379 if is_cluster else 26379
+    parsed = [urlsplit(f"//{name}") for name in names.split(",")]
+    hosts = [(each.hostname or "localhost", each.port or port) for each in parsed]
+    # A cluster has one database; Sentinel is asked for a primary by name.
+    if bool(path) is is_cluster or (is_cluster and settings.pop("db", 0)):
+        raise ValueError
+    if not is_cluster:
+        common = ("retry", "socket_", "ssl")
+        theirs = {k: v for k, v in settings.items() if k.startswith(common)}
+        found: Any = Sentinel(hosts, sentinel_kwargs=theirs, **settings)  # type: ignore[no-untyped-call]
+        return found.master_for(path)
+    nodes = [ClusterNode(*host) for host in hosts]  # type: ignore[no-untyped-call]
+    return _LateClient(lambda: redis.RedisCluster(startup_nodes=nodes, **settings))
 
 
 def _defaults(transport: str, options: Mapping[str, str]) -> dict[str, Any]:
-    defaults = {name: v for name, v in DEFAULTS.items() if options.get(name) != ""}
+    # What is sent is sent once: whether a lost command was done, nobody knows. A kept
+    # connection is looked at before it is used again.
+    defaults: dict[str, Any] = {"retry": Retry(NoBackoff(), 0)}
+    defaults |= {name: v for name, v in DEFAULTS.items() if options.get(name) != ""}
     if transport == "unix":
         del defaults["socket_keepalive"]
     elif "socket_keepalive" in defaults:
