@@ -280,7 +280,7 @@ def test_a_login_that_may_not_be_is_refused(
             auth.login(alice)
 
 
-@pytest.mark.parametrize("wrong", [7, None, b"x"])
+@pytest.mark.parametrize("wrong", [7, None, b"x", ""])
 def test_a_user_whose_id_is_no_text_gets_no_token(
     app: Flask, auth: TokenAuth, users: DictUserStore, wrong: Any
 ) -> None:

@@ -237,6 +237,8 @@ REFUSED: dict[str, tuple[str, list[Any]]] = {
             "//auth",
             "/",
             "/<a>",
+            "/a/../b",
+            "/.",
             "/a b",
             "/auth\n",
             "/é",

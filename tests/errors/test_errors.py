@@ -108,6 +108,13 @@ def test_a_mistake_at_start_is_no_answer() -> None:
     assert not issubclass(ConfigurationError, AuthError)
 
 
+@pytest.mark.parametrize("error", [AuthError, RetryLaterError])
+def test_a_failure_without_a_status_is_no_success(error: type[AuthError]) -> None:
+    """Who raises a base, or a class that names no status, gets no 200."""
+    assert error().get_response().status_code == 500
+    assert error.code is None  # so Flask asks a handler of the base for any status
+
+
 @pytest.mark.parametrize("seconds", [-5, 0, 1, 90])
 def test_a_retry_is_never_at_once(seconds: int) -> None:
     """`Retry-After: 0` would call every client back in the same moment."""

@@ -307,6 +307,17 @@ def test_each_status_has_its_handler(status: int, name: str) -> None:
     assert (answer.status_code, answer.text) == (status, f"page {status}")
 
 
+@pytest.mark.parametrize("order", ORDERS)
+def test_a_handler_of_our_classes_is_called(order: str) -> None:
+    """Whichever is first: the handler or `TokenAuth`."""
+
+    def set_up(app: Flask) -> None:
+        app.register_error_handler(AuthError, lambda error: (error.error_code, 418))
+
+    answer = join(order, set_up).app.test_client().get("/protected")
+    assert (answer.status_code, answer.text) == (418, "token_missing")
+
+
 @pytest.mark.parametrize("name", ERRORS)
 def test_a_blueprint_may_word_all_http_errors(name: str) -> None:
     """By Flask's documented pattern: the status stays, and the challenge."""

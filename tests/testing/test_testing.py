@@ -53,6 +53,12 @@ def test_a_header_of_the_request_goes_before_the_client_s() -> None:
     assert_problem(answer, 401, "token_missing")
 
 
+def test_a_client_sends_the_header_that_is_read() -> None:
+    """Its token is where the application looks for one."""
+    app = make_app(config={"TOKENAUTH_HEADER": "X-Api-Token"})
+    assert client_as(app, "bob").get("/protected").json == {"user": "bob"}
+
+
 def test_a_frozen_clock_moves_only_when_it_is_moved() -> None:
     """A token expires when the clock is moved, and the clock runs again afterwards."""
     users = make_users()

@@ -280,7 +280,7 @@ def test_no_text_raises_anything_else(text: str) -> None:
             assert found in text
             assert is_token(found)
         if isinstance(found, AuthError):
-            assert found.description == type(found).description
+            assert found.description == type(found)().description
 
 
 @pytest.mark.parametrize(
@@ -357,7 +357,7 @@ def challenge(_: str, error: AuthError) -> str | None:
             AmbiguousTokenError(),
             (
                 'Bearer realm="app", error="invalid_request", error_description='
-                '"Send exactly one token, in one Authorization header."'
+                '"Send exactly one token, in one header."'
             ),
         ),
         (InvalidRequestError(), None),

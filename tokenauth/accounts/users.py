@@ -137,13 +137,13 @@ def id_of(user: UserRecord) -> str:
     """Return a user's id, for what is kept under it.
 
     Raises:
-        TypeError: it is no text; no store would find the user again.
+        TypeError: it is no text, or empty; no store would find the user again.
     """
     user_id: object = user.get_id()
-    if not isinstance(user_id, str):
+    if not isinstance(user_id, str) or not user_id:
         raise TypeError(
-            f"get_id() of {type(user).__name__} must return text, as Flask-Login's "
-            f"UserMixin does, not {type(user_id).__name__}."
+            f"get_id() of {type(user).__name__} must return text, at least one "
+            f"character, as Flask-Login's UserMixin does, not {type(user_id).__name__}."
         )
     return user_id
 

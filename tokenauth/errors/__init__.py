@@ -12,6 +12,7 @@ from werkzeug import exceptions as http
 from .base import AuthError as AuthError
 from .base import ConfigurationError as ConfigurationError
 from .base import RetryLaterError as RetryLaterError
+from .base import current_setting
 from .unavailable import StoreUnavailableError as StoreUnavailableError
 
 
@@ -25,10 +26,12 @@ class TokenMissingError(TokenError):
     """No credentials of our kind were sent (RFC 6750 section 3.1: no `error`)."""
 
     error_code = "token_missing"
-    description = (
-        "This resource needs a token: send the header 'Authorization: Bearer <token>'."
-    )
     challenge = ""
+
+    def __init__(self, description: str | None = None) -> None:
+        header = current_setting("header") or "Authorization"
+        send = f"send the header '{header}: Bearer <token>'"
+        super().__init__(description or f"This resource needs a token: {send}.")
 
 
 class TokenInvalidError(TokenError):
@@ -121,7 +124,7 @@ class InvalidRequestError(AuthError, http.BadRequest):
 class AmbiguousTokenError(InvalidRequestError):
     """More than one token was sent (RFC 6750 section 2: one method a request)."""
 
-    description = "Send exactly one token, in one Authorization header."
+    description = "Send exactly one token, in one header."
     challenge = "invalid_request"
 
 

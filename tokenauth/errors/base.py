@@ -27,7 +27,11 @@ class ConfigurationError(RuntimeError):
     """The application is set up in a way that is unsafe or cannot work."""
 
 
-class AuthError(HTTPException):
+class Answer(HTTPException):
+    """An exception that answers as it is, beside a handler for all of them, too."""
+
+
+class AuthError(Answer):
     """Base of every failure that a request or a token can cause.
 
     Each class derives from Werkzeug's class of its status as well, so an application's
@@ -62,6 +66,7 @@ class AuthError(HTTPException):
 
     def __init__(self, description: str | None = None) -> None:
         super().__init__(description=description or None)
+        self.code = self.code or 500  # of a class without a status: never a 200
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Werkzeug's exceptions keep no `args`, by which others are pickled."""
@@ -100,7 +105,7 @@ class AuthError(HTTPException):
 
     def _challenge(self, error: str) -> str:
         """Return the `WWW-Authenticate` value (RFC 6750 section 3)."""
-        attributes = {"realm": _current_realm()}
+        attributes = {"realm": current_setting("realm")}
         if error:
             attributes |= {"error": error, "error_description": self.description}
         quoted = []
@@ -125,10 +130,10 @@ class RetryLaterError(AuthError):
         self.retry_after = max(1, retry_after)
 
 
-def _current_realm() -> str | None:
-    """Return the realm of the current application; None outside of one."""
+def current_setting(name: str) -> str | None:
+    """Return a setting of the current application; None outside of one."""
     flask = sys.modules.get("flask")  # a service without Flask does not import it
     if flask is None or not flask.has_app_context():
         return None
     state = flask.current_app.extensions.get("tokenauth")
-    return None if state is None else state.settings.realm
+    return None if state is None else getattr(state.settings, name)

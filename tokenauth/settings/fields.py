@@ -41,7 +41,7 @@ _OptionalText = Annotated[_Text | None, Meta(description=_NOT_EMPTY)]
 _Path = Annotated[
     str,
     Meta(
-        pattern=r"^(?:/[A-Za-z0-9._~-]+)+\Z",  # RFC 3986 section 2.3
+        pattern=r"^(?:/(?!\.\.?(?:/|\Z))[A-Za-z0-9._~-]+)+\Z",  # RFC 3986 section 2.3
         description="a path of letters, digits and '-._~' that begins with '/' and "
         "does not end with '/', for example '/auth'",
     ),

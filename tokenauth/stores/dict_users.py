@@ -115,10 +115,10 @@ class DictUserStore:
             )
         if user.password_hash is not None and not is_supported(user.password_hash):
             raise ConfigurationError(
-                f"The password hash of {username!r} is of no supported scheme. Make "
-                "one with tokenauth.hash_password or 'flask tokenauth hash-password'; "
-                "a clear-text password does not belong here. Read are argon2 and "
-                "Werkzeug's scrypt and pbkdf2."
+                f"The password hash of {username!r} is of no supported scheme, or "
+                "costs too much to compute. Make one with tokenauth.hash_password or "
+                "'flask tokenauth hash-password'; a clear-text password does not "
+                "belong here. Read are argon2 and Werkzeug's scrypt and pbkdf2."
             )
         self._entries[username] = entry
         self._by_name[name] = user

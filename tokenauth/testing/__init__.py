@@ -13,7 +13,7 @@ from typing import Final
 from flask import Flask
 from flask.testing import FlaskClient
 
-from ..accounts.users import UserRecord, UserStore, find_user
+from ..accounts.users import UserRecord, find_user
 from ..errors import ConfigurationError
 from ..web.state import State, state_of
 
@@ -94,19 +94,13 @@ def client_as(
     """
     state = _state_of(app)
     with app.app_context():  # the application's store may need one
-        if isinstance(user, str):
-            user = _user_named(user, state.stores.users)
-        pair = state.service.start(user, scopes=scopes)
+        found = find_user(state.stores.users, user) if isinstance(user, str) else user
+        if found is None:
+            raise LookupError(f"The application has no user {user!r}.")
+        pair = state.service.start(found, scopes=scopes)
     client = app.test_client()
-    client.environ_base["HTTP_AUTHORIZATION"] = f"Bearer {pair.access_token}"
+    client.environ_base[state.header_key] = f"Bearer {pair.access_token}"
     return client
-
-
-def _user_named(username: str, users: UserStore) -> UserRecord:
-    user = find_user(users, username)
-    if user is None:
-        raise LookupError(f"The application has no user {username!r}.")
-    return user
 
 
 def _state_of(app: Flask) -> State:

@@ -153,6 +153,22 @@ def test_who_needs_a_token_says_so(
         assert operation["security"] == ([{"tokenauth": []}] if is_missing else [])
 
 
+def test_all_name_the_header_that_carries_the_token() -> None:
+    """The description, the scripts, and the refusal of a request without a token."""
+    client = make_app(config={"TOKENAUTH_HEADER": "X-Api-Token"}).test_client()
+    document = client.get("/auth/openapi.json").get_json()
+    scheme = document["components"]["securitySchemes"]["tokenauth"]
+    named = {"type": "apiKey", "in": "header", "name": "X-Api-Token"}
+    assert scheme.items() >= named.items()
+    for name in ("client.js", "docs/start.js"):
+        script = client.get(f"/auth/{name}").text
+        assert '"X-Api-Token"' in script
+        assert '"Authorization"' not in script
+    assert (
+        "'X-Api-Token: Bearer <token>'" in client.get("/auth/me").get_json()["detail"]
+    )
+
+
 def test_a_reader_is_told_in_words(document: dict[str, Any]) -> None:
     """A summary for each operation, a sentence for each schema, no code's docstring."""
     for operation in operations(document).values():

@@ -6,7 +6,7 @@ the page's policy lets nothing be.
 
 from __future__ import annotations
 
-from functools import lru_cache
+from functools import lru_cache, partial
 from importlib.resources import files
 from pathlib import Path
 from typing import Any, Final
@@ -29,16 +29,13 @@ _POLICY: Final = (
     "frame-ancestors 'none'"
 )
 
+_describe: Final = lru_cache(maxsize=8)(partial(describe, ROUTES))
+
 
 def description() -> dict[str, Any]:
     """Return the description (OpenAPI 3.1) of the current application's endpoints."""
     settings = current_state().settings
-    return _describe(settings.url_prefix, settings.realm)
-
-
-@lru_cache(maxsize=8)
-def _describe(url_prefix: str, title: str) -> dict[str, Any]:
-    return describe(ROUTES, url_prefix=url_prefix, title=title)
+    return _describe(settings.url_prefix, settings.realm, settings.header)
 
 
 def openapi() -> Response:
@@ -71,7 +68,7 @@ def asset(name: str) -> Response:
         NotFoundError: the page has no such file, or its package is not installed.
     """
     if name == "start.js":
-        return _plain(Response(_read(name), mimetype="text/javascript"))
+        return _script(name)
     if name not in _ASSETS:
         raise NotFoundError
     return _plain(send_from_directory(_folder(), name))
@@ -79,14 +76,21 @@ def asset(name: str) -> Response:
 
 def client() -> Response:
     """Send the fetch wrapper for browsers; `?v=<version>` lets caches keep it."""
-    response = Response(_read("client.js"), mimetype="text/javascript")
+    response = _script("client.js")
     response.add_etag()
     version = description()["info"]["version"]
     is_named = url_parameters(this_request(), "v") == [version]
     age = "31536000, immutable" if is_named else "3600"
     response.headers["Cache-Control"] = f"public, max-age={age}"
     response.make_conditional(this_request())
-    return _plain(response)
+    return response
+
+
+def _script(name: str) -> Response:
+    """Return a script of ours; it sends the token in the header that is read."""
+    named = f'"{current_state().settings.header}"'.encode()
+    text = _read(name).replace(b'"Authorization"', named)
+    return _plain(Response(text, mimetype="text/javascript"))
 
 
 @lru_cache

@@ -26,11 +26,8 @@ Document = dict[str, Any]
 SCHEME: Final = "tokenauth"
 """Name of the security scheme; an application's own operations may refer to it."""
 
-_SECURITY: Final = {
-    "type": "http",
-    "scheme": "bearer",
-    "description": "An access token from a login, or a personal access token.",
-}
+_BEARER: Final = {"type": "http", "scheme": "bearer"}
+_TOKEN: Final = "An access token from a login, or a personal access token."
 
 _COOKIE: Final = {
     "name": NAME,
@@ -55,14 +52,20 @@ _NAME: Final = "Tokenauth{name}"
 _REF: Final = f"#/components/schemas/{_NAME}"
 
 
-def describe(routes: Sequence[Route], *, url_prefix: str, title: str) -> Document:
+def describe(
+    routes: Sequence[Route], url_prefix: str, title: str, header: str
+) -> Document:
     """Return the description of endpoints.
 
     Args:
         routes: The endpoints.
         url_prefix: The path under which they are.
         title: Name of the API.
+        header: The request header that carries the token.
     """
+    other = {"type": "apiKey", "in": "header", "name": header}
+    place = _BEARER if header == "Authorization" else other
+    security = {SCHEME: place | {"description": _TOKEN}}
     refs, schemas = _schemas(routes)
     paths: Document = {}
     for route in routes:
@@ -74,7 +77,7 @@ def describe(routes: Sequence[Route], *, url_prefix: str, title: str) -> Documen
         "openapi": "3.1.0",
         "info": {"title": title, "version": version("flask-login-tokenauth")},
         "paths": paths,
-        "components": {"schemas": named, "securitySchemes": {SCHEME: _SECURITY}},
+        "components": {"schemas": named, "securitySchemes": security},
     }
 
 

@@ -10,6 +10,7 @@ from werkzeug.exceptions import HTTPException, MethodNotAllowed
 
 from ... import errors
 from ...errors import AuthError
+from ...errors.base import Answer
 from ...events import LOGGER
 from ...settings import Settings
 from ...stores.provision import if_many_processes
@@ -75,8 +76,8 @@ def guard(
     """
     app.before_request(_before_request(app, [settle, *first], warning))
     # An error is its own response, under `TRAP_HTTP_EXCEPTIONS` and beside a handler
-    # for all of them, too; a handler for its status comes first.
-    app.register_error_handler(AuthError, _as_it_is)
+    # for all of them, too; a handler for its status or its class comes first.
+    app.register_error_handler(Answer, lambda error: error)
 
 
 def as_problem(error: HTTPException) -> HTTPException:
@@ -157,10 +158,6 @@ def _host(app: Flask, settings: Settings) -> str | None:
             "it with Flask(..., host_matching=True, static_host=...), or remove it."
         )
     return host
-
-
-def _as_it_is(error: AuthError) -> AuthError:
-    return error
 
 
 def _problem_of(error: HTTPException) -> AuthError | None:

@@ -29,6 +29,6 @@ SwaggerUIBundle({
   requestInterceptor(request) {
     const call = (url, options) => api(new URL(url, document.baseURI), options);
     // A token that was given by hand goes first.
-    return request.headers.Authorization ? request : { ...request, userFetch: call };
+    return request.headers["Authorization"] ? request : { ...request, userFetch: call };
   },
 });
