@@ -273,14 +273,14 @@ def test_the_commands_are_for_the_issuer(clock: Clock) -> None:
     ("config", "message"),
     [
         ({"TOKENAUTH_REALM": None}, "TOKENAUTH_REALM is not set"),
-        ({"TOKENAUTH_VERIFY_KEYS": None}, "must be a list of public keys"),
-        ({"TOKENAUTH_VERIFY_KEYS": []}, "must be a list of public keys"),
-        ({"TOKENAUTH_VERIFY_KEYS": public_line()}, "must be a list of public keys"),
-        ({"TOKENAUTH_VERIFY_KEYS": {"a": 1}}, r"a list of public keys \(for"),
+        ({"TOKENAUTH_VERIFY_KEYS": None}, r"must be a list of keys \(public;"),
+        ({"TOKENAUTH_VERIFY_KEYS": []}, r"must be a list of keys \(public;"),
+        ({"TOKENAUTH_VERIFY_KEYS": public_line()}, r"must be a list of keys \(public;"),
+        ({"TOKENAUTH_VERIFY_KEYS": {"a": 1}}, r"a list of keys \(public;"),
         ({"TOKENAUTH_VERIFY_KEYS": [private_line()]}, r"VERIFY_KEYS\[0\] is no public"),
         (
             {"TOKENAUTH_VERIFY_KEYS": "http://issuer/auth/keys", "TESTING": False},
-            "for a service, also the 'https://' address",
+            "a service may have the 'https://' address",
         ),
         ({"TOKENAUTH_SECRET_KEY": SECRET}, "TOKENAUTH_SECRET_KEY is the issuer's"),
         ({"TOKENAUTH_SIGNING_KEY": private_line()}, "SIGNING_KEY is the issuer's"),
@@ -304,7 +304,10 @@ PUBLIC = public_of(OLD)
     [
         ({"TOKENAUTH_VERIFY_KEYS": [public_line()]}, "use TokenVerifier"),
         ({"TOKENAUTH_SIGNING_KEY": public_line()}, "SIGNING_KEY is no private key"),
-        ({"TOKENAUTH_SIGNING_KEY_FALLBACKS": public_line()}, "a list of public keys"),
+        (
+            {"TOKENAUTH_SIGNING_KEY_FALLBACKS": public_line()},
+            r"a list of keys \(public",
+        ),
         (
             {"TOKENAUTH_SIGNING_KEY_FALLBACKS": [private_line(NEW)]},
             r"FALLBACKS\[0\] is no public key",

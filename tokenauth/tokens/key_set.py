@@ -11,9 +11,10 @@ from typing import Any, Final
 
 import msgspec
 
-from ..errors import ConfigurationError, StoreUnavailableError
+from ..errors import StoreUnavailableError
 from ..events import LOGGER
 from .ed25519 import PUBLIC, decode_key, is_sound, read_key
+from .keys import numbered
 
 RETRY_SECONDS: Final = 10
 """How often the keys are fetched at most, whatever tokens come."""
@@ -136,13 +137,8 @@ def read_public_keys(
     name: str, given: object, *, testing: bool = False
 ) -> tuple[bytes, ...]:
     """Return the public keys of a list; raises `ConfigurationError`."""
-    if not isinstance(given, list | tuple):
-        raise ConfigurationError(
-            f"{name} must be a list of public keys (for a service, also the 'https://' "
-            "address of the issuer's '/auth/keys'). In the environment it is written "
-            f"in JSON: FLASK_{name}='[\"...\"]'."
-        )
-    named = ((f"{name}[{i}]", key) for i, key in enumerate(given))
+    hint = "public; a service may have the 'https://' address of '/auth/keys' instead"
+    named = numbered(name, given, hint).items()
     return tuple(read_key(n, key, PUBLIC, testing=testing) for n, key in named)
 
 

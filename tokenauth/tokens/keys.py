@@ -65,12 +65,7 @@ def secret_keys(config: Mapping[str, Any]) -> tuple[bytes, ...]:
     if config.get(name) is None:
         name = f"{prefix}SECRET_KEY_FALLBACKS"
     older = config.get(name)
-    if not isinstance(older, list | tuple | None):
-        raise ConfigurationError(
-            f"{name} must be a list of keys, oldest first, not {type(older).__name__}. "
-            f"In the environment it is written in JSON: FLASK_{name}='[\"...\"]'."
-        )
-    named = {f"{name}[{i}]": key for i, key in enumerate(older or ())} | named
+    named = numbered(name, () if older is None else older, "oldest first") | named
     keys = {name: _to_bytes(name, key) for name, key in named.items()}
     for name, key in keys.items():
         if key in _EXAMPLES or _PUBLISHED.search(key):
@@ -80,6 +75,20 @@ def secret_keys(config: Mapping[str, Any]) -> tuple[bytes, ...]:
                 f"{name} can be guessed: it is a placeholder or a pattern. {_NEW_KEY}"
             )
     return tuple(keys.values())
+
+
+def numbered(name: str, given: object, hint: str) -> dict[str, object]:
+    """Return the keys of a list by the names that messages give them.
+
+    Raises:
+        ConfigurationError: it is no list.
+    """
+    if not isinstance(given, list | tuple):
+        raise ConfigurationError(
+            f"{name} must be a list of keys ({hint}). In the environment it is "
+            f"written in JSON: FLASK_{name}='[\"...\"]'."
+        )
+    return {f"{name}[{i}]": key for i, key in enumerate(given)}
 
 
 def is_guessable(key: bytes) -> bool:
