@@ -3,12 +3,7 @@
 from . import check, database, inspect_token, passwords, sessions, users
 from .group import tokenauth
 
-__all__ = [
-    "check",
-    "database",
-    "inspect_token",
-    "passwords",
-    "sessions",
-    "tokenauth",
-    "users",
-]
+__all__ = ["tokenauth"]
+
+# Each has added its commands to the group.
+MODULES = (check, database, inspect_token, passwords, sessions, users)

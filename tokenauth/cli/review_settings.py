@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Iterator
 from typing import Final, Literal, NamedTuple, TypeAlias
 
@@ -118,7 +117,7 @@ def _keys(keys: tuple[bytes, ...]) -> Iterator[Finding]:
 
 
 def _passwords(s: Settings) -> Iterator[Finding]:
-    attempts, processors = _attempts_an_hour(s.login_limits), os.cpu_count() or 1
+    attempts = _attempts_an_hour(s.login_limits)
     yield expect(
         attempts <= _MOST_ATTEMPTS,
         "attempts on a password",
@@ -132,14 +131,6 @@ def _passwords(s: Settings) -> Iterator[Finding]:
         f"{s.password_min_length} characters to {s.password_max_length} bytes.",
         f"Set TOKENAUTH_PASSWORD_MIN_LENGTH to {_MIN_LENGTH} at least, and "
         f"TOKENAUTH_PASSWORD_MAX_LENGTH to {_MAX_LENGTH} at least.",
-    )
-    yield expect(
-        s.password_concurrency <= processors,
-        "password hashing",
-        f"{s.password_concurrency} at a time in each process, on {processors} "
-        "processors.",
-        "Logins can slow other requests down. Set TOKENAUTH_PASSWORD_CONCURRENCY to "
-        f"{processors} at most.",
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import inspect
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from importlib.metadata import version
 from itertools import groupby
 from typing import Any, Final
@@ -66,11 +66,11 @@ def describe(
     other = {"type": "apiKey", "in": "header", "name": header}
     place = _BEARER if header == "Authorization" else other
     security = {SCHEME: place | {"description": _TOKEN}}
-    refs, schemas = _schemas(routes)
+    schemas = _schemas(routes)
     paths: Document = {}
     for route in routes:
         path = url_prefix + re.sub(r"<(\w+)>", r"{\1}", route.path)
-        operation = _operation(route, refs, schemas)
+        operation = _operation(route, schemas)
         paths.setdefault(path, {})[route.method.lower()] = operation
     named = {_NAME.format(name=name): schema for name, schema in schemas.items()}
     return {
@@ -115,13 +115,12 @@ def _add(target: Document, addition: Document) -> None:
             raise ConfigurationError(f"The document has another {name!r} already.")
 
 
-def _schemas(routes: Iterable[Route]) -> tuple[dict[Any, Document], Document]:
-    """Return a reference for each type, and the schemas that they refer to."""
-    types: dict[Any, None] = {ProblemDocument: None}
+def _schemas(routes: Iterable[Route]) -> Document:
+    """Return the schemas of all bodies, by the names of their types."""
+    types: list[Any] = [ProblemDocument]
     for route in routes:
-        types |= dict.fromkeys(route.bodies)
-        types |= {} if route.answer is None else {route.answer: None}
-    refs, schemas = msgspec.json.schema_components(types, ref_template=_REF)
+        types += [*route.bodies, *([] if route.answer is None else [route.answer])]
+    _, schemas = msgspec.json.schema_components(types, ref_template=_REF)
     for schema in schemas.values():
         # The other paragraphs are for readers of the code.
         text = inspect.cleandoc(schema.get("description", ""))
@@ -132,14 +131,16 @@ def _schemas(routes: Iterable[Route]) -> tuple[dict[Any, Document], Document]:
     schemas["TokenPair"]["required"].remove("refresh_token")  # it may be in the cookie
     codes = {error.error_code for route in routes for error in route.all_errors()}
     schemas["ProblemDocument"]["properties"]["code"]["enum"] = sorted(codes)
-    return dict(zip(types, refs, strict=True)), schemas
+    return schemas
 
 
-def _operation(
-    route: Route, refs: Mapping[Any, Document], schemas: Document
-) -> Document:
+def _ref(kind: type) -> Document:
+    return {"$ref": _REF.format(name=kind.__name__)}
+
+
+def _operation(route: Route, schemas: Document) -> Document:
     content = {
-        media_type(each): {"schema": refs[each], "example": _example(each, schemas)}
+        media_type(each): {"schema": _ref(each), "example": _example(each, schemas)}
         for each in route.bodies
     }
     return {
@@ -148,8 +149,7 @@ def _operation(
         "tags": [route.tag],
         "parameters": [*_parameters(route)],
         "security": [] if route.guard is None else [{SCHEME: []}],
-        "responses": {str(route.status): _success(route, refs)}
-        | _failures(route, refs[ProblemDocument]),
+        "responses": {str(route.status): _success(route)} | _failures(route),
     } | ({"requestBody": {"required": True, "content": content}} if content else {})
 
 
@@ -173,7 +173,7 @@ def _parameters(route: Route) -> Iterable[Document]:
         yield _COOKIE
 
 
-def _success(route: Route, refs: Mapping[Any, Document]) -> Document:
+def _success(route: Route) -> Document:
     if route.answer is None:
         return {"description": "Done."}
     headers: Document = {"Cache-Control": {"schema": {"const": "no-store"}}}
@@ -182,20 +182,20 @@ def _success(route: Route, refs: Mapping[Any, Document]) -> Document:
     return {
         "description": "Done.",
         "headers": headers,
-        "content": {JSON: {"schema": refs[route.answer]}},
+        "content": {JSON: {"schema": _ref(route.answer)}},
     }
 
 
-def _failures(route: Route, schema: Document) -> Document:
+def _failures(route: Route) -> Document:
     """Return the answers to the errors of a route, those of one status together."""
     errors = sorted(route.all_errors(), key=_status)
     return {
-        str(status): _failure(route, [*of_status], schema)
+        str(status): _failure(route, [*of_status])
         for status, of_status in groupby(errors, _status)
     }
 
 
-def _failure(route: Route, errors: Sequence[AuthError], schema: Document) -> Document:
+def _failure(route: Route, errors: Sequence[AuthError]) -> Document:
     examples = {}
     for error in errors:
         name = route.oauth_error(error)
@@ -205,7 +205,7 @@ def _failure(route: Route, errors: Sequence[AuthError], schema: Document) -> Doc
     return {
         "description": ", ".join(examples),
         "headers": {name: _HEADERS[name] for name in _HEADERS if name in sent},
-        "content": {PROBLEM: {"schema": schema, "examples": examples}},
+        "content": {PROBLEM: {"schema": _ref(ProblemDocument), "examples": examples}},
     }
 
 
