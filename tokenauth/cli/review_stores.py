@@ -13,7 +13,7 @@ from ..accounts.users import UserStore
 from ..errors import ConfigurationError, StoreUnavailableError, TooManyAttemptsError
 from ..sessions.session import new_session
 from ..sessions.store import SessionStore
-from ..stores import ClockedStore, InfoStore, TableStore
+from ..stores import TableStore
 from ..stores.dict_users import DictUserStore
 from ..stores.memory import MemorySessionStore
 from ..web.state import State
@@ -67,8 +67,8 @@ def review_stores(here: State) -> Iterator[Finding]:
     ]
     yield from findings
     if all(finding.level != "error" for finding in findings[:2]):
-        if isinstance(sessions, InfoStore):
-            yield from _redis(sessions.read_info())
+        if read_info := getattr(sessions, "read_info", None):
+            yield from _redis(read_info())
         yield _clock((sessions, users), now, here.settings.clock_leeway)
 
 
@@ -158,7 +158,7 @@ def _clock(
     stores: tuple[object, ...], now: Callable[[], float], leeway: float
 ) -> Finding:
     for store in stores:
-        if isinstance(store, ClockedStore) and (theirs := store.read_clock()):
+        if theirs := getattr(store, "read_clock", lambda: None)():
             seconds, most = abs(theirs - now()), max(leeway, _FINEST_DIFFERENCE)
             return expect(
                 seconds <= most / 2,

@@ -46,45 +46,6 @@ class TableStore(Protocol):
         """
 
 
-@runtime_checkable
-class ClockedStore(Protocol):
-    """A store that may be on a server with a clock of its own."""
-
-    def read_clock(self) -> float | None:
-        """Return the server's time in seconds since the epoch, None without a server.
-
-        Raises:
-            StoreUnavailableError: the server cannot be reached.
-        """
-        ...
-
-
-@runtime_checkable
-class BulkStore(Protocol):
-    """A store of sessions that can end those of all users."""
-
-    def end_everyone(self) -> int:
-        """End every session and token of every user; return how many.
-
-        Raises:
-            StoreUnavailableError: the store cannot answer; some may have ended.
-        """
-        ...
-
-
-@runtime_checkable
-class InfoStore(Protocol):
-    """A store on a Redis server, which may drop or lose what it was given."""
-
-    def read_info(self) -> dict[str, object]:
-        """Return what the server says of itself (`INFO`), empty if it may not say.
-
-        Raises:
-            StoreUnavailableError: the server cannot be reached.
-        """
-        ...
-
-
 def open_users(url: str) -> UserStore:
     """Return the user store that a URL names.
 
