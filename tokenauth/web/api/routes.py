@@ -149,8 +149,7 @@ def _host(app: Flask, settings: Settings) -> str | None:
     if app.url_map.host_matching and host is None:
         raise errors.ConfigurationError(
             "The application routes by host (host_matching), so the endpoints need "
-            "one: set TOKENAUTH_HOST, for example 'api.example.com', or '<host>' for "
-            "any."
+            "one: set TOKENAUTH_HOST, for example 'api.example.com'."
         )
     if host is not None and not app.url_map.host_matching:
         raise errors.ConfigurationError(
