@@ -523,7 +523,9 @@ def test_an_application_s_own_login_sets_the_cookie(app: Flask) -> None:
     assert {"HttpOnly", "Path=/auth"} <= flags_of(answer)
     assert browser.refresh().status_code == 200
     browser = Browser(app)
-    assert browser.send("GET", "/callback").status_code in {302, 303}
+    answer = browser.send("GET", "/callback")
+    assert answer.status_code in {302, 303}
+    assert answer.headers["Cache-Control"] == "no-store"
     assert browser.refresh().status_code == 200
 
 

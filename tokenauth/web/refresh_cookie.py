@@ -14,6 +14,7 @@ from flask import Response, after_this_request
 from werkzeug.wrappers import Response as BaseResponse
 
 from .. import errors
+from ..errors.base import NO_STORE
 from ..sessions.issuer import TokenPair
 from .request import this_request
 from .state import current_state
@@ -87,7 +88,7 @@ def without_token(pair: TokenPair) -> TokenPair:
 
 
 def set_on(response: ResponseT, pair: TokenPair) -> ResponseT:
-    """Set the cookie on a response.
+    """Set the cookie on a response, which no cache may keep then.
 
     Raises:
         ConfigurationError: the application sets no cookie.
@@ -95,6 +96,7 @@ def set_on(response: ResponseT, pair: TokenPair) -> ResponseT:
     if not current_state().settings.refresh_cookie:
         raise errors.ConfigurationError(_OFF)
     response.set_cookie(NAME, pair.refresh_token, pair.refresh_expires_in, **_flags())
+    response.headers.update(NO_STORE)
     return response
 
 

@@ -32,6 +32,8 @@ class TokenPair(issuer.TokenPair, frozen=True, kw_only=True):
     def set_cookie(self, response: ResponseT) -> ResponseT:
         """Set the refresh cookie on a response, for example a redirect to a page.
 
+        No cache may keep the response then.
+
         Args:
             response: The response (of Flask or Werkzeug).
 
