@@ -26,25 +26,15 @@ _signal = _signals.signal
 
 login_succeeded: Final = _signal("login-succeeded", "A session was started.")
 login_failed: Final = _signal("login-failed", "A login or password change was refused.")
-attempts_limited: Final = _signal(
-    "attempts-limited", "Too many password attempts, or uses of a `purpose`."
-)
+attempts_limited: Final = _signal("attempts-limited", "Too many attempts, or uses.")
 session_refreshed: Final = _signal("session-refreshed", "A refresh token was used.")
-refresh_repeated: Final = _signal(
-    "refresh-repeated", "A refresh token was used again within the grace."
-)
-refresh_reused: Final = _signal(
-    "refresh-reused", "An old refresh token was used: stolen. The session ended."
-)
-session_revoked: Final = _signal(
-    "session-revoked", "One session was ended, or (without a session_id) a user's."
-)
+refresh_repeated: Final = _signal("refresh-repeated", "It was, again in the grace.")
+refresh_reused: Final = _signal("refresh-reused", "An old one was used: it is stolen.")
+session_revoked: Final = _signal("session-revoked", "A session was ended, or several.")
 password_changed: Final = _signal("password-changed", "A password was changed or set.")
 token_created: Final = _signal("token-created", "A personal access token was made.")
 token_redeemed: Final = _signal("token-redeemed", "A one-time token was used.")
-access_denied: Final = _signal(
-    "access-denied", "A user who is known was refused: scope, login age, ownership."
-)
+access_denied: Final = _signal("access-denied", "A user who is known was refused.")
 token_refused: Final = _signal("token-refused", "A token was not accepted.")
 store_failed: Final = _signal("store-failed", "A store could not answer.")
 user_added: Final = _signal("user-added", "An operator added a user.")
@@ -55,7 +45,7 @@ user_renamed: Final = _signal("user-renamed", "An operator renamed a user.")
 user_scopes_set: Final = _signal("user-scopes-set", "An operator set a user's scopes.")
 
 SIGNALS: Final = tuple(_signals.values())
-"""All of them; the docstring of each says what it announces."""
+"""All of them; the page on events says when each is sent, and with which reasons."""
 
 # What an operator should look at; the rest is the normal course of things.
 _WARNINGS: Final = (attempts_limited, refresh_reused, store_failed)

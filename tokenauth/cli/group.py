@@ -74,7 +74,7 @@ def find_state() -> State:
 
 
 def checked_state() -> State:
-    """Return the same for a command that uses the stores.
+    """Return the same for a command that uses the stores, and warn of what it misses.
 
     Raises:
         ClickException: the application has no `TokenAuth`.
@@ -83,18 +83,6 @@ def checked_state() -> State:
     here = find_state()
     for store in here.stores.with_tables:
         store.check_tables()
-    return here
-
-
-def state_with_sessions() -> State:
-    """Return the same, and warn where sessions cannot be seen from a command."""
-    here = checked_state()
-    warn_of_memory(here)
-    return here
-
-
-def warn_of_memory(here: State) -> None:
-    """Warn that a command cannot see sessions in the memory of a server's process."""
     sessions = here.stores.sessions
     if isinstance(sessions, MemorySessionStore) and sessions.is_empty:
         click.echo(
@@ -102,6 +90,7 @@ def warn_of_memory(here: State) -> None:
             "cannot see them: set TOKENAUTH_SESSION_URL to a shared store.",
             err=True,
         )
+    return here
 
 
 def user_named(here: State, username: str) -> UserRecord:

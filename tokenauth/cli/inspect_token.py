@@ -6,19 +6,11 @@ import sys
 
 import click
 
-from ..errors import AuthError, TokenInvalidError, TokenRevokedError
+from ..errors import AuthError, TokenInvalidError
 from ..tokens.claims import Claims
 from ..tokens.signing import REFRESH
 from ..web.state import State
-from .group import (
-    as_json,
-    checked_state,
-    name_of,
-    print_json,
-    tokenauth,
-    utc,
-    warn_of_memory,
-)
+from .group import as_json, checked_state, name_of, print_json, tokenauth, utc
 from .passwords import read_line
 
 
@@ -49,8 +41,6 @@ def inspect(token: str, *, is_json: bool) -> None:
             raise
         refusal = error
     _show(facts, refusal, is_json=is_json)
-    if isinstance(refusal, TokenRevokedError):
-        warn_of_memory(here)
     if refusal is not None:
         sys.exit(1)
 

@@ -9,7 +9,7 @@ from .. import events
 from ..sessions.session import PERSONAL, Session, check_label
 from ..tokens.scopes import format_scopes
 from ..web.state import State
-from .group import as_json, show, state_with_sessions, tokenauth, user_named, utc
+from .group import as_json, checked_state, show, tokenauth, user_named, utc
 from .users import scope_option
 
 _STEP = 1000
@@ -35,7 +35,7 @@ def list_sessions(username: str, *, is_json: bool) -> None:
       flask tokenauth sessions list JohnDoe
       flask tokenauth sessions list JohnDoe --json
     """
-    here = state_with_sessions()
+    here = checked_state()
     found = here.service.active_sessions(user_named(here, username).get_id())
     show(_SESSION, map(_session_row, found), is_json=is_json)
 
@@ -68,7 +68,7 @@ def revoke(
     """
     if (session_id is not None) + (username is not None) + is_all != 1:
         raise click.UsageError("Give the id of a session, or --user, or --all.")
-    here = state_with_sessions()
+    here = checked_state()
     if is_all:
         if not yes:
             click.confirm("End all sessions and tokens?", abort=True, err=True)
@@ -106,7 +106,7 @@ def purge() -> None:
     Example:
       flask tokenauth sessions purge
     """
-    here, total = state_with_sessions(), 0
+    here, total = checked_state(), 0
     while (deleted := here.sessions.purge(now=here.clock(), limit=_STEP)) > 0:
         total += deleted
         click.echo(f"{total} deleted ...", err=True)
@@ -126,7 +126,7 @@ def list_tokens(username: str, *, is_json: bool) -> None:
       flask tokenauth tokens list JohnDoe
       flask tokenauth tokens list JohnDoe --json
     """
-    here = state_with_sessions()
+    here = checked_state()
     found = here.personal.of_user(user_named(here, username).get_id())
     show(_TOKEN, map(_token_row, found), is_json=is_json)
 
@@ -163,7 +163,7 @@ def create_token(
     if (days is None) != no_expiry:
         raise click.UsageError("Give --days, or --no-expiry.")
     check_label(name)
-    here = state_with_sessions()
+    here = checked_state()
     _, token = here.personal.create_for(
         user_named(here, username),
         name=name,
@@ -189,7 +189,7 @@ def revoke_token(token_id: str | None, username: str | None) -> None:
     """
     if (token_id is None) == (username is None):
         raise click.UsageError("Give the id of a token, or --user.")
-    here = state_with_sessions()
+    here = checked_state()
     if username is not None:
         user_id = user_named(here, username).get_id()
         click.echo(f"Ended {here.service.revoke_user(user_id, kind=PERSONAL)}.")

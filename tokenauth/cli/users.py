@@ -20,7 +20,6 @@ from .group import (
     name_of,
     print_json,
     show,
-    state_with_sessions,
     tokenauth,
     user_named,
 )
@@ -131,7 +130,7 @@ def disable(username: str) -> None:
     Example:
       flask tokenauth users disable JohnDoe
     """
-    here = state_with_sessions()
+    here = checked_state()
     store, user = _managed(here), user_named(here, username)
     _check_found(store.set_active(user.get_id(), active=False))
     here.emit(events.user_disabled, user_id=user.get_id())
@@ -148,7 +147,7 @@ def enable(username: str) -> None:
     Example:
       flask tokenauth users enable JohnDoe
     """
-    here = state_with_sessions()
+    here = checked_state()
     store, user = _managed(here), user_named(here, username)
     # If the session store failed when the user was disabled, sessions are left.
     here.service.revoke_user(user.get_id())
@@ -168,7 +167,7 @@ def set_password(username: str) -> None:
     Example:
       flask tokenauth users set-password JohnDoe
     """
-    here = state_with_sessions()
+    here = checked_state()
     _managed(here)  # refused before the password is asked for
     user = user_named(here, username)
     password = read_new_password()
@@ -217,7 +216,7 @@ def remove(username: str, *, yes: bool) -> None:
     Example:
       flask tokenauth users remove JohnDoe --yes
     """
-    here = state_with_sessions()
+    here = checked_state()
     store, user = _managed(here), user_named(here, username)
     if not yes:
         click.confirm(f"Remove {name_of(user)} for good?", abort=True, err=True)
