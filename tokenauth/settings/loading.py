@@ -20,12 +20,8 @@ from .fields import FIELDS, Settings
 
 KNOWN: Final = frozenset(FIELDS)
 
-_OWN_KEYS: Final = (
-    "TOKENAUTH_SECRET_KEY",
-    "TOKENAUTH_SECRET_KEY_FALLBACKS",
-    "TOKENAUTH_SIGNING_KEY",
-    "TOKENAUTH_SIGNING_KEY_FALLBACKS",
-)
+# Beginnings of the names of what only the issuer of tokens may have.
+_OWN: Final = ("TOKENAUTH_SECRET_KEY", "TOKENAUTH_SIGNING_KEY")
 
 # What Kubernetes adds to the environment of a pod for a Service whose name begins with
 # "flask-tokenauth" is read by `Flask.config.from_prefixed_env`, too.
@@ -106,8 +102,8 @@ def _verify_keys(config: Mapping[str, Any]) -> dict[str, Any]:
             "TOKENAUTH_REALM is not set: set it to the realm of the application that "
             "issues the tokens."
         )
-    for key in _OWN_KEYS:
-        if config.get(key) is not None:
+    for key, value in config.items():
+        if key.startswith(_OWN) and value is not None:
             raise ConfigurationError(
                 f"{key} is the issuer's alone: remove it from a service that only "
                 "verifies tokens."

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Final
 
 from flask import Blueprint, Flask, Response, request
 from werkzeug.exceptions import HTTPException, MethodNotAllowed
@@ -55,7 +55,7 @@ def register(app: Flask, settings: Settings) -> None:
             path, name, view, methods=[method], merge_slashes=False, host=host
         )
     # The earliest that Flask calls: before each `before_request`.
-    blueprint.url_value_preprocessor(_keep_body)
+    blueprint.url_value_preprocessor(lambda *_: keep_body(this_request()))
     for status in _STATUSES:
         blueprint.register_error_handler(status, as_problem)
     app.register_blueprint(blueprint)
@@ -129,10 +129,6 @@ def _before_request(
         return None if problem is None else app.make_response(problem)
 
     return before_request
-
-
-def _keep_body(_endpoint: str | None, _arguments: dict[str, Any] | None) -> None:
-    keep_body(this_request())
 
 
 def _warn_of_conflicts(app: Flask) -> None:
