@@ -105,11 +105,6 @@ def user_named(here: State, username: str) -> UserRecord:
     return user
 
 
-def name_of(user: UserRecord) -> str:
-    """Return a user's name; the id where the application's user has no name."""
-    return getattr(user, "username", None) or user.get_id()
-
-
 def show(
     columns: Sequence[str], rows: Iterable[Sequence[object]], *, is_json: bool
 ) -> None:

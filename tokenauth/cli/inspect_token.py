@@ -10,7 +10,7 @@ from ..errors import AuthError, TokenInvalidError
 from ..tokens.claims import Claims
 from ..tokens.signing import REFRESH
 from ..web.state import State
-from .group import as_json, checked_state, name_of, print_json, tokenauth, utc
+from .group import as_json, checked_state, print_json, tokenauth, utc
 from .passwords import read_line
 
 
@@ -50,7 +50,7 @@ def _facts(here: State, purpose: str, claims: Claims) -> dict[str, object]:
     return {
         "purpose": purpose,
         "subject": claims.subject,
-        "username": None if user is None else name_of(user),
+        "username": getattr(user, "username", None),
         "session": claims.session_id,
         "issued": utc(claims.issued_at),
         "expires": utc(claims.expires_at),

@@ -14,15 +14,7 @@ from ..accounts.users import User, scopes_of
 from ..errors import InvalidCredentialsError
 from ..tokens.scopes import check_names, format_scopes
 from ..web.state import State
-from .group import (
-    as_json,
-    checked_state,
-    name_of,
-    print_json,
-    show,
-    tokenauth,
-    user_named,
-)
+from .group import as_json, checked_state, print_json, show, tokenauth, user_named
 from .passwords import read_new_password
 
 if TYPE_CHECKING:
@@ -112,13 +104,12 @@ def rename(username: str, new_username: str) -> None:
     Example:
       flask tokenauth users rename JohnDoe JohnSmith
     """
-    here = checked_state()
-    store, user = _managed(here), user_named(here, username)
+    here, store, user = _find(username)
     new_username = new_username.strip()
-    if not store.rename(user.get_id(), new_username):
+    if not store.rename(user.id, new_username):
         raise click.ClickException(_TAKEN)
-    here.emit(events.user_renamed, user_id=user.get_id())
-    click.echo(f"Renamed {name_of(user)} to {new_username}.")
+    here.emit(events.user_renamed, user_id=user.id)
+    click.echo(f"Renamed {user.username} to {new_username}.")
 
 
 @users.command("disable")
@@ -130,12 +121,11 @@ def disable(username: str) -> None:
     Example:
       flask tokenauth users disable JohnDoe
     """
-    here = checked_state()
-    store, user = _managed(here), user_named(here, username)
-    _check_found(store.set_active(user.get_id(), active=False))
-    here.emit(events.user_disabled, user_id=user.get_id())
-    ended = here.service.revoke_user(user.get_id())
-    click.echo(f"Disabled {name_of(user)}; {ended} sessions ended.")
+    here, store, user = _find(username)
+    _check_found(store.set_active(user.id, active=False))
+    here.emit(events.user_disabled, user_id=user.id)
+    ended = here.service.revoke_user(user.id)
+    click.echo(f"Disabled {user.username}; {ended} sessions ended.")
 
 
 @users.command("enable")
@@ -147,13 +137,12 @@ def enable(username: str) -> None:
     Example:
       flask tokenauth users enable JohnDoe
     """
-    here = checked_state()
-    store, user = _managed(here), user_named(here, username)
+    here, store, user = _find(username)
     # If the session store failed when the user was disabled, sessions are left.
-    here.service.revoke_user(user.get_id())
-    _check_found(store.set_active(user.get_id(), active=True))
-    here.emit(events.user_enabled, user_id=user.get_id())
-    click.echo(f"Enabled {name_of(user)}.")
+    here.service.revoke_user(user.id)
+    _check_found(store.set_active(user.id, active=True))
+    here.emit(events.user_enabled, user_id=user.id)
+    click.echo(f"Enabled {user.username}.")
 
 
 @users.command("set-password")
@@ -167,9 +156,7 @@ def set_password(username: str) -> None:
     Example:
       flask tokenauth users set-password JohnDoe
     """
-    here = checked_state()
-    _managed(here)  # refused before the password is asked for
-    user = user_named(here, username)
+    here, _, user = _find(username)
     password = read_new_password()
     try:
         ended = here.password_login.set_password(user, password)
@@ -177,7 +164,7 @@ def set_password(username: str) -> None:
         raise click.ClickException(
             "Somebody else changed the password at the same time: try again."
         ) from None
-    click.echo(f"Changed the password of {name_of(user)}; {ended} sessions ended.")
+    click.echo(f"Changed the password of {user.username}; {ended} sessions ended.")
 
 
 @users.command("set-scopes")
@@ -199,11 +186,10 @@ def set_scopes(username: str, scopes: tuple[str, ...], *, is_none: bool) -> None
             "Give --scope for each scope that the user shall have, or --none. "
             "'flask tokenauth users list' shows the present ones."
         )
-    here = checked_state()
-    store, user = _managed(here), user_named(here, username)
-    _check_found(store.set_scopes(user.get_id(), scopes))
-    here.emit(events.user_scopes_set, user_id=user.get_id())
-    click.echo(f"Scopes of {name_of(user)}: {format_scopes(scopes) or 'none'}.")
+    here, store, user = _find(username)
+    _check_found(store.set_scopes(user.id, scopes))
+    here.emit(events.user_scopes_set, user_id=user.id)
+    click.echo(f"Scopes of {user.username}: {format_scopes(scopes) or 'none'}.")
 
 
 @users.command("remove")
@@ -216,17 +202,20 @@ def remove(username: str, *, yes: bool) -> None:
     Example:
       flask tokenauth users remove JohnDoe --yes
     """
-    here = checked_state()
-    store, user = _managed(here), user_named(here, username)
+    here, store, user = _find(username)
     if not yes:
-        click.confirm(f"Remove {name_of(user)} for good?", abort=True, err=True)
-    user_id = user.get_id()
-    ended = here.service.revoke_user(user_id)
-    is_removed = store.remove(user_id)
-    ended += here.service.revoke_user(user_id)  # sessions that began in between
+        click.confirm(f"Remove {user.username} for good?", abort=True, err=True)
+    ended = here.service.revoke_user(user.id)
+    is_removed = store.remove(user.id)
+    ended += here.service.revoke_user(user.id)  # sessions that began in between
     _check_found(is_removed)
-    here.emit(events.user_removed, user_id=user_id)
-    click.echo(f"Removed {name_of(user)}; {ended} sessions ended.")
+    here.emit(events.user_removed, user_id=user.id)
+    click.echo(f"Removed {user.username}; {ended} sessions ended.")
+
+
+def _find(username: str) -> tuple[State, SQLUserStore, User]:
+    here = checked_state()
+    return here, _managed(here), cast(User, user_named(here, username))
 
 
 def _check_found(found: bool) -> None:  # noqa: FBT001 # what the store returned
