@@ -34,7 +34,8 @@ from tokenauth.sessions.session import user_tag
 from tokenauth.sessions.store import MOST_ENDINGS, EndingFeed, Endings
 from tokenauth.stores.redis import scripts
 from tokenauth.stores.redis.rows import key_of, session_key
-from tokenauth.stores.sql import SQLSessionStore, endings
+from tokenauth.stores.sql import SQLSessionStore
+from tokenauth.stores.sql import sessions as sql_sessions
 from tokenauth.stores.sql.tables import ENDINGS, SESSIONS
 
 
@@ -131,7 +132,7 @@ def test_a_database_keeps_the_last_endings_and_drops_the_rest(
     engine: str, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Now and then, and by their number: no clock is asked."""
-    monkeypatch.setattr(endings, "_KEPT", 150)
+    monkeypatch.setattr(sql_sessions, "_KEPT_ENDINGS", 150)
     store: Any = sessions_at(url_of(engine, request))
     sessions = kept(store, 100) + kept(store, 100, user_id="u-2")
     for session in sessions:

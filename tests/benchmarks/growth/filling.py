@@ -18,6 +18,7 @@ from tokenauth import DictUserStore, SessionStore, User, UserStore
 from tokenauth.sessions.session import Session
 from tokenauth.stores.redis import RedisSessionStore, scripts
 from tokenauth.stores.sql import Database, SQLSessionStore, SQLUserStore
+from tokenauth.stores.sql import sessions as sql_sessions
 from tokenauth.stores.sql.tables import SESSIONS, USERS
 
 _BATCH: Final = 10_000
@@ -111,8 +112,8 @@ def end(store: SessionStore, sessions: Sequence[Session]) -> None:
     if isinstance(store, SQLSessionStore):
         of_users = SESSIONS.c.user_id.like("u-%")  # as a service's are
         numbers = select(SESSIONS.c.number).where(of_users).limit(_BATCH)
-        end_some = store._endings.ending(SESSIONS.c.number.in_(numbers))
-        while end_some():
+        some = sql_sessions._ending(SESSIONS.c.number.in_(numbers))
+        while store._end(some):
             pass
         return
     for start in range(0, len(sessions), _BATCH):
