@@ -18,18 +18,9 @@ _HOUR: Final = 3600
 _DURATIONS: Final = {
     "access lifetime": (_HOUR, "A stolen token works for that long; clients refresh."),
     # NIST SP 800-63B section 4.1.3
-    "session lifetime": (
-        30 * 86400,
-        "For that long nobody is asked for the password.",
-    ),
-    "refresh grace": (
-        60,
-        "For that long after its use a stolen refresh token is not noticed.",
-    ),
-    "clock leeway": (
-        300,
-        "Tokens from the future are accepted: set clocks by one source (NTP).",
-    ),
+    "session lifetime": (30 * 86400, "For that long nobody is asked for the password."),
+    "refresh grace": (60, "A stolen refresh token is not noticed for that long."),
+    "clock leeway": (300, "Tokens from the future are accepted: set clocks by NTP."),
 }
 # NIST SP 800-63B: section 3.2.2, attempts that may fail; 3.1.1.2, lengths to allow.
 _MOST_ATTEMPTS: Final = 100
