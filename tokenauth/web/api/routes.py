@@ -55,7 +55,7 @@ def register(app: Flask, settings: Settings) -> None:
             path, name, view, methods=[method], merge_slashes=False, host=host
         )
     # The earliest that Flask calls: before each `before_request`.
-    blueprint.url_value_preprocessor(lambda *_: keep_body(this_request()))
+    blueprint.url_value_preprocessor(lambda _, __: keep_body(this_request()))
     for status in _STATUSES:
         blueprint.register_error_handler(status, as_problem)
     app.register_blueprint(blueprint)
