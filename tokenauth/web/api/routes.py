@@ -55,7 +55,7 @@ def register(app: Flask, settings: Settings) -> None:
             path, name, view, methods=[method], merge_slashes=False, host=host
         )
     # The earliest that Flask calls: before each `before_request`.
-    blueprint.url_value_preprocessor(lambda _, __: keep_body(this_request()))
+    blueprint.url_value_preprocessor(_keep_body)
     for status in _STATUSES:
         blueprint.register_error_handler(status, as_problem)
     app.register_blueprint(blueprint)
@@ -129,6 +129,10 @@ def _before_request(
         return None if problem is None else app.make_response(problem)
 
     return before_request
+
+
+def _keep_body(*_: object) -> None:
+    keep_body(this_request())
 
 
 def _warn_of_conflicts(app: Flask) -> None:
