@@ -33,7 +33,7 @@ from tokenauth.accounts.passwords import hash_password
 from tokenauth.web import state
 
 FEWEST = hashing_pool._FEWEST
-FEW_BEFORE_KNOWN = hashing_pool._FEW_BEFORE_KNOWN
+FEW_BEFORE_KNOWN = hashing_pool._OWNERS.few
 BURST = hashing_pool._BURST
 
 
@@ -110,6 +110,11 @@ def threads(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
 
     have(4)
     return have
+
+
+def change_rules(monkeypatch: pytest.MonkeyPatch, name: str, **changes: float) -> None:
+    rules = getattr(hashing_pool, name)._replace(**changes)
+    monkeypatch.setattr(hashing_pool, name, rules)
 
 
 def pool_in_a_flood() -> HashingPool:
@@ -255,7 +260,7 @@ def test_owners_are_served_before_strangers_who_came_just_before(
         for name in ("being hashed", "stranger", "later stranger"):
             requests.come(name, f"{name}'s", f"net of {name}")
         requests.come("owner", "203.0.113.5", "home", is_known=True)
-        monkeypatch.setattr(hashing_pool, "_EARLIER", -1)
+        change_rules(monkeypatch, "_OWNERS", earlier=-1)
         requests.come("much later owner", "203.0.113.6", "home", is_known=True)
     first, *others = requests.done
     assert first == "being hashed"
@@ -291,8 +296,8 @@ def test_whoever_waits_longer_than_expected_is_refused(
     is_known: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As when hashing becomes slower; what has begun is waited for."""
-    of_class = "_LONGEST_WAIT_KNOWN" if is_known else "_LONGEST_WAIT"
-    monkeypatch.setattr(hashing_pool, of_class, 0.02)
+    name = "_OWNERS" if is_known else "_STRANGERS"
+    change_rules(monkeypatch, name, longest_wait=0.02)
     monkeypatch.setattr(hashing_pool, "_LATER", 0.02)
     pool = HashingPool(1)
     with crowd(pool) as requests:
@@ -310,7 +315,7 @@ def test_who_has_given_up_makes_no_place(
 ) -> None:
     """Only those who still wait are overtaken."""
     threads(100)
-    monkeypatch.setattr(hashing_pool, "_LONGEST_WAIT", 0.01)
+    change_rules(monkeypatch, "_STRANGERS", longest_wait=0.01)
     monkeypatch.setattr(hashing_pool, "_LATER", 0.01)
     with crowd(pool_in_a_flood()) as requests:
         for i in range(4):
@@ -326,7 +331,7 @@ def test_a_request_is_answered_even_if_a_computation_hangs(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """As an application's own verifier may; what waits behind it is taken off."""
-    monkeypatch.setattr(hashing_pool, "_LONGEST_WAIT", 0.0)
+    change_rules(monkeypatch, "_STRANGERS", longest_wait=0.0)
     monkeypatch.setattr(hashing_pool, "_LATER", 0.02)
     monkeypatch.setattr(hashing_pool, "_LAST_RESORT", 0.05)
     pool = HashingPool(1)

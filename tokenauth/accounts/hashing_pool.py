@@ -22,27 +22,35 @@ from ..errors import OverloadedError
 
 R = TypeVar("R")
 
-# Seconds that a request may have to wait before its turn: from any network, and from
-# one that the account has logged in from before, which is served as if it had come so
-# much earlier.
-_LONGEST_WAIT: Final = 1.5
-_LONGEST_WAIT_KNOWN: Final = 3.0
-_EARLIER: Final = 3.0
+
+class _Rules(NamedTuple):
+    """What holds for requests from networks of one kind.
+
+    Attributes:
+        longest_wait: Seconds that a request may have to wait before its turn.
+        earlier: It is served as if it had come so many seconds earlier.
+        most_of_one: How many may be accepted and not finished of one account, one
+            network, and one wider network: a login that takes long is tried again.
+        few: Before how many it is accepted whoever waits behind it: owners get in while
+            strangers use up the rest.
+    """
+
+    longest_wait: float
+    earlier: float
+    most_of_one: tuple[int, ...]
+    few: int
+
+
+_STRANGERS: Final = _Rules(1.5, 0.0, (1, 2, 3), few=0)
+_OWNERS: Final = _Rules(3.0, 3.0, (2, 4, 6), few=4)
 
 # Seconds that it may take longer than expected, and that a computation may take.
 _LATER: Final = 1.0
 _LAST_RESORT: Final = 10.0
 
 # How many may be accepted and not finished, for each one that is hashed at a time, even
-# where the process has few threads; and before how many one from a recognised network
-# is accepted whoever waits behind it: owners get in while strangers use up the rest.
+# where the process has few threads.
 _FEWEST: Final = 2
-_FEW_BEFORE_KNOWN: Final = 4
-
-# Of these, how many may be of one account, one network, and one wider network: a login
-# that takes long is tried again.
-_MOST_OF_ONE: Final = (1, 2, 3)
-_MOST_OF_ONE_KNOWN: Final = (2, 4, 6)
 
 # So many more are accepted in a burst (a page that logs in twenty times at once, people
 # of one address in the morning), and so many a second are allowed again after it.
@@ -84,14 +92,13 @@ class HashingPool:
         Raises:
             OverloadedError: too many are waiting, or too many with one of these keys.
         """
-        queue = self._queue()
+        queue, rules = self._queue(), _OWNERS if is_known else _STRANGERS
         try:
-            future = queue.submit(work, keys, is_known=is_known)
+            future = queue.submit(work, keys, rules)
         except RuntimeError:  # the system gives no more threads
             self._queues.pop(os.getpid(), None)
             raise OverloadedError from None
-        longest = _LONGEST_WAIT_KNOWN if is_known else _LONGEST_WAIT
-        for seconds in (longest + _LATER, _LAST_RESORT):
+        for seconds in (rules.longest_wait + _LATER, _LAST_RESORT):
             with contextlib.suppress(TimeoutError):
                 return future.result(seconds)
             if queue.give_up(future, keys):
@@ -100,7 +107,7 @@ class HashingPool:
 
     def check(self, keys: tuple[str, ...], *, is_known: bool = False) -> None:
         """Return if `run` would accept a computation now; raise as it does."""
-        self._queue().check(keys, is_known=is_known)
+        self._queue().check(keys, _OWNERS if is_known else _STRANGERS)
 
     def _queue(self) -> _Queue:
         # Made at first use, not at set-up: gevent may replace threads after that.
@@ -139,13 +146,13 @@ class _Queue:
         self._burst_at = time.monotonic()
 
     def submit(
-        self, work: Callable[[], R], keys: tuple[str, ...], *, is_known: bool
+        self, work: Callable[[], R], keys: tuple[str, ...], rules: _Rules
     ) -> Future[R]:
         """Queue a computation, or raise `OverloadedError`."""
-        came_at = _came_at(is_known=is_known)
+        came_at = time.monotonic() - rules.earlier
         future: Future[R] = Future()
         with self._lock:
-            from_burst = self._admit(came_at, keys, is_known=is_known)
+            from_burst = self._admit(came_at, keys, rules)
             self._burst -= from_burst
             self._accepted += 1
             self._of_key.update(keys)
@@ -156,10 +163,10 @@ class _Queue:
             self._executor.submit(self._serve_next)
         return future
 
-    def check(self, keys: tuple[str, ...], *, is_known: bool) -> None:
+    def check(self, keys: tuple[str, ...], rules: _Rules) -> None:
         """Raise `OverloadedError` if a computation would not be queued."""
         with self._lock:
-            self._admit(_came_at(is_known=is_known), keys, is_known=is_known)
+            self._admit(time.monotonic() - rules.earlier, keys, rules)
 
     def give_up(self, future: Future[R], keys: tuple[str, ...]) -> bool:
         """Take a computation off the queue; False if it has begun."""
@@ -168,11 +175,8 @@ class _Queue:
             self._finish(keys, self._seconds)
         return is_waiting
 
-    def _admit(self, came_at: float, keys: tuple[str, ...], *, is_known: bool) -> int:
+    def _admit(self, came_at: float, keys: tuple[str, ...], rules: _Rules) -> int:
         """Return how many of the burst it takes, or raise `OverloadedError`."""
-        longest, most_of_one = _LONGEST_WAIT, _MOST_OF_ONE
-        if is_known:
-            longest, most_of_one = _LONGEST_WAIT_KNOWN, _MOST_OF_ONE_KNOWN
         before = self._accepted - sum(
             each.came_at > came_at and not each.future.cancelled()
             for each in self._waiting
@@ -180,16 +184,14 @@ class _Queue:
         wait = before * self._seconds / self._concurrency
         is_one_of_few = all(
             self._of_key[key] < number
-            for key, number in zip(keys, most_of_one, strict=False)
+            for key, number in zip(keys, rules.most_of_one, strict=False)
         )
-        has_place = self._accepted < self._most() or (
-            is_known and before < _FEW_BEFORE_KNOWN
-        )
+        has_place = self._accepted < self._most() or before < rules.few
         if is_one_of_few and has_place:
-            if wait <= longest:
+            if wait <= rules.longest_wait:
                 return 0
         # Not longer for a burst of a known network: its places are for other owners.
-        elif wait <= _LONGEST_WAIT and self._burst_now() >= 1:
+        elif wait <= _STRANGERS.longest_wait and self._burst_now() >= 1:
             return 1
         raise OverloadedError
 
@@ -230,10 +232,6 @@ class _Queue:
             self._accepted -= 1
             self._of_key -= Counter(keys)
             self._seconds += (seconds - self._seconds) / (8 if self._seconds else 1)
-
-
-def _came_at(*, is_known: bool) -> float:
-    return time.monotonic() - (_EARLIER if is_known else 0)
 
 
 def _lower_priority() -> None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
-from typing import Final, NamedTuple
+from typing import Final
 
 from .session import LOGIN, Session
 from .store import EndingFeed
@@ -18,11 +18,6 @@ from .store import EndingFeed
 _KEPT_SECONDS: Final = 60.0  # a row that was deleted by hand is noticed by then
 _LONGEST_SILENCE: Final = 60.0  # stores tell for far longer which sessions ended
 _MOST: Final = 200_000  # sessions of some 500 bytes each
-
-
-class _Kept(NamedTuple):
-    session: Session
-    until: float
 
 
 class SessionCache:
@@ -48,7 +43,7 @@ class SessionCache:
         self._now = now
         self._monotonic = monotonic
         self._lock = threading.Lock()
-        self._kept: dict[str, _Kept] = {}
+        self._kept: dict[str, tuple[Session, float]] = {}  # until when
         self._mark: str | None = None
         self._asked_at = float("-inf")
 
@@ -60,11 +55,11 @@ class SessionCache:
         """
         now = self._monotonic()
         has_asked = now - self._asked_at >= self._lag / 2 and self._ask(now)
-        kept = self._kept.get(session_id)
-        if kept is None or now >= kept.until:
+        kept, until = self._kept.get(session_id, (None, now))
+        if kept is None or now >= until:
             return self._read(session_id, now)
         if not has_asked:
-            return kept.session
+            return kept
         # Whoever asks reads its own session as well: if that is gone though no ending
         # was told, the store was emptied or set back, and others may be gone, too.
         session = self._read(session_id, now)
@@ -109,5 +104,5 @@ class SessionCache:
             if asked_at == self._asked_at:
                 while len(self._kept) >= _MOST:
                     del self._kept[next(iter(self._kept))]
-                self._kept[session.id] = _Kept(session, now + left)
+                self._kept[session.id] = session, now + left
         return session
