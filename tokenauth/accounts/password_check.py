@@ -105,24 +105,10 @@ class PasswordChecker(Redacted, msgspec.Struct, frozen=True, kw_only=True):
         A password may be changed between the check and what follows from it. A hash
         that was only upgraded meanwhile is still of this password.
         """
-        user = self.active_user(checked.user.get_id())
+        user = confirm_active(self.users, checked.user.get_id(), self.emit)
         if user.password_hash == checked.password_hash:
             return checked
         return self._verify(user, checked.attempt, password)
-
-    def active_user(self, user_id: str) -> UserRecord:
-        """Return the user with this id as the store has it now.
-
-        Raises:
-            InvalidCredentialsError: removed or disabled.
-        """
-        user = active_user(self.users, user_id)
-        if user is None:
-            is_known = self.users.get(user_id) is not None
-            reason = "disabled" if is_known else "unknown_user"
-            self.emit(events.login_failed, user_id=user_id, reason=reason)
-            raise InvalidCredentialsError
-        return user
 
     def upgrade(self, checked: CheckedPassword, password: str) -> None:
         """Replace the stored hash of a checked password if it is weak.
@@ -144,16 +130,18 @@ class PasswordChecker(Redacted, msgspec.Struct, frozen=True, kw_only=True):
                 "A stronger password hash was not stored: %s", type(error).__name__
             )
 
-    def hash_new(self, password: str, account: str) -> str:
+    def hash_new(self, password: str, user: UserRecord | str) -> str:
         """Return the hash to store for a new password.
 
         Args:
             password: The new password.
-            account: The folded username of the user who will use it.
+            user: The user who will use it, or the username.
 
         Raises:
             PasswordRefusedError: the policy refuses it; the error names the rule.
         """
+        name = user if isinstance(user, str) else account_of(user)
+        account = fold_username(name) or ""
         self.policy.check(password, account)
         work = partial(self.hasher.hash, password)
         return self.pool.run(work, (f"new {account}",), is_known=True)
@@ -208,6 +196,20 @@ class PasswordChecker(Redacted, msgspec.Struct, frozen=True, kw_only=True):
 
     def _run(self, work: Callable[[], R], attempt: Attempt) -> R:
         return self.pool.run(work, attempt.keys, is_known=attempt.is_known)
+
+
+def confirm_active(users: UserStore, user_id: str, emit: Emit) -> UserRecord:
+    """Return the user with this id as the store has it now.
+
+    Raises:
+        InvalidCredentialsError: removed or disabled, which is announced.
+    """
+    user = active_user(users, user_id)
+    if user is None:
+        reason = "unknown_user" if users.get(user_id) is None else "disabled"
+        emit(events.login_failed, user_id=user_id, reason=reason)
+        raise InvalidCredentialsError
+    return user
 
 
 def account_of(user: UserRecord) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from .. import events
-from ..accounts.password_check import PasswordChecker, account_of
+from ..accounts.password_check import PasswordChecker
 from ..accounts.users import UserRecord, scopes_of
 from ..errors import InvalidCredentialsError, TokenRevokedError
 from .issuer import TokenPair
@@ -71,7 +71,7 @@ class PasswordLogin(SessionRules, frozen=True):
         """
         user, user_id = identity.user, identity.claims.subject
         checked = self.checker.check_user(user, current, address)
-        new_hash = self.checker.hash_new(new, account_of(user))
+        new_hash = self.checker.hash_new(new, user)
         session = self.active_session(identity.session.id)
         if session is None:
             raise TokenRevokedError
@@ -96,8 +96,7 @@ class PasswordLogin(SessionRules, frozen=True):
         Returns:
             How many sessions ended.
         """
-        new_hash = self.checker.hash_new(new, account_of(user))
-        return self._set_hash(user, new_hash)
+        return self._set_hash(user, self.checker.hash_new(new, user))
 
     def reset_password(self, purpose: str, token: str, new: str) -> UserRecord:
         """Set the password of a one-time token's user; return the user.
@@ -105,7 +104,7 @@ class PasswordLogin(SessionRules, frozen=True):
         The token is used up only when the new password is accepted.
         """
         user = self.once.check(purpose, token)
-        new_hash = self.checker.hash_new(new, account_of(user))
+        new_hash = self.checker.hash_new(new, user)
         user = self.once.redeem(purpose, token)
         self._set_hash(user, new_hash)
         return user

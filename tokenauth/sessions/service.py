@@ -8,7 +8,8 @@ from functools import partial
 from typing import Final
 
 from .. import events
-from ..accounts.users import UserRecord, active_user, id_of, scopes_of
+from ..accounts.password_check import confirm_active
+from ..accounts.users import UserRecord, id_of, scopes_of
 from ..errors import (
     InvalidCredentialsError,
     InvalidScopeError,
@@ -35,7 +36,8 @@ class SessionService(RefreshRules, frozen=True):
         **names: str | None,
     ) -> TokenPair:
         """Start a session for a user who has been authenticated; see `add`."""
-        confirm = confirm or partial(self._check_active, user)
+        if confirm is None:
+            confirm = partial(confirm_active, self.users, user.get_id(), self.emit)
         session = self.add(user, scopes, confirm=confirm, **names)
         self._announce(events.login_succeeded, session)
         return self.issuer.pair(session, user, session.created_at)
@@ -150,11 +152,6 @@ class SessionService(RefreshRules, frozen=True):
             return self.issuer.refresh.read(token).session_id
         except TokenError:
             return None
-
-    def _check_active(self, user: UserRecord) -> None:
-        if active_user(self.users, user.get_id()) is None:
-            self.emit(events.login_failed, user_id=user.get_id(), reason="disabled")
-            raise InvalidCredentialsError
 
     def _granted(
         self, user: UserRecord, scopes: str | Iterable[str] | None

@@ -8,8 +8,6 @@ from typing import Any
 
 from flask import has_request_context, request
 
-from ..accounts.names import fold_username
-from ..accounts.password_check import account_of
 from ..accounts.users import UserRecord, UserStore, id_of
 from ..errors import StoreUnavailableError
 from ..sessions.session import LOGIN, Session
@@ -43,8 +41,7 @@ class Administration:
             OverloadedError: too many passwords are being hashed.
             StoreUnavailableError: the application's breach check failed.
         """
-        account = user if isinstance(user, str) else account_of(user)
-        return current_state().checker.hash_new(password, fold_username(account) or "")
+        return current_state().checker.hash_new(password, user)
 
     def set_password(self, user: UserRecord, new_password: str) -> int:
         """Give a user another password, and end all of the user's sessions and tokens.
