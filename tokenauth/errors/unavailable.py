@@ -7,6 +7,7 @@ what was sent, are looked at and never passed on.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import Final
 
@@ -20,60 +21,41 @@ ROLE_CHANGED: Final = frozenset(
 """Reasons for which a kept connection is not worth keeping: a new one may be led to
 another server, or be let in."""
 
-# What names a reason: the beginning of a code of PostgreSQL (SQLSTATE) or SQLite, the
-# longest counts, or a class of errors, with its package where that matters.
-_NAMES: Final = {
-    "authentication": "28 AuthenticationError AuthenticationWrongNumberOfArgsError",
-    "conflict": "40",
-    "connection_lost": "08 57P01 57P02 builtins.ConnectionError",
-    "corrupt": "SQLITE_CORRUPT SQLITE_NOTADB",
-    "disk": "SQLITE_IOERR",
-    "disk_full": "53100 SQLITE_FULL",
-    "loading": "57P03 BusyLoadingError",
-    "no_database": "3D000 SQLITE_CANTOPEN",
-    "no_permission": "42501 SQLITE_PERM NoPermissionError PermissionError",
-    "no_primary": "ClusterDownError MasterDownError MasterNotFoundError "
-    "SlotNotCoveredError",
-    "no_table": "42703 42P01",
-    "out_of_memory": "53200 SQLITE_NOMEM OutOfMemoryError",
-    "prepared_statement": "26000 42P05",
-    "read_only": "25006 SQLITE_READONLY ReadOnlyError",
-    "refused": "ConnectionRefusedError FileNotFoundError",  # a Unix socket's
-    "timeout": "55P03 57014 SQLITE_BUSY SQLITE_LOCKED TimeoutError",
-    "tls": "ssl.SSLError",
-    "too_many_connections": "53300 MaxConnectionsError sqlalchemy.TimeoutError",
-    "unknown_host": "gaierror",
-}
-_REASONS: Final = {
-    name: reason for reason, names in _NAMES.items() for name in names.split()
-}
-# What has no name of its own, in the order in which it counts.
-_TEXTS: Final = {
-    "too_many_connections": "too many|connection slots|no more connections|"
-    "max number of clients",
-    "authentication": "noauth|wrongpass|authentication failed|no password supplied|"
-    'pg_hba.conf|role "',
-    "no_permission": "permission denied",
-    "unknown_host": "could not translate host name|failed to resolve host|"
+# What names a reason, in the order in which it counts, as `_words` has it: the start of
+# a code of PostgreSQL (SQLSTATE) or SQLite, a class of errors, a part of their text.
+_WORDS: Final = {
+    "too_many_connections": "state:53300|maxconnectionserror|sqlalchemy.timeouterror|"
+    "too many|connection slots|no more connections|max number of clients",
+    "authentication": "state:28|authenticationerror|authenticationwrongnumberofargs|"
+    'noauth|wrongpass|authentication failed|no password supplied|pg_hba.conf|role "',
+    "no_permission": "state:42501|sqlite_perm|permissionerror|permission denied",
+    "unknown_host": "gaierror|could not translate host name|failed to resolve host|"
     "name or service not known",
-    "refused": "connection refused|no such file",
+    "refused": "refusederror|filenotfounderror|connection refused|no such file",
     "unreachable": "unreachable|no route to host|cannot connect to server",
-    "loading": "database system is",
-    "read_only": "readonly",
-    "disk": "misconf",
-    "no_primary": "noreplicas|slots are not covered|ttl exhausted",  # of a cluster
-    "out_of_memory": "oom command",
-    "no_database": 'db index is out of range|no such database|database "',
-    "no_table": "no such table",
+    "loading": "state:57p03|busyloadingerror|database system is",
+    "disk_full": "state:53100|sqlite_full",
+    "read_only": "state:25006|readonly",
+    "disk": "sqlite_ioerr|misconf",
+    "no_primary": "clusterdownerror|masterdownerror|masternotfounderror|noreplicas|"
+    "slotnotcoverederror|slots are not covered|ttl exhausted",
+    "out_of_memory": "state:53200|sqlite_nomem|outofmemoryerror|oom command",
+    "corrupt": "sqlite_corrupt|sqlite_notadb",
+    "prepared_statement": "state:26000|state:42p05",
+    "no_database": "state:3d000|sqlite_cantopen|db index is out of range|"
+    'no such database|database "',
+    "no_table": "state:42703|state:42p01|no such table",
     "startup_options": "unsupported startup parameter",  # of a connection pooler
-    "timeout": "timeout|timed out",
-    "connection_lost": "closed the connection|connection closed|connection reset",
-    "tls": "certificate|ssl",
+    "conflict": "state:40",
+    "timeout": "state:55p03|state:57014|sqlite_busy|sqlite_locked|timeout|timed out",
+    "connection_lost": "state:08|state:57p0[12]|builtins.connectionerror|"
+    "closed the connection|connection closed|connection reset",
+    "tls": r"certificate|\bssl",
 }
 # What leads from an error to the one behind it, in the order in which it counts.
 _BEHIND: Final = ("orig", "storage_error", "__cause__", "__context__")
 
-REASONS: Final = frozenset({*_NAMES, *_TEXTS, "failed"})
+REASONS: Final = frozenset({*_WORDS, "failed"})
 """Every reason there is: the `reason` of a `StoreUnavailableError`."""
 
 
@@ -105,18 +87,9 @@ def reason_of(error: BaseException) -> str:
     Args:
         error: What a driver raised.
     """
-    errors = list(_chain(error))
-    for each in errors:
-        for name in _names(each):
-            if name in _REASONS:
-                return _REASONS[name]
-    for each in errors:
-        # Not `str`, to which SQLAlchemy adds what a client sent.
-        text = str(each.args).lower()
-        for reason, words in _TEXTS.items():
-            if any(word in text for word in words.split("|")):
-                return reason
-    return "failed"
+    words = " ".join(map(_words, _chain(error)))
+    known = (reason for reason, these in _WORDS.items() if re.search(these, words))
+    return next(known, "failed")
 
 
 def _chain(error: BaseException | None) -> Iterator[BaseException]:
@@ -129,11 +102,11 @@ def _chain(error: BaseException | None) -> Iterator[BaseException]:
         error = next((e for e in behind if isinstance(e, BaseException)), None)
 
 
-def _names(error: BaseException) -> Iterator[str]:
-    """Yield the names of an error in the order in which they count."""
-    for attribute in ("sqlstate", "sqlite_errorname"):
-        code = str(getattr(error, attribute, None) or "")
-        yield from (code[:length] for length in range(len(code), 1, -1))
-    for cls in type(error).__mro__:
-        yield f"{cls.__module__.partition('.')[0]}.{cls.__name__}"
-        yield cls.__name__
+def _words(error: BaseException) -> str:
+    """Return what is known of an error; `str` has what a client sent, in SQLAlchemy."""
+    names = [
+        f"{c.__module__.partition('.')[0]}.{c.__name__}" for c in type(error).__mro__
+    ]
+    state = getattr(error, "sqlstate", None)
+    code = getattr(error, "sqlite_errorname", None)
+    return f"{names} state:{state} {code} {error.args}".lower()
