@@ -39,11 +39,14 @@ An option that is left empty in the URL, as in `?options=`, is left to the drive
 """
 
 _MALFORMED: Final = (
-    "The URL of the database is malformed: a password in it must be percent-encoded. "
-    "Use 'sqlite:///file' or 'postgresql+psycopg://user:password@host/name'."
+    "The URL of the database is malformed, or of no database that is known: use "
+    "'sqlite:///file' or 'postgresql+psycopg://user:password@host/name', with the "
+    "password percent-encoded."
 )
 _SQLITE_OPTIONS: Final = {"timeout", "mode", "vfs", "nolock", "psow", "immutable"}
-_WHOLE_NUMBERS: Final = re.compile(r"connect_timeout|keepalives.*|tcp_user_timeout")
+_WHOLE_NUMBERS: Final = re.compile(
+    "connect_timeout|keepalives.*|prepare_threshold|tcp_user_timeout"
+)
 _NAME: Final = re.compile(r"[a-z_]{1,40}")
 
 
@@ -81,10 +84,7 @@ def _parse(url: str) -> URL:
     if parsed.drivername in ("postgresql", "postgres"):
         parsed = parsed.set(drivername="postgresql+psycopg")
     if parsed.drivername not in ("sqlite", "postgresql+psycopg"):
-        raise ConfigurationError(
-            f"No store is known for '{parsed.drivername}' databases: use 'sqlite' or "
-            "'postgresql+psycopg'."
-        )
+        raise ConfigurationError(_MALFORMED)
     query = url.rpartition("?")[2] if "?" in url else ""
     given = dict(parse_qsl(query, keep_blank_values=True))
     empty = {name: "" for name, value in given.items() if not value}
@@ -115,21 +115,19 @@ def _for_sqlite(url: URL) -> tuple[Path, URL, dict[str, Any]]:
 def _for_postgresql(url: URL) -> tuple[None, URL, dict[str, Any]]:
     """Return what to give `create_engine` for PostgreSQL."""
     driver: Any = url.get_dialect().import_dbapi()
-    query = dict(url.query)
-    # Whatever the default of the server and the environment is.
-    connect_args: dict[str, Any] = {"client_encoding": "utf8"}
-    if threshold := query.pop("prepare_threshold", ""):
-        if not re.fullmatch(r"\d{1,9}", str(threshold)):
-            raise _wrong("prepare_threshold")
-        connect_args["prepare_threshold"] = int(str(threshold))
     known = {each.keyword.decode() for each in driver.pq.Conninfo.get_defaults()}
-    for name, value in query.items():
-        if name not in known - {"client_encoding", "replication"}:
+    known = (known | {"prepare_threshold"}) - {"client_encoding", "replication"}
+    for name, value in url.query.items():
+        if name not in known:
             raise _unknown(name)
         if value and not _is_value(name, value, driver):
             raise _wrong(name)
-    url = url.set(query={**POSTGRESQL, **query})
-    return None, url.set(query=_given(url.query)), {"connect_args": connect_args}
+    query = _given({**POSTGRESQL, **url.query})
+    # Whatever the default of the server and the environment is.
+    connect_args: dict[str, Any] = {"client_encoding": "utf8"}
+    if threshold := query.pop("prepare_threshold", None):
+        connect_args["prepare_threshold"] = int(threshold)
+    return None, url.set(query=query), {"connect_args": connect_args}
 
 
 def _given(query: Mapping[str, Any]) -> dict[str, Any]:
