@@ -436,8 +436,8 @@ def test_an_application_may_start_before_its_database(
 ) -> None:
     """The operator is told, and no password of the URL is."""
     app = make_app(config={"TOKENAUTH_SESSION_URL": ABSENT})
-    place = "sessions (TOKENAUTH_SESSION_URL)"
-    assert f"table of {place} could not be checked: refused" in caplog.text
+    said = "tables of TOKENAUTH_SESSION_URL could not be checked: refused"
+    assert said in caplog.text
     assert "hunter2" not in caplog.text
     body = {"username": "alice", "password": PASSWORDS["alice"]}
     answer = app.test_client().post("/auth/login", json=body)

@@ -23,10 +23,7 @@ _MANY_PROCESSES: Final = (
     "not know. Set TOKENAUTH_SESSION_URL and TOKENAUTH_USERS_URL to shared stores, or "
     "run one process"
 )
-_SETTINGS: Final = {
-    "users": "TOKENAUTH_USERS_URL",
-    "sessions": "TOKENAUTH_SESSION_URL",
-}
+_SETTINGS: Final = ("TOKENAUTH_USERS_URL", "TOKENAUTH_SESSION_URL")
 
 
 class Stores(NamedTuple):
@@ -56,16 +53,14 @@ class Stores(NamedTuple):
         Raises:
             ConfigurationError: tables are missing, or of another version.
         """
-        for name, store in self._asdict().items():
+        for setting, store in zip(_SETTINGS, self, strict=True):
             if isinstance(store, TableStore):
                 try:
                     store.check_tables()
                 except StoreUnavailableError as error:
                     # It may come up later; until then each request gets a 503.
-                    LOGGER.warning(
-                        "the table of %s (%s) could not be checked: %s",
-                        *(name, _SETTINGS[name], error.reason),
-                    )
+                    text = "the tables of %s could not be checked: %s"
+                    LOGGER.warning(text, setting, error.reason)
 
 
 def provide(
