@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Iterator
+from contextlib import suppress
 from typing import Any, NamedTuple
 
 import msgspec
@@ -11,9 +11,9 @@ import msgspec
 from ..errors import AuthError, TokenError, TokenInvalidError, TokenRevokedError
 from ..tokens.claims import Claims, OnceClaims, RefreshClaims
 from ..tokens.header import is_token
-from ..tokens.signing import TokenSigner
+from ..tokens.signing import ACCESS, REFRESH, TokenSigner
 from .issuer import PERSONAL_PREFIX, is_password_unchanged
-from .session import LOGIN, PERSONAL, is_session_id
+from .session import LOGIN, is_session_id
 from .verifier import Identity, SessionRules
 
 
@@ -36,8 +36,16 @@ class TokenInspector(SessionRules, frozen=True):
                 these, as far as it can be known without the key.
             StoreUnavailableError: a store cannot answer.
         """
-        purpose, kind, signer, claims = self._read(token)
+        for purpose, signer in self._signers(token).items():
+            with suppress(TokenInvalidError):
+                return self._inspect(purpose, signer, signer.read(token))
+        raise TokenInvalidError(_what_is_wrong(token))
+
+    def _inspect(
+        self, purpose: str, signer: TokenSigner[Any], claims: Claims
+    ) -> Inspection:
         now = self.now()
+        kind = LOGIN if purpose in (ACCESS, REFRESH) else purpose
         try:
             signer.check_times(claims, now)
             identity = self._identify(claims, kind, now)
@@ -47,24 +55,17 @@ class TokenInspector(SessionRules, frozen=True):
             return Inspection(purpose, claims, error)
         return Inspection(purpose, identity.claims, None)
 
-    def _read(self, token: str) -> tuple[str, str, TokenSigner[Any], Claims]:
-        for purpose, kind, signer in self._signers(token):
-            try:
-                return purpose, kind, signer, signer.read(token)
-            except TokenInvalidError:
-                continue
-        raise TokenInvalidError(_what_is_wrong(token))
+    def _signers(self, token: str) -> dict[str, TokenSigner[Any]]:
+        """Return the signers that may have issued a token, by purpose.
 
-    def _signers(self, token: str) -> Iterator[tuple[str, str, TokenSigner[Any]]]:
-        for purpose, signer in self.issuer.signers.items():
-            yield purpose, PERSONAL if purpose == PERSONAL else LOGIN, signer
-        # The application chooses the purposes of one-time tokens: the session that the
-        # unverified content names tells with which keys to verify it.
+        The application chooses the purposes of one-time tokens: the session that the
+        unverified content names tells with which keys to verify it.
+        """
         content = _unverified_content(token)
-        if len(content) > 2 and is_session_id(str(content[2])):
-            session = self.sessions.get(str(content[2]))
-            if session is not None:
-                yield session.kind, session.kind, self.issuer.once(session.kind)
+        named = str(content[2]) if len(content) > 2 else ""
+        session = self.sessions.get(named) if is_session_id(named) else None
+        once = {} if session is None else {session.kind: self.issuer.once(session.kind)}
+        return once | self.issuer.signers
 
 
 def _is_current(signer: TokenSigner[Any], claims: Claims, identity: Identity) -> bool:
