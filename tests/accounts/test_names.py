@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import time
 import unicodedata
-from typing import Literal
+from typing import Any, Literal
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.harness.kit import make_users
-from tokenauth import InvalidRequestError
+from tokenauth import DictUserStore, InvalidRequestError, User
 from tokenauth.accounts.names import MAX_USERNAME_LENGTH, fold_username, folded_name
 
 
@@ -83,3 +83,16 @@ def test_a_name_that_nobody_can_have_is_refused_by_the_rule() -> None:
     assert folded_name(" JohnDoe\u3000") == "johndoe"
     with pytest.raises(InvalidRequestError, match="1 to 254 characters"):
         folded_name("nul\x00")
+
+
+@pytest.mark.parametrize("wrong", [5, None, b"ann"])
+def test_what_is_no_text_is_no_name(wrong: Any) -> None:
+    """An application's mistake, which is named: a key of its users, a missing field."""
+    said = f"must be text, not {type(wrong).__name__}"
+    for use in (
+        fold_username,
+        folded_name,
+        lambda name: DictUserStore({name: User(name)}),
+    ):
+        with pytest.raises(TypeError, match=said):
+            use(wrong)

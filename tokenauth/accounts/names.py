@@ -15,6 +15,17 @@ MAX_USERNAME_LENGTH: Final = 254
 _NOT_IN_NAMES: Final = frozenset({"Cc", "Cf", "Cs", "Cn", "Zl", "Zp"})
 
 
+def check_id(value: object) -> None:
+    """Check that an id or a name is text.
+
+    Raises:
+        TypeError: it is not; a store that looked for it would find nothing, and who
+            ends the sessions of user 7 must not be told that there were none.
+    """
+    if not isinstance(value, str):
+        raise TypeError(f"An id or a name must be text, not {type(value).__name__}.")
+
+
 def fold_username(username: str) -> str | None:
     """Return the one form that all spellings of a username share.
 
@@ -29,10 +40,14 @@ def fold_username(username: str) -> str | None:
         empty, longer than 254 characters, or with control, format or unassigned
         characters, some of which are invisible.
 
+    Raises:
+        TypeError: it is no text.
+
     Example:
         >>> fold_username(" ANN@Example.com "), fold_username("")
         ('ann@example.com', None)
     """
+    check_id(username)
     # The length is capped first: normalisation takes quadratic time (CVE-2023-46695).
     if len(username) > MAX_USERNAME_LENGTH:
         return None

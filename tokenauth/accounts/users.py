@@ -148,17 +148,6 @@ def id_of(user: UserRecord) -> str:
     return user_id
 
 
-def check_id(value: object) -> None:
-    """Check that what a store is asked for is text.
-
-    Raises:
-        TypeError: it is not; a store that looked for it would find nothing, and who
-            ends the sessions of user 7 must not be told that there were none.
-    """
-    if not isinstance(value, str):
-        raise TypeError(f"An id or a name must be text, not {type(value).__name__}.")
-
-
 def active_user(users: UserStore, user_id: str) -> UserRecord | None:
     """Return the user with this id; None when removed or disabled.
 

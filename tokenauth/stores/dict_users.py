@@ -7,8 +7,8 @@ import threading
 from collections.abc import Mapping
 
 from ..accounts.hash_schemes import is_supported
-from ..accounts.names import fold_username
-from ..accounts.users import User, check_id
+from ..accounts.names import check_id, fold_username
+from ..accounts.users import User
 from ..errors import ConfigurationError
 from ..events import LOGGER
 
@@ -57,7 +57,6 @@ class DictUserStore:
 
     def find(self, username: str) -> User | None:
         """Return the user with this name, in any spelling, or None."""
-        check_id(username)
         # The same work for every name: the time does not tell which are taken.
         self._catch_up()
         name = fold_username(username)

@@ -7,7 +7,7 @@ from collections import deque
 
 import msgspec
 
-from ..accounts.users import check_id
+from ..accounts.names import check_id
 from ..sessions.session import Session
 from ..sessions.store import PURGE_STEP
 

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 import msgspec
 
-from ...accounts.users import check_id
+from ...accounts.names import check_id
 from ...sessions.session import Session, is_session_id, user_tag
 
 encode = msgspec.msgpack.Encoder(order="deterministic").encode

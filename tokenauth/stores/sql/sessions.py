@@ -25,7 +25,7 @@ from sqlalchemy import (
     update,
 )
 
-from ...accounts.users import check_id
+from ...accounts.names import check_id
 from ...sessions.session import Session
 from ...sessions.store import MOST_ENDINGS, PURGE_STEP, Endings
 from ...tokens.scopes import format_scopes, parse_scopes

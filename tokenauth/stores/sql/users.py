@@ -8,8 +8,8 @@ from typing import Any, Final
 from sqlalchemy import Table, bindparam, delete, exists, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
-from ...accounts.names import fold_username, folded_name
-from ...accounts.users import User, check_id
+from ...accounts.names import check_id, fold_username, folded_name
+from ...accounts.users import User
 from ...tokens.scopes import check_names, format_scopes, parse_scopes
 from .database import Database
 from .tables import USERS, SQLStore
@@ -67,7 +67,6 @@ class SQLUserStore(SQLStore):
 
     def find(self, username: str) -> User | None:
         """Return the user with this name in any spelling, or None."""
-        check_id(username)
         folded = fold_username(username)
         rows = self.database.rows(_FIND, folded=folded) if folded else ()
         return _user(rows[0]) if rows else None
