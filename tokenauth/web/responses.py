@@ -48,19 +48,11 @@ class TokenPair(issuer.TokenPair, frozen=True, kw_only=True):
 
 def json_response(body: object, status: int = 200) -> Response:
     """Return JSON that no cache keeps, with a newline for terminals."""
-    return no_store(
-        Response(_encode(body) + b"\n", status, mimetype="application/json")
-    )
+    return Response(_encode(body) + b"\n", status, NO_STORE, "application/json")
 
 
-def empty(status: int = 204) -> Response:
+def empty(status: int) -> Response:
     """Return the answer to a request that is done and has nothing to say."""
-    response = no_store(Response(status=status))
+    response = Response(status=status, headers=NO_STORE)
     response.headers.remove("Content-Type")
-    return response
-
-
-def no_store(response: Response) -> Response:
-    """Forbid caches to keep an answer (RFC 6749 section 5.1, ASVS 14.3.2)."""
-    response.headers.update(NO_STORE)
     return response

@@ -11,6 +11,7 @@ from msgspec import Struct
 
 from ... import errors
 from ...errors import AuthError
+from .. import refresh_cookie
 from ..request import this_request
 from ..responses import empty, json_response
 from .bodies import media_type, read_body
@@ -115,7 +116,8 @@ class Route(Struct):
             if self.bodies:
                 arguments["body"] = read_body(this_request(), *self.bodies)
             answer = self.function(*first, **arguments)
-            if answer is None:
+            if answer is None:  # something has ended: the cookie's session, perhaps
+                refresh_cookie.clear_ended()
                 return empty(self.status)
             return json_response(answer, self.status)
 

@@ -136,7 +136,6 @@ def refresh(body: RefreshRequest | RefreshForm) -> TokenPair:
 def log_out(token: str) -> None:
     """End the session of the token. Calling it again has no effect."""
     current_state().service.log_out(token)
-    refresh_cookie.clear_ended()
 
 
 @Route("GET", "/me", TOKEN, _TAG)
@@ -177,7 +176,6 @@ def end_sessions(found: Identity) -> None:
     current_state().service.revoke_user(
         claims.subject, kind=LOGIN, keep=claims.session_id if keep else None
     )
-    refresh_cookie.clear_ended()
 
 
 @Route(
@@ -219,4 +217,3 @@ def end_own(found: Identity, session_id: str, *, kind: str) -> None:
     if session.user_id != user_id:
         raise identity.denied(errors.NotFoundError())
     service.revoke_session(session_id, user_id=user_id)
-    refresh_cookie.clear_ended()

@@ -19,7 +19,6 @@ from ..guards import (
     token_required,
 )
 from ..identity import count_use
-from ..refresh_cookie import clear_ended
 from ..state import current_state
 from .endpoint import PUBLIC, Guard, Route
 from .logins import TOKEN, USER, current_login, end_own
@@ -86,7 +85,6 @@ def end_token(found: Identity, session_id: str) -> None:
 def revoke(body: TokenForm) -> None:
     """End the session of a token (RFC 7009); holding the token is the right to."""
     current_state().service.revoke_token(body.token)
-    clear_ended()
 
 
 @Route("GET", "/keys", PUBLIC, _SERVICES)
