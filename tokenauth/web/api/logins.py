@@ -16,16 +16,8 @@ from .. import identity, refresh_cookie
 from ..guards import require_token
 from ..request import client_name, request_token, this_request, url_parameters
 from ..state import current_state
+from . import schemas
 from .endpoint import PUBLIC, Guard, Route
-from .schemas import (
-    LoginRequest,
-    Me,
-    PasswordRequest,
-    RefreshForm,
-    RefreshRequest,
-    SessionList,
-    session_view,
-)
 
 
 def current_login() -> Identity:
@@ -89,7 +81,7 @@ USER = Guard(current_login, (*_TOKEN_ERRORS, errors.FreshLoginRequiredError()))
     _TAG,
     errors=(errors.InvalidScopeError(), *_PASSWORD_ERRORS),
 )
-def log_in(body: LoginRequest) -> TokenPair:
+def log_in(body: schemas.LoginRequest) -> TokenPair:
     """Exchange username and password for a pair of tokens."""
     if body.cookie:
         refresh_cookie.check_login()
@@ -116,12 +108,12 @@ def log_in(body: LoginRequest) -> TokenPair:
         errors.TooManyAttemptsError(),
     ),
 )
-def refresh(body: RefreshRequest | RefreshForm) -> TokenPair:
+def refresh(body: schemas.RefreshRequest | schemas.RefreshForm) -> TokenPair:
     """Exchange a refresh token, or that of the cookie, for the next pair of tokens."""
     try:
         pair = current_state().service.refresh(
             refresh_cookie.take(body.refresh_token),
-            scope=body.scope if isinstance(body, RefreshForm) else None,
+            scope=body.scope if isinstance(body, schemas.RefreshForm) else None,
             address=request.remote_addr,
             admit=partial(identity.count_use, "refresh"),
         )
@@ -139,24 +131,24 @@ def log_out(token: str) -> None:
 
 
 @Route("GET", "/me", TOKEN, _TAG)
-def me(found: Identity) -> Me:
+def me(found: Identity) -> schemas.Me:
     """Return the user of the token, its scopes and its session."""
     claims = found.claims
-    return Me(
+    return schemas.Me(
         id=claims.subject,
         username=getattr(found.user, "username", None),
         scope=format_scopes(claims.scopes),
-        session=session_view(found.session, current_id=claims.session_id),
+        session=schemas.session_view(found.session, current_id=claims.session_id),
     )
 
 
 @Route("GET", "/sessions", USER, _TAG)
-def list_sessions(found: Identity) -> SessionList:
+def list_sessions(found: Identity) -> schemas.SessionList:
     """List the user's own sessions, newest first."""
     claims = found.claims
     sessions = current_state().service.active_sessions(claims.subject, kind=LOGIN)
-    return SessionList(
-        [session_view(each, current_id=claims.session_id) for each in sessions]
+    return schemas.SessionList(
+        [schemas.session_view(each, current_id=claims.session_id) for each in sessions]
     )
 
 
@@ -188,7 +180,7 @@ def end_sessions(found: Identity) -> None:
         errors.PasswordRefusedError("too_short", "The new password is too short."),
     ),
 )
-def change_password(found: Identity, body: PasswordRequest) -> TokenPair:
+def change_password(found: Identity, body: schemas.PasswordRequest) -> TokenPair:
     """Change the user's own password, and end every other session."""
     pair = current_state().password_login.change_password(
         found,

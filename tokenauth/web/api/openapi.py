@@ -37,14 +37,8 @@ _COOKIE: Final = {
 }
 
 _HEADERS: Final[Document] = {
-    "WWW-Authenticate": {
-        "description": "The challenge (RFC 6750 section 3, RFC 9470 section 3).",
-        "schema": {"type": "string"},
-    },
-    "Retry-After": {
-        "description": "Seconds to wait.",
-        "schema": {"type": "integer", "minimum": 1},
-    },
+    "WWW-Authenticate": {"schema": {"type": "string"}},
+    "Retry-After": {"schema": {"type": "integer", "minimum": 1}},
 }
 
 # Without dots, which some code generators take for packages.

@@ -29,8 +29,7 @@ NewName = Annotated[
 Scope = Annotated[
     str,
     Meta(
-        description="Names of scopes, separated by one space each (RFC 6749 section "
-        "3.3).",
+        description="Names of scopes, separated by a space (RFC 6749 section 3.3).",
         examples=["reports:read reports:write"],
     ),
 ]

@@ -12,35 +12,23 @@ from ...sessions.session import NEVER, PERSONAL
 from ...sessions.verifier import Identity
 from ...tokens.jwk import JwkSet, jwk_set
 from ...tokens.scopes import format_scopes
-from ..guards import (
-    fresh_login_required,
-    require_scopes,
-    require_token,
-    token_required,
-)
+from .. import guards
 from ..identity import count_use
 from ..state import current_state
+from . import schemas
 from .endpoint import PUBLIC, Guard, Route
 from .logins import TOKEN, USER, current_login, end_own
-from .schemas import (
-    Introspection,
-    NewToken,
-    TokenForm,
-    TokenList,
-    TokenRequest,
-    token_view,
-)
 
 INTROSPECT = "introspect"
 """Scope that a token needs to ask about other tokens."""
 
 _RECENT_LOGIN = Guard(
-    token_required(fresh_login_required(max_age=300)(current_login)),
+    guards.token_required(guards.fresh_login_required(max_age=300)(current_login)),
     (*TOKEN.errors, errors.FreshLoginRequiredError(300)),
 )
 # RFC 7662 section 2.1: the caller authorises itself with a bearer token of its own.
 _SERVICE = Guard(
-    token_required(require_scopes(INTROSPECT)(require_token)),
+    guards.token_required(guards.require_scopes(INTROSPECT)(guards.require_token)),
     (*TOKEN.errors, errors.InsufficientScopeError(frozenset({INTROSPECT}))),
 )
 _LIMITED = errors.TooManyAttemptsError()
@@ -50,11 +38,11 @@ _SERVICES: Final = "For other services"
 
 
 @Route("GET", "/tokens", USER, _TAG)
-def list_tokens(found: Identity) -> TokenList:
+def list_tokens(found: Identity) -> schemas.TokenList:
     """List the user's own personal access tokens, newest first."""
     allowed = scopes_of(found.user)
     sessions = current_state().personal.of_user(found.claims.subject)
-    return TokenList([token_view(each, allowed) for each in sessions])
+    return schemas.TokenList([schemas.token_view(each, allowed) for each in sessions])
 
 
 @Route(
@@ -65,14 +53,14 @@ def list_tokens(found: Identity) -> TokenList:
     status=201,
     errors=[errors.InvalidScopeError(), _LIMITED],
 )
-def create_token(found: Identity, body: TokenRequest) -> NewToken:
+def create_token(found: Identity, body: schemas.TokenRequest) -> schemas.NewToken:
     """Make a personal access token; its text is in this answer and nowhere else."""
     count_use("tokens", found.claims.subject)
     session, token = current_state().personal.create(
         found, name=body.name, scope=body.scope, expires_in=body.expires_in
     )
-    view = token_view(session, scopes_of(found.user))
-    return NewToken(token=token, **msgspec.structs.asdict(view))
+    view = schemas.token_view(session, scopes_of(found.user))
+    return schemas.NewToken(token=token, **msgspec.structs.asdict(view))
 
 
 @Route("DELETE", "/tokens/<session_id>", USER, _TAG)
@@ -82,7 +70,7 @@ def end_token(found: Identity, session_id: str) -> None:
 
 
 @Route("POST", "/revoke", PUBLIC, _SERVICES, is_oauth=True, status=200)
-def revoke(body: TokenForm) -> None:
+def revoke(body: schemas.TokenForm) -> None:
     """End the session of a token (RFC 7009); holding the token is the right to."""
     current_state().service.revoke_token(body.token)
 
@@ -97,16 +85,16 @@ def keys() -> JwkSet:
 
 
 @Route("POST", "/introspect", _SERVICE, _SERVICES, is_oauth=True, errors=[_LIMITED])
-def introspect(caller: Identity, body: TokenForm) -> Introspection:
+def introspect(caller: Identity, body: schemas.TokenForm) -> schemas.Introspection:
     """Return what a token is good for now (RFC 7662)."""
     count_use("introspect", caller.claims.subject)
     try:
         found = current_state().verifier.authenticate(body.token)
         current_state().personal.note_use(found.session)
     except errors.TokenError:
-        return Introspection(active=False)
+        return schemas.Introspection(active=False)
     claims = found.claims
-    return Introspection(
+    return schemas.Introspection(
         active=True,
         sub=claims.subject,
         username=getattr(found.user, "username", None),
