@@ -70,7 +70,7 @@ class Route(Struct):
     method: str
     path: str
     guard: Guard | None
-    tag: str
+    tag: str = "Logins"
     query: Mapping[str, Sequence[str]] = {}
     errors: Sequence[AuthError] = ()
     is_oauth: bool = False

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import Final
 
 from flask import request
 
@@ -50,7 +49,6 @@ def _sent_token() -> str:
     return token
 
 
-_TAG: Final = "Logins"
 _TOKEN_ERRORS = (
     errors.AmbiguousTokenError(),
     errors.TokenMissingError(),
@@ -63,6 +61,12 @@ _PASSWORD_ERRORS = (
     errors.TooManyAttemptsError(),
     errors.OverloadedError(),
 )
+_REFRESH_ERRORS = (
+    errors.InvalidGrantError(),
+    errors.InvalidScopeError(),
+    errors.TooManyAttemptsError(),
+)
+_TOO_SHORT = errors.PasswordRefusedError("too_short", "The new password is too short.")
 
 SENT_TOKEN = Guard(_sent_token, _TOKEN_ERRORS)
 """Whoever sends a token: the function gets its text, and checks it itself."""
@@ -74,13 +78,7 @@ USER = Guard(current_login, (*_TOKEN_ERRORS, errors.FreshLoginRequiredError()))
 """As `TOKEN`, but no personal access token is enough."""
 
 
-@Route(
-    "POST",
-    "/login",
-    PUBLIC,
-    _TAG,
-    errors=(errors.InvalidScopeError(), *_PASSWORD_ERRORS),
-)
+@Route("POST", "/login", PUBLIC, errors=(errors.InvalidScopeError(), *_PASSWORD_ERRORS))
 def log_in(body: schemas.LoginRequest) -> TokenPair:
     """Exchange username and password for a pair of tokens."""
     if body.cookie:
@@ -96,18 +94,7 @@ def log_in(body: schemas.LoginRequest) -> TokenPair:
     return refresh_cookie.keep(pair) if body.cookie else pair
 
 
-@Route(
-    "POST",
-    "/refresh",
-    PUBLIC,
-    _TAG,
-    is_oauth=True,
-    errors=(
-        errors.InvalidGrantError(),
-        errors.InvalidScopeError(),
-        errors.TooManyAttemptsError(),
-    ),
-)
+@Route("POST", "/refresh", PUBLIC, is_oauth=True, errors=_REFRESH_ERRORS)
 def refresh(body: schemas.RefreshRequest | schemas.RefreshForm) -> TokenPair:
     """Exchange a refresh token, or that of the cookie, for the next pair of tokens."""
     try:
@@ -124,13 +111,13 @@ def refresh(body: schemas.RefreshRequest | schemas.RefreshForm) -> TokenPair:
     return refresh_cookie.keep(pair) if body.refresh_token is None else pair
 
 
-@Route("POST", "/logout", SENT_TOKEN, _TAG)
+@Route("POST", "/logout", SENT_TOKEN)
 def log_out(token: str) -> None:
     """End the session of the token. Calling it again has no effect."""
     current_state().service.log_out(token)
 
 
-@Route("GET", "/me", TOKEN, _TAG)
+@Route("GET", "/me", TOKEN)
 def me(found: Identity) -> schemas.Me:
     """Return the user of the token, its scopes and its session."""
     claims = found.claims
@@ -142,7 +129,7 @@ def me(found: Identity) -> schemas.Me:
     )
 
 
-@Route("GET", "/sessions", USER, _TAG)
+@Route("GET", "/sessions", USER)
 def list_sessions(found: Identity) -> schemas.SessionList:
     """List the user's own sessions, newest first."""
     claims = found.claims
@@ -152,13 +139,13 @@ def list_sessions(found: Identity) -> schemas.SessionList:
     )
 
 
-@Route("DELETE", "/sessions/<session_id>", USER, _TAG)
+@Route("DELETE", "/sessions/<session_id>", USER)
 def end_session(found: Identity, session_id: str) -> None:
     """End one of the user's own sessions."""
     end_own(found, session_id, kind=LOGIN)
 
 
-@Route("DELETE", "/sessions", USER, _TAG, query={"keep": ("current",)})
+@Route("DELETE", "/sessions", USER, query={"keep": ("current",)})
 def end_sessions(found: Identity) -> None:
     """End all of the user's own sessions, or all but the current one."""
     claims = found.claims
@@ -170,16 +157,7 @@ def end_sessions(found: Identity) -> None:
     )
 
 
-@Route(
-    "POST",
-    "/password",
-    USER,
-    _TAG,
-    errors=(
-        *_PASSWORD_ERRORS,
-        errors.PasswordRefusedError("too_short", "The new password is too short."),
-    ),
-)
+@Route("POST", "/password", USER, errors=(*_PASSWORD_ERRORS, _TOO_SHORT))
 def change_password(found: Identity, body: schemas.PasswordRequest) -> TokenPair:
     """Change the user's own password, and end every other session."""
     pair = current_state().password_login.change_password(

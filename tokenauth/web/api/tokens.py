@@ -27,11 +27,12 @@ _RECENT_LOGIN = Guard(
     (*TOKEN.errors, errors.FreshLoginRequiredError(300)),
 )
 # RFC 7662 section 2.1: the caller authorises itself with a bearer token of its own.
-_SERVICE = Guard(
+_CALLER = Guard(
     guards.token_required(guards.require_scopes(INTROSPECT)(guards.require_token)),
     (*TOKEN.errors, errors.InsufficientScopeError(frozenset({INTROSPECT}))),
 )
 _LIMITED = errors.TooManyAttemptsError()
+_CREATE_ERRORS = (errors.InvalidScopeError(), _LIMITED)
 
 _TAG: Final = "Personal access tokens"
 _SERVICES: Final = "For other services"
@@ -45,14 +46,7 @@ def list_tokens(found: Identity) -> schemas.TokenList:
     return schemas.TokenList([schemas.token_view(each, allowed) for each in sessions])
 
 
-@Route(
-    "POST",
-    "/tokens",
-    _RECENT_LOGIN,
-    _TAG,
-    status=201,
-    errors=[errors.InvalidScopeError(), _LIMITED],
-)
+@Route("POST", "/tokens", _RECENT_LOGIN, _TAG, status=201, errors=_CREATE_ERRORS)
 def create_token(found: Identity, body: schemas.TokenRequest) -> schemas.NewToken:
     """Make a personal access token; its text is in this answer and nowhere else."""
     count_use("tokens", found.claims.subject)
@@ -84,7 +78,7 @@ def keys() -> JwkSet:
     return jwk_set(current_state().publics)
 
 
-@Route("POST", "/introspect", _SERVICE, _SERVICES, is_oauth=True, errors=[_LIMITED])
+@Route("POST", "/introspect", _CALLER, _SERVICES, is_oauth=True, errors=[_LIMITED])
 def introspect(caller: Identity, body: schemas.TokenForm) -> schemas.Introspection:
     """Return what a token is good for now (RFC 7662)."""
     count_use("introspect", caller.claims.subject)
