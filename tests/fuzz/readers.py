@@ -84,7 +84,10 @@ _SESSIONS: Final = MemorySessionStore()
 for _session in (LOGIN_SESSION, TOKEN_SESSION):
     _SESSIONS.add(_session, limit=1)
 _USERS: Final = DictUserStore({"alice": ALICE})
-_SHARED: Final = (_SETTINGS, MINT, _USERS, _SESSIONS, lambda *_, **__: None, Clock())
+_SHARED: Final = (
+    *(_SETTINGS, MINT, _USERS, _SESSIONS),
+    *(lambda *_, **__: None, Clock(), _SESSIONS.get),
+)
 _VERIFIER: Final = TokenVerifier(*_SHARED)
 _INSPECTOR: Final = TokenInspector(*_SHARED)
 

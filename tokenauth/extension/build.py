@@ -114,13 +114,15 @@ def _shared(
 ) -> dict[str, Any]:
     """Return what all `SessionRules` work with; its stores announce their failures."""
     emit = partial(_emit, app, clock)
+    sessions = announcing(stores.sessions, SessionStore, "sessions", emit)
     return {
         "settings": settings,
         "issuer": TokenIssuer(settings),
         "users": announcing(stores.users, UserStore, "users", emit),
-        "sessions": announcing(stores.sessions, SessionStore, "sessions", emit),
+        "sessions": sessions,
         "emit": emit,
         "now": clock,
+        "read": sessions.get,
     }
 
 
@@ -128,7 +130,7 @@ def _for_requests(shared: dict[str, Any], stores: Stores) -> dict[str, Any]:
     """Return the same with what reads the session of a token, possibly a cache."""
     lag, emit = shared["settings"].session_check_lag, shared["emit"]
     reader = reader_of(stores.sessions, lag, now=shared["now"])
-    return shared | {"sessions": announcing(reader, SessionCache, "sessions", emit)}
+    return shared | {"read": announcing(reader, SessionCache, "sessions", emit).get}
 
 
 def _throttle(settings: Settings, clock: Clock) -> LoginThrottle:

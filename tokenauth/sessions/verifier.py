@@ -47,6 +47,7 @@ class SessionRules(Redacted, msgspec.Struct, frozen=True):
         sessions: The store of sessions.
         emit: Announces an event.
         now: Seconds since the epoch.
+        read: Reads the session of a token; for requests possibly from a cache.
     """
 
     settings: Settings
@@ -55,6 +56,7 @@ class SessionRules(Redacted, msgspec.Struct, frozen=True):
     sessions: SessionStore
     emit: Emit
     now: Callable[[], float]
+    read: Callable[[str], Session | None]
 
     def active_session(self, session_id: str) -> Session | None:
         """Return the session with this id; None when it has ended or expired."""
@@ -91,7 +93,7 @@ class SessionRules(Redacted, msgspec.Struct, frozen=True):
 
     def _session_of(self, claims: Claims, kind: str, now: float) -> Session:
         """Return the active session of verified claims; raises as `_identify`."""
-        session = self.sessions.get(claims.session_id)
+        session = self.read(claims.session_id)
         if (
             session is None
             or session.is_over(now)
@@ -127,10 +129,7 @@ class SessionRules(Redacted, msgspec.Struct, frozen=True):
 
 
 class TokenVerifier(SessionRules, frozen=True):
-    """Verifies access tokens and personal access tokens.
-
-    Its `sessions` may be a cache: no more than `get` is used of them.
-    """
+    """Verifies access tokens and personal access tokens."""
 
     def authenticate(self, token: str, *, may_be_foreign: bool = False) -> Identity:
         """Return the user, claims and session of a token; announce a refusal.
