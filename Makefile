@@ -8,9 +8,9 @@ JOBS ?= 3
 TIME ?= 60
 
 BIN := $(VENV)/bin
-# A worker keeps to its files, whose servers it has started. Bytecode is kept: else each
+# One worker has the browser (see tests/conftest.py). Bytecode is kept: else each
 # process of the tests compiles everything anew.
-SPREAD := -n $(JOBS) --dist worksteal
+SPREAD := -n $(JOBS) --dist loadgroup
 unexport PYTHONDONTWRITEBYTECODE
 PIP := $(BIN)/python -m pip --disable-pip-version-check install -qq
 

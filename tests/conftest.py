@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 from collections.abc import Iterator
 from typing import Any
@@ -10,6 +11,7 @@ import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 from hypothesis import settings
+from werkzeug.routing import Rule
 from werkzeug.test import TestResponse
 
 from tests.harness.grammar import check_answer
@@ -33,9 +35,30 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
 
 
+# What starts programs takes longest, and comes first: nobody waits for it at the end.
+PROGRAMS = {"AppServer", "needs_browser", "serve", "subprocess"}
+SEVERAL = {"cluster", "sentinel", "redis_cluster", "redis_sentinels"}
+
+
+def starts_programs(item: Any) -> bool:
+    return bool(PROGRAMS & vars(item.module).keys())
+
+
+def group_of(item: Any) -> str | None:
+    """Name the group whose worker alone starts a browser, or several Redis servers."""
+    if "needs_browser" in vars(item.module):
+        return "browser"
+    engines = item.callspec.params.values() if hasattr(item, "callspec") else ()
+    return "several" if SEVERAL & {*item.fixturenames, *map(str, engines)} else None
+
+
 def pytest_collection_modifyitems(
     config: pytest.Config, items: list[pytest.Item]
 ) -> None:
+    items.sort(key=starts_programs, reverse=True)
+    for item in items:
+        if group := group_of(item):
+            item.add_marker(pytest.mark.xdist_group(group))
     if not config.getoption("--full"):
         left_out = [item for item in items if item.get_closest_marker("full")]
         config.hook.pytest_deselected(items=left_out)
@@ -44,9 +67,30 @@ def pytest_collection_modifyitems(
 
 def pytest_configure(config: pytest.Config) -> None:
     # No deadline: how long one example takes is the machine's matter.
-    examples = 2000 if config.getoption("--full") else 100
+    examples = 2000 if config.getoption("--full") else 50
     settings.register_profile("tokenauth", deadline=None, max_examples=examples)
     settings.load_profile("tokenauth")
+
+
+def pytest_collection_finish() -> None:
+    gc.freeze()  # what is imported stays: no need to look at it again and again
+
+
+@pytest.fixture(scope="session", autouse=True)
+def kept_rules() -> Iterator[None]:
+    """Have Werkzeug compile a rule once: a thousand applications have the same ones."""
+    compile_builder = Rule._compile_builder
+    kept: dict[Any, Any] = {}
+
+    def compile_once(rule: Rule, *args: Any) -> Any:
+        key = (rule.rule, *rule._trace, str(rule.defaults), *args)
+        if key not in kept:
+            kept[key] = compile_builder(rule, *args)
+        return kept[key]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Rule, "_compile_builder", compile_once)
+        yield
 
 
 @pytest.fixture(scope="session", autouse=True)

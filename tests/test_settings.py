@@ -614,28 +614,27 @@ def test_the_command_line_refuses_the_same(
         assert len(value) < 8 or value not in outcome.output
 
 
-def run_flask(*args: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "flask", "--app", "tokenauth.demo:create_app", *args],
-        env={name: os.environ[name] for name in os.environ if name[:6] != "FLASK_"},
+@pytest.mark.usefixtures("bare_environment")
+def test_a_program_that_starts_without_a_key_ends_at_once() -> None:
+    """What an operator sees: the name of the setting, and the command that helps."""
+    command = ["--app", "tokenauth.demo:create_app", "tokenauth", "inspect", "a.b"]
+    refused = subprocess.run(
+        [sys.executable, "-m", "flask", *command],
         capture_output=True,
         text=True,
         check=False,
     )
-
-
-def test_a_program_that_starts_without_a_key_ends_at_once() -> None:
-    """What an operator sees: the name of the setting, and the command that helps."""
-    refused = run_flask("tokenauth", "inspect", "a.b")
     assert refused.returncode != 0
     assert "SECRET_KEY is not set" in refused.stderr
     assert "flask tokenauth new-secret" in refused.stderr
 
 
+@pytest.mark.usefixtures("bare_environment")
 def test_a_new_secret_needs_no_key_and_is_one() -> None:
     """The cure works where the ailment is."""
-    made = run_flask("tokenauth", "new-secret")
-    assert made.returncode == 0
+    command = ["--app", "tokenauth.demo:create_app", "tokenauth", "new-secret"]
+    made = CliRunner().invoke(FlaskGroup(), command)
+    assert made.exit_code == 0
     assert settings(SECRET_KEY=made.stdout.strip())
 
 

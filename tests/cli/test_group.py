@@ -79,7 +79,7 @@ def test_help_tells_the_exit_codes() -> None:
 SHELLS = ["bash", *(pytest.param(s, marks=pytest.mark.full) for s in ("zsh", "fish"))]
 
 
-def complete(shell: str, line: str, folder: Path) -> str:
+def complete(shell: str, line: str) -> str:
     """Return what a shell is told when somebody presses Tab at the end of a line."""
     *before, last = line.split(" ")
     asked = {
@@ -87,25 +87,23 @@ def complete(shell: str, line: str, folder: Path) -> str:
         "COMP_WORDS": line,
         "COMP_CWORD": last if shell == "fish" else str(len(before)),
     }
-    told = flask(env=asked, cwd=folder)
-    assert (told.returncode, told.stderr) == (0, "")
+    told = CliRunner().invoke(FlaskGroup(), prog_name="flask", env=asked)
+    assert (told.exit_code, told.stderr) == (0, "")
     return told.stdout
 
 
 @pytest.mark.parametrize("shell", SHELLS)
-def test_shell_completes_commands_without_an_application(
-    shell: str, tmp_path: Path
-) -> None:
-    words = re.split(r"[\n,\t]", complete(shell, "flask tokenauth ", tmp_path))
+def test_shell_completes_commands_without_an_application(shell: str) -> None:
+    words = re.split(r"[\n,\t]", complete(shell, "flask tokenauth "))
     assert {name for name, *_ in COMMANDS} <= set(words)
-    words = re.split(r"[\n,\t]", complete(shell, "flask tokenauth users ", tmp_path))
+    words = re.split(r"[\n,\t]", complete(shell, "flask tokenauth users "))
     assert {rest[0] for name, *rest in COMMANDS if name == "users"} <= set(words)
-    assert "--json" in complete(shell, "flask tokenauth check --", tmp_path)
+    assert "--json" in complete(shell, "flask tokenauth check --")
 
 
-def test_shell_completes_no_user_s_name(tmp_path: Path) -> None:
+def test_shell_completes_no_user_s_name() -> None:
     """The database would be opened at each press of Tab."""
-    assert complete("bash", "flask tokenauth users disable ", tmp_path).strip() == ""
+    assert complete("bash", "flask tokenauth users disable ").strip() == ""
 
 
 @pytest.mark.parametrize("shell", SHELLS)

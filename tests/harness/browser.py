@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import shutil
-from collections.abc import AsyncGenerator, Coroutine, Iterator, Sequence
+from collections.abc import AsyncGenerator, Callable, Coroutine, Iterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from importlib.util import find_spec
 from pathlib import Path
@@ -14,7 +14,6 @@ import pytest
 
 if TYPE_CHECKING:
     from playwright.async_api import (
-        Browser,
         BrowserContext,
         BrowserType,
         ConsoleMessage,
@@ -48,7 +47,7 @@ OPTIONS: dict[str, Any] = {
     "ignore_default_args": ["--disable-back-forward-cache"],
 }
 VIEW: dict[str, Any] = {
-    "viewport": {"width": 1200, "height": 1600},
+    "viewport": {"width": 1200, "height": 900},
     "ignore_https_errors": True,
 }
 
@@ -68,12 +67,14 @@ class Chromium:
     def __init__(self) -> None:
         self.runner, self._open = asyncio.Runner(), AsyncExitStack()
         self._kind: BrowserType | None = None
-        self._browser: Browser | None = None
+        self._window: BrowserContext | None = None
 
-    async def new_context(self, profile: Path | None) -> BrowserContext:
-        """Return one that shares nothing with those before it.
+    async def window(self, profile: Path | None) -> BrowserContext:
+        """Return one without cookies.
 
         A profile is a folder with preferences: only a browser of its own takes one.
+        All else have one in turn, since to open one takes as long as a story. Each site
+        has a port of its own, and so an origin that stored nothing yet.
         """
         from playwright.async_api import async_playwright
 
@@ -84,10 +85,21 @@ class Chromium:
             return await self._kind.launch_persistent_context(
                 profile, **OPTIONS, **VIEW
             )
-        if self._browser is None:
+        if self._window is None:
             browser = await self._kind.launch(**OPTIONS)
-            self._browser = await self._open.enter_async_context(browser)
-        return await self._browser.new_context(**VIEW)
+            await self._open.enter_async_context(browser)
+            self._window = await browser.new_context(**VIEW)
+            await self._window.new_page()  # with the last one it would close
+        return self._window
+
+    async def leave(self, window: BrowserContext) -> None:
+        """Close its pages and forget its cookies; close one with a profile."""
+        if window is self._window:
+            for page in window.pages[1:]:
+                await page.close()
+            await window.clear_cookies()
+        else:
+            await window.close()
 
     def close(self) -> None:
         if self._kind is not None:  # mutmut runs the tests twice in one process
@@ -126,15 +138,21 @@ async def open_browser(
     entries: list[ConsoleMessage] = []
     requests: list[Request] = []
     crashes: list[WebError] = []
-    context = await CHROMIUM.new_context(profile)
+    # Playwright marks its handlers, which a method of a list does not bear.
+    handlers: dict[str, Callable[[Any], None]] = {
+        "console": lambda entry: entries.append(entry),  # noqa: PLW0108
+        "weberror": lambda error: crashes.append(error),  # noqa: PLW0108
+        "request": lambda sent: requests.append(sent),  # noqa: PLW0108
+    }
+    window: Any = await CHROMIUM.window(profile)
+    for event, handler in handlers.items():
+        window.on(event, handler)
     try:
-        # Playwright marks its handlers, which a method of a list does not bear.
-        context.on("console", lambda entry: entries.append(entry))  # noqa: PLW0108
-        context.on("weberror", lambda error: crashes.append(error))  # noqa: PLW0108
-        context.on("request", lambda sent: requests.append(sent))  # noqa: PLW0108
-        yield context
+        yield window
     finally:
-        await context.close()
+        await CHROMIUM.leave(window)
+        for event, handler in handlers.items():
+            window.remove_listener(event, handler)
     assert [crash.error for crash in crashes] == []
     # A status that the story expects is no fault of the page's.
     errors = [entry.text for entry in entries if entry.type == "error"]

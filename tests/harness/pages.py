@@ -48,6 +48,17 @@ window.auth = auth;
 </script>"""
 
 
+_GIVEN: set[int] = set()
+
+
+def _new_port() -> int:
+    """Return one that no site had before: its origins have stored nothing."""
+    while (port := free_port()) in _GIVEN:
+        pass
+    _GIVEN.add(port)
+    return port
+
+
 class Quiet(WSGIRequestHandler):
     protocol_version = "HTTP/1.1"
 
@@ -70,7 +81,7 @@ class Site:
         allowed: Sequence[str] = (),
         app: Flask | None = None,
     ) -> None:
-        self.port, self.scheme, self.host = free_port(), scheme, host
+        self.port, self.scheme, self.host = _new_port(), scheme, host
         self.clock = Clock()
         self.failures = 0  # so many calls of `/flaky` are answered with 503
         self.log: list[str] = []

@@ -89,21 +89,19 @@ def check(tests: Path) -> None:
     assert with_us - failures(tests) == set(EXCLUDED)
 
 
-@pytest.fixture(scope="session")
-def released_tests(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The tests of the installed release, unpacked."""
-    folder = tmp_path_factory.mktemp("flask-login")
-    download = [sys.executable, "-m", "pip", "download", "-qq", "--no-deps"]
-    download += [
-        "--no-binary=flask-login",
-        f"--dest={folder}",
-        f"Flask-Login=={RELEASE}",
-    ]
-    subprocess.run(download, check=True)
-    (archive,) = folder.glob("*.tar.gz")
+@pytest.fixture
+def released_tests(tmp_path: Path, request: pytest.FixtureRequest) -> Path:
+    """The tests of the installed release, unpacked; downloaded once."""
+    cache: pytest.Cache = request.config.cache  # type: ignore[assignment]
+    kept = cache.mkdir(f"flask-login-{RELEASE}")
+    if not list(kept.glob("*.tar.gz")):
+        download = [sys.executable, "-m", "pip", "download", "-qq", "--no-deps"]
+        download += ["--no-binary=flask-login", f"--dest={kept}"]
+        subprocess.run([*download, f"Flask-Login=={RELEASE}"], check=True)
+    (archive,) = kept.glob("*.tar.gz")
     with tarfile.open(archive) as packed:
-        packed.extractall(folder, filter="data")
-    (tests,) = folder.glob("*/tests")
+        packed.extractall(tmp_path, filter="data")
+    (tests,) = tmp_path.glob("*/tests")
     return tests
 
 

@@ -117,7 +117,7 @@ class Load(threading.Thread):
                 for pair in (before, self.pair):
                     got = service.ask("GET", "/login", pair["access_token"])
                     self.answers.append(got.status)
-            time.sleep(0.01)  # the workers that start need the processor, too
+            time.sleep(0.05)  # the workers that start need the processor, too
 
 
 def assert_all(services: list[Host], path: str, token: str, status: int) -> None:

@@ -271,7 +271,7 @@ def test_every_answer_is_one_that_the_model_allows(
     run_state_machine_as_test(
         lambda: Rules(service, stores),  # type: ignore[arg-type] # any callable will do
         settings=settings(
-            max_examples=100 if is_full else 10,
+            max_examples=100 if is_full else 5,
             stateful_step_count=50,
             deadline=None,
             suppress_health_check=list(HealthCheck),
