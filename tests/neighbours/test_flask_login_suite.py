@@ -92,7 +92,8 @@ def check(tests: Path) -> None:
 @pytest.fixture
 def released_tests(tmp_path: Path, request: pytest.FixtureRequest) -> Path:
     """The tests of the installed release, unpacked; downloaded once."""
-    cache: pytest.Cache = request.config.cache  # type: ignore[assignment]
+    cache = request.config.cache
+    assert cache is not None
     kept = cache.mkdir(f"flask-login-{RELEASE}")
     if not list(kept.glob("*.tar.gz")):
         download = [sys.executable, "-m", "pip", "download", "-qq", "--no-deps"]

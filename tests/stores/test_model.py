@@ -133,7 +133,7 @@ class Rules(RuleBasedStateMachine):
     @rule(worker=worker, which=which, is_right=mostly)
     def change_password(self, worker: int, which: Which, is_right: bool) -> None:
         token, now = self._pair(which).access, self._now(worker)
-        new = f"secret {next(_numbers)}"
+        new = f"a long walk {next(_numbers)}"  # a common one is refused
         current = token.login.account.password if is_right else "wrong"
         possible = self.model.change_password(token, current, new, now)
         body = {"current_password": current, "new_password": new}
