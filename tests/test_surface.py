@@ -85,6 +85,18 @@ assert not hasattr(tokenauth, "Flask")
     subprocess.run([sys.executable, "-c", program], check=True)
 
 
+def test_any_module_can_be_the_first_that_is_imported() -> None:
+    """As that of the fixtures is, in a `conftest.py`."""
+    program = """
+import importlib, sys
+for name in ("testing.fixtures", "demo", "metrics", "stores.sql", "stores.redis"):
+    for loaded in [each for each in sys.modules if each.startswith("tokenauth")]:
+        del sys.modules[loaded]
+    importlib.import_module(f"tokenauth.{name}")
+"""
+    subprocess.run([sys.executable, "-c", program], check=True)
+
+
 def test_every_error_is_public() -> None:
     """By its own name, and by its base: who catches `AuthError` catches them all."""
     errors = [e for _, e in inspect.getmembers(tokenauth.errors, inspect.isclass)]

@@ -113,10 +113,12 @@ _MODULES = (
 
 def __getattr__(name: str) -> Any:
     """Import a public name, or a module of the package, at its first use."""
-    for module in _MODULES.split():
+    for module in _MODULES.split() if name in __all__ else ():
         found = vars(importlib.import_module(f".{module}", __name__))
-        if name in __all__ and name in found:
+        if name in found:
             return globals().setdefault(name, found[name])
-    if name in globals():  # a module, which all of them import
-        return globals()[name]
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    try:
+        return importlib.import_module(f".{name}", __name__)
+    except ModuleNotFoundError:
+        message = f"module {__name__!r} has no attribute {name!r}"
+        raise AttributeError(message) from None
