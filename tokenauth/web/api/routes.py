@@ -41,10 +41,11 @@ def register(app: Flask, settings: Settings) -> None:
     """Add the endpoints to an application.
 
     Raises:
-        ConfigurationError: the application routes by host, and no host is set.
+        ConfigurationError: the application routes by host, and no host is set, or the
+            other way round.
     """
     blueprint = Blueprint(KEY, __name__, url_prefix=settings.url_prefix)
-    host = _host(app, settings)
+    _check_host(app, settings.host)
     rules = [(route.method, route.path, route.name, route.view()) for route in ROUTES]
     rules.append(("GET", "/client.js", "client", docs_page.client))
     if settings.docs:
@@ -52,7 +53,7 @@ def register(app: Flask, settings: Settings) -> None:
     for method, path, name, view in rules:
         # Neither merged nor trailing slashes: no address of ours answers 3xx.
         blueprint.add_url_rule(
-            path, name, view, methods=[method], merge_slashes=False, host=host
+            path, name, view, methods=[method], merge_slashes=False, host=settings.host
         )
     # The earliest that Flask calls: before each `before_request`.
     blueprint.url_value_preprocessor(_keep_body)
@@ -144,19 +145,14 @@ def _warn_of_conflicts(app: Flask) -> None:
         )
 
 
-def _host(app: Flask, settings: Settings) -> str | None:
-    host = settings.host
-    if app.url_map.host_matching and host is None:
+def _check_host(app: Flask, host: str | None) -> None:
+    if app.url_map.host_matching is (host is None):
         raise errors.ConfigurationError(
-            "The application routes by host (host_matching), so the endpoints need "
-            "one: set TOKENAUTH_HOST, for example 'api.example.com'."
+            "TOKENAUTH_HOST has no effect unless the application routes by host, and "
+            "is needed where it does. Remove it, or make the application with "
+            "Flask(..., host_matching=True, static_host=...) and set TOKENAUTH_HOST, "
+            "for example to 'api.example.com', or to '<host>' for any."
         )
-    if host is not None and not app.url_map.host_matching:
-        raise errors.ConfigurationError(
-            "TOKENAUTH_HOST has no effect unless the application routes by host: make "
-            "it with Flask(..., host_matching=True, static_host=...), or remove it."
-        )
-    return host
 
 
 def _problem_of(error: HTTPException) -> AuthError | None:
