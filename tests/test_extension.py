@@ -451,6 +451,8 @@ def test_an_application_that_routes_by_host_names_one() -> None:
     for host, status in (("api.test", 200), ("shop.test", 404)):
         answer = client.get("/auth/me", headers=headers, base_url=f"http://{host}")
         assert answer.status_code == status
+        missing = client.get("/auth/x", base_url=f"http://{host}")
+        assert missing.is_json is (host == "api.test")  # elsewhere it is not ours
 
 
 @pytest.mark.skipif(not ALLOWS_TWO_RULES, reason="this Werkzeug refuses it itself")

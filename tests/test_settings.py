@@ -258,7 +258,10 @@ REFUSED: dict[str, tuple[str, list[Any]]] = {
             "é",
         ],
     ),
-    "HEADER": ("'X-Api-Token'", [*TEXT, "X Token", "X:", "X-Token\n", "é", "(a)"]),
+    "HEADER": (
+        "'X-Api-Token'",
+        [*TEXT, "X Token", "X:", "X-Token\n", "é", "(a)", "cookie"],
+    ),
     "REALM": ("printable ASCII", [*TEXT, 'a"b', "a\\b", "a\nb", "a\n", "é"]),
     "DOCS": ("true or false", FLAG),
     "ACCESS_LIFETIME": ("1 second", LIFETIME),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from flask import Flask
 
+from tests.harness.key_pairs import make_service
 from tests.harness.kit import SECRET, assert_problem, make_app, make_users
 from tokenauth import TokenAuth, User, events, hash_password
 from tokenauth.errors import ConfigurationError, InvalidScopeError
@@ -91,6 +92,14 @@ def test_the_kit_refuses_an_application_in_production() -> None:
     with pytest.raises(ConfigurationError, match="TESTING"):
         client_as(app, User("alice"))
     with pytest.raises(ConfigurationError, match="TESTING"), frozen_clock(app):
+        pass
+
+
+def test_a_service_that_only_verifies_logs_nobody_in() -> None:
+    service = make_service()
+    with pytest.raises(ConfigurationError, match="issues them"):
+        client_as(service, "alice")
+    with frozen_clock(service):
         pass
 
 

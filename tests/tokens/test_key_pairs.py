@@ -24,7 +24,12 @@ from tests.tokens.test_signing import (
     make_claims,
     make_signer,
 )
-from tokenauth import Claims, StoreUnavailableError, TokenExpiredError
+from tokenauth import (
+    Claims,
+    ConfigurationError,
+    StoreUnavailableError,
+    TokenExpiredError,
+)
 from tokenauth.tokens import AccessTokenVerifier, key_set, signing
 from tokenauth.tokens.ed25519 import public_of
 from tokenauth.tokens.key_set import FetchedKeys, KeySet
@@ -321,6 +326,12 @@ def test_the_verifier_of_other_services() -> None:
     assert repr(verifier) == "<AccessTokenVerifier>"
     with pytest.raises(TokenExpiredError):
         verifier.verify(SIGNER.issue(make_claims(issued_at=1, expires_at=2)))
+    wrong: Any
+    for wrong in ("", None):
+        with pytest.raises(ConfigurationError, match=r"realm must be .*_REALM"):
+            AccessTokenVerifier([public_line()], realm=wrong)
+    with pytest.raises(ConfigurationError, match=r"keys must be a list .*\)\.$"):
+        AccessTokenVerifier({}, realm="app")  # type: ignore[arg-type]
 
 
 class Answers(BaseHTTPRequestHandler):

@@ -21,7 +21,13 @@ from tests.harness.kit import (
     make_users,
     token_of,
 )
-from tokenauth import Claims, current_claims, fresh_login_required, require_scopes
+from tokenauth import (
+    Claims,
+    current_claims,
+    fresh_login_required,
+    require_scopes,
+    token_required,
+)
 from tokenauth.web import state
 
 BROWSER = {"Accept": "text/html"}
@@ -79,6 +85,15 @@ def test_a_name_that_is_no_scope_is_refused_at_once() -> None:
     for wrong in ("", "two words", 'quo"te', "ä", None, lambda: "view"):
         with pytest.raises(ValueError, match="cannot be the name of a scope"):
             require_scopes("read", wrong)
+
+
+def test_a_guard_in_an_application_without_us_names_the_cure() -> None:
+    for guard in (token_required, require_scopes("read"), fresh_login_required):
+        with (
+            Flask("x").test_request_context(),
+            pytest.raises(RuntimeError, match="no TokenAuth"),
+        ):
+            guard(lambda: "view")()
 
 
 def test_a_guarded_view_keeps_its_name(app: Flask) -> None:

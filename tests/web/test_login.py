@@ -487,6 +487,7 @@ ACCEPTS = {
     "*/*": True,  # curl, monitors, tests: as plain Flask-Login
     "text/html, application/json": True,
     "application/json, text/html;q=0.9": False,
+    "application/json, text/plain, */*": False,  # axios
     "": True,
     "\xff;q=x,,": True,
     "text/html".ljust(1024, ","): True,

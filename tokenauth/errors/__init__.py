@@ -194,7 +194,10 @@ class UnsupportedMediaTypeError(AuthError, http.UnsupportedMediaType):
     error_code = "unsupported_media_type"
 
     def __init__(self, media_type: str) -> None:
-        super().__init__(f"Send the body with the header 'Content-Type: {media_type}'.")
+        super().__init__(
+            f"Send the body with the header 'Content-Type: {media_type}', and without "
+            "'Content-Encoding'."
+        )
 
 
 class TooManyAttemptsError(RetryLaterError, http.TooManyRequests):

@@ -61,10 +61,14 @@ _Host = Annotated[
         "one of HTTP or HTTPS, for example 'api.example.com'"
     ),
 ]
-_HEADER: Final = r"^[A-Za-z0-9!#$%&'*+.^_`|~-]+\Z"  # RFC 9110 section 5.6.2
+# RFC 9110 section 5.6.2; and none that has another use.
+_HEADER: Final = r"^(?!(?i:cookie|host|content-.*)\Z)[A-Za-z0-9!#$%&'*+.^_`|~-]+\Z"
 _Header = Annotated[
     str,
-    Meta(pattern=_HEADER, description="a header's name, for example 'X-Api-Token'"),
+    Meta(
+        pattern=_HEADER,
+        description="the name of a header without another use, as is 'X-Api-Token'",
+    ),
 ]
 _SameSite = Annotated[
     Literal["Strict", "Lax", "None"], Meta(description="'Strict', 'Lax' or 'None'")

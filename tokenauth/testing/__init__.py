@@ -88,11 +88,15 @@ def client_as(
         scopes: What the token shall be able to do; None: all that the user may.
 
     Raises:
-        ConfigurationError: the application is not being tested.
+        ConfigurationError: the application is not being tested, or issues no tokens.
         LookupError: there is no user of this name.
         InvalidScopeError: the user does not have one of the scopes.
     """
     state = _state_of(app)
+    if not isinstance(state, State):
+        raise ConfigurationError(
+            "This application only verifies tokens: log in at one that issues them."
+        )
     with app.app_context():  # the application's store may need one
         found = find_user(state.stores.users, user) if isinstance(user, str) else user
         if found is None:

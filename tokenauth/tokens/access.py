@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 
-from ..errors import TokenMissingError
+from ..errors import ConfigurationError, TokenMissingError
 from .claims import Claims
 from .redact import Redacted
 from .signing import ACCESS, KeyPairSigner
@@ -24,7 +24,8 @@ class AccessTokenVerifier(Redacted):
         clock_leeway: Seconds that the time of issue may be in the future.
 
     Raises:
-        ConfigurationError: a key cannot be used, or `cryptography` is not installed.
+        ConfigurationError: a key or the realm cannot be used, or `cryptography` is not
+            installed.
 
     Example:
         >>> key = "ed25519-public:Gb9ECWmEzf6FQbrBZ9w7lshQhqowtrbLDFw4rXAxZuE"
@@ -40,6 +41,8 @@ class AccessTokenVerifier(Redacted):
     ) -> None:
         from .key_set import open_keys, read_verify_keys
 
+        if not realm or not isinstance(realm, str):
+            raise ConfigurationError("realm must be the issuer's TOKENAUTH_REALM.")
         self._signer: KeyPairSigner[Claims] = KeyPairSigner(
             open_keys(read_verify_keys("keys", keys)),
             purpose=ACCESS,

@@ -84,10 +84,10 @@ def numbered(name: str, given: object, hint: str) -> dict[str, object]:
         ConfigurationError: it is no list.
     """
     if not isinstance(given, list | tuple):
-        raise ConfigurationError(
-            f"{name} must be a list of keys ({hint}). In the environment it is "
-            f"written in JSON: FLASK_{name}='[\"...\"]'."
-        )
+        text = f"{name} must be a list of keys ({hint})."
+        if name.isupper():
+            text += f" In the environment it is JSON: FLASK_{name}='[\"...\"]'."
+        raise ConfigurationError(text)
     return {f"{name}[{i}]": key for i, key in enumerate(given)}
 
 

@@ -187,6 +187,7 @@ def _guard(
     def decorate(view: Callable[P, R]) -> Callable[P, R]:
         @functools.wraps(view)
         def guarded(*args: P.args, **kwargs: P.kwargs) -> R:
+            current_state()  # without a `TokenAuth`, its error says so
             if needs_login and not flask_login.current_user.is_authenticated:
                 return cast(R, manager_of(current_app).unauthorized())
             if not is_allowed():

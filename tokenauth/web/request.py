@@ -86,8 +86,10 @@ def is_our_endpoint(request: Request) -> bool:
     """
     if request.routing_exception is None:
         return request.blueprint == KEY
-    prefix = current_state().settings.url_prefix
-    return KEY in current_app.blueprints and f"{request.path}/".startswith(f"{prefix}/")
+    settings = current_state().settings
+    is_below = f"{request.path}/".startswith(f"{settings.url_prefix}/")
+    is_here = is_below and settings.host in (None, request.host)
+    return is_here and KEY in current_app.blueprints
 
 
 def wants_page(request: Request, page: object) -> bool:
@@ -99,8 +101,8 @@ def prefers_json(request: Request) -> bool:
     """Return whether the client's `Accept` header prefers JSON to a page."""
     if len(request.headers.get("Accept", "")) > _MAX_ACCEPT:
         return True
-    accepted = request.accept_mimetypes
-    return accepted["application/json"] > accepted["text/html"]
+    kinds = ["text/html", "application/json"]
+    return request.accept_mimetypes.best_match(kinds) == "application/json"
 
 
 def client_name(request: Request) -> str | None:
