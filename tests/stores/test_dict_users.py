@@ -8,7 +8,7 @@ from types import MappingProxyType
 
 import pytest
 
-from tests.harness.kit import CHEAP, make_users, password_hash
+from tests.harness.kit import CHEAP, PASSWORDS, make_app, make_users, password_hash
 from tokenauth import DictUserStore, User, UserStore, hash_password
 from tokenauth.errors import ConfigurationError
 
@@ -100,23 +100,23 @@ def test_an_entry_that_is_changed_is_read_again() -> None:
         assert found.password_hash == changed
 
 
-def test_a_bad_entry_that_is_added_is_ignored_and_logged(
-    caplog: pytest.LogCaptureFixture,
-) -> None:
-    """Once; the others are not disturbed, and it can be corrected."""
+def test_a_bad_entry_that_is_added_lets_nobody_in() -> None:
+    """The others are not disturbed, and it can be corrected."""
     users: dict[str, str | User] = {"alice": ALICE}
     store = DictUserStore(users)
-    users["ALICE"], users["bob"], users["a\nb"] = BOB, "clear text", BOB
-    for _ in range(2):
-        assert store.find("bob") is None
+    users["ALICE"], users["bob"], users["a\nb"] = BOB, PASSWORDS["bob"], BOB
+    users["carol"] = User("carol", BOB, id="alice")
+    client = make_app(users=store).test_client()
+    body = {"username": "bob", "password": PASSWORDS["bob"]}
+    assert client.post("/auth/login", json=body).status_code == 401
+    assert store.find("a\nb") is None
     found = store.find("ALICE")
+    assert found is store.get("alice")
     assert found is not None
     assert found.password_hash == ALICE
-    assert len(caplog.records) == 3
-    assert "'bob' is of no supported scheme" in caplog.text
-    del users["ALICE"], users["a\nb"]
+    del users["ALICE"], users["a\nb"], users["carol"]
     users["bob"] = BOB
-    assert store.find("bob") is not None
+    assert client.post("/auth/login", json=body).status_code == 200
     assert store.find("alice") is found
 
 

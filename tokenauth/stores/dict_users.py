@@ -10,7 +10,6 @@ from ..accounts.hash_schemes import is_supported
 from ..accounts.names import check_id, fold_username
 from ..accounts.users import User
 from ..errors import ConfigurationError
-from ..events import LOGGER
 
 
 class DictUserStore:
@@ -18,7 +17,8 @@ class DictUserStore:
 
     Changes that the application makes to its mapping take effect at once: who is added
     can log in, who is removed is logged out. A password that is changed here is kept
-    in the store, not in the mapping, until the application changes that entry.
+    in the store, not in the mapping, until the application changes that entry. An entry
+    that is added later and cannot be used lets nobody in.
 
     Args:
         users: Username -> hash from `hash_password`, or username -> `User`.
@@ -40,12 +40,13 @@ class DictUserStore:
     def __init__(self, users: Mapping[str, str | User]) -> None:
         self._users = users
         self._lock = threading.Lock()
-        self._entries: dict[str, str | User] = {}
+        self._entries: dict[str, str | User] = {}  # of the mapping, as it was last read
+        self._made: dict[str, User] = {}  # of these
         self._keys: dict[str, str] = {}  # by id: where in the mapping the user is
         self._by_id: dict[str, User] = {}
-        self._by_name: dict[str, User] = {}
-        for username, entry in dict(users).items():
-            self._add(username, entry)
+        self._by_name: dict[str | None, User] = {}
+        self._catch_up()
+        self._check()
 
     def get(self, user_id: str) -> User | None:
         """Return the user with this id, or None."""
@@ -79,54 +80,44 @@ class DictUserStore:
 
     def _catch_up(self) -> None:
         """Take over what the application has changed in its mapping."""
-        if not self._changed(dict(self._users)):
-            return
-        with self._lock:
-            current = dict(self._users)
-            changed = self._changed(current)
-            for username in changed & self._entries.keys():
-                self._remove(username)
-            for username in changed & current.keys():
-                try:
-                    self._add(username, current[username])
-                except ConfigurationError as error:  # it would have stopped the start
-                    self._entries[username] = current[username]
-                    LOGGER.error("A user is ignored: %s", error)
-
-    def _changed(self, current: dict[str, str | User]) -> set[str]:
-        known = self._entries
+        current, known = dict(self._users), self._entries
         if len(current) == len(known) and all(
             map(operator.is_, current.values(), map(known.get, current))
         ):
-            return set()
-        names = current.keys() | known.keys()
-        return {name for name in names if current.get(name) is not known.get(name)}
+            return
+        with self._lock:
+            current, known = dict(self._users), self._entries
+            made = {
+                key: self._made[key] if entry is known.get(key) else _user(key, entry)
+                for key, entry in current.items()
+            }
+            # Of two with one name or id, the first counts.
+            backwards = [(key, made[key]) for key in reversed(made)]
+            self._keys = {user.id: key for key, user in backwards}
+            self._by_id = {user.id: user for _, user in backwards}
+            self._by_name = {fold_username(key): user for key, user in backwards}
+            self._entries, self._made = current, made
 
-    def _add(self, username: str, entry: str | User) -> None:
-        user = entry if isinstance(entry, User) else User(username, entry)
-        name = fold_username(username)
-        if name is None:
-            raise ConfigurationError(f"{username[:40]!r} cannot be used as a username.")
-        if name in self._by_name or user.id in self._by_id:
-            raise ConfigurationError(
-                f"The username {username!r} is taken: names that differ only in case "
-                "or in Unicode form are one account, and ids are unique."
-            )
-        if user.password_hash is not None and not is_supported(user.password_hash):
-            raise ConfigurationError(
-                f"The password hash of {username!r} is of no supported scheme, or "
-                "costs too much to compute. Make one with tokenauth.hash_password or "
-                "'flask tokenauth hash-password'; a clear-text password does not "
-                "belong here. Read are argon2 and Werkzeug's scrypt and pbkdf2."
-            )
-        self._entries[username] = entry
-        self._by_name[name] = user
-        self._by_id[user.id] = user
-        self._keys[user.id] = username
+    def _check(self) -> None:
+        for username, user in self._made.items():
+            name = fold_username(username)
+            if name is None:
+                raise ConfigurationError(
+                    f"{username[:40]!r} cannot be used as a username."
+                )
+            if not (self._by_name[name] is user is self._by_id[user.id]):
+                raise ConfigurationError(
+                    f"The username {username!r} is taken: names that differ only in "
+                    "case or in Unicode form are one account, and ids are unique."
+                )
+            if user.password_hash is not None and not is_supported(user.password_hash):
+                raise ConfigurationError(
+                    f"The password hash of {username!r} is of no supported scheme. "
+                    "Make one with tokenauth.hash_password or 'flask tokenauth "
+                    "hash-password'; a clear-text password does not belong here. Read "
+                    "are argon2 and Werkzeug's scrypt and pbkdf2."
+                )
 
-    def _remove(self, username: str) -> None:
-        del self._entries[username]
-        name = fold_username(username) or ""
-        user = self._by_name.get(name)
-        if user is not None and self._keys[user.id] == username:
-            del self._by_name[name], self._by_id[user.id], self._keys[user.id]
+
+def _user(username: str, entry: str | User) -> User:
+    return entry if isinstance(entry, User) else User(username, entry)
