@@ -304,6 +304,20 @@ def test_a_user_whose_id_is_no_text_gets_no_token(
     assert_problem(answer, 500, "server_error")
 
 
+def test_a_user_whose_is_active_is_a_method_gets_no_token(
+    app: Flask, auth: TokenAuth
+) -> None:
+    """As before Flask-Login 0.3: it is always true, so nobody could be disabled."""
+
+    class Account(User):
+        def is_active(self) -> bool:  # type: ignore[override]
+            return False
+
+    wrong: Any = Account("alice", id="u-alice")
+    with app.app_context(), pytest.raises(TypeError, match="is_active of Account must"):
+        auth.login(wrong)
+
+
 # -- verify and revoke ---------------------------------------------------------------
 
 

@@ -137,8 +137,14 @@ def id_of(user: UserRecord) -> str:
     """Return a user's id, for what is kept under it.
 
     Raises:
-        TypeError: it is no text, or empty; no store would find the user again.
+        TypeError: it is no text, or empty, and no store would find the user again; or
+            `is_active` is a method, as before Flask-Login 0.3, and always true.
     """
+    if callable(getattr(user, "is_active", None)):
+        raise TypeError(
+            f"is_active of {type(user).__name__} must be an attribute or a property, "
+            "as in Flask-Login's UserMixin: a method disables nobody."
+        )
     user_id: object = user.get_id()
     if not isinstance(user_id, str) or not user_id:
         raise TypeError(
