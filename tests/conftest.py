@@ -37,7 +37,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 # What starts programs takes longest, and comes first: nobody waits for it at the end.
 PROGRAMS = {"AppServer", "needs_browser", "serve", "subprocess"}
-SEVERAL = {"cluster", "sentinel", "redis_cluster", "redis_sentinels"}
+ENGINES = {"postgresql", "cluster", "sentinel"}
+SERVERS = {"postgres_server", "redis_cluster", "redis_sentinels"}
 
 
 def starts_programs(item: Any) -> bool:
@@ -45,11 +46,12 @@ def starts_programs(item: Any) -> bool:
 
 
 def group_of(item: Any) -> str | None:
-    """Name the group whose worker alone starts a browser, or several Redis servers."""
+    """Name the group whose worker alone starts the browser, or the store servers."""
     if "needs_browser" in vars(item.module):
         return "browser"
     engines = item.callspec.params.values() if hasattr(item, "callspec") else ()
-    return "several" if SEVERAL & {*item.fixturenames, *map(str, engines)} else None
+    on_server = ENGINES & set(map(str, engines)) or SERVERS & set(item.fixturenames)
+    return "stores" if on_server else None
 
 
 def pytest_collection_modifyitems(

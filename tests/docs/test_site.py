@@ -72,11 +72,12 @@ def test_a_receiver_is_told_of_a_theft() -> None:
     assert told == ["A refresh token of u-ann was stolen."]
 
 
-@pytest.fixture(scope="module")
-def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The built site; a warning fails it."""
-    folder = tmp_path_factory.mktemp("site")
+@pytest.fixture
+def site(tmp_path: Path, is_full: bool) -> Path:
+    """The built site; a warning fails it. Its own theme takes half of the time."""
+    folder = tmp_path / "site"
     options = ["-b", "html", "-n", "-W", "--keep-going", "-q"]
+    options += [] if is_full else ["-D", "html_theme=basic"]
     command = [sys.executable, "-m", "sphinx", *options, str(FOLDER), str(folder)]
     env = outside_of_coverage() | {"PYTHONPATH": str(FOLDER.parents[1])}
     done = subprocess.run(command, env=env, capture_output=True, text=True, check=False)

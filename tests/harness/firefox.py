@@ -29,6 +29,9 @@ PREFERENCES: dict[str, Any] = {
     "browser.startup.page": 0,
     "datareporting.policy.dataSubmissionEnabled": False,
     "app.update.enabled": False,
+    "dom.ipc.processCount": 1,  # one site needs no more
+    "dom.ipc.processPrelaunch.enabled": False,
+    "fission.autostart": False,
     "remote.prefs.recommended": True,
 }
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import random
 import threading
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Iterator
@@ -69,10 +70,11 @@ def test_a_token_verifies_with_the_public_key_alone() -> None:
         reader.issue(make_claims())
 
 
-def test_no_character_can_be_another() -> None:
-    """In content and signature, by any other character, and left out."""
+def test_no_character_can_be_another(is_full: bool) -> None:
+    """In content and signature, by any other character (a few of them), or left out."""
     for place, character in enumerate(TOKEN):
-        for other in {*ALPHABET, ""} - {character}:
+        others = sorted({*ALPHABET} - {character})
+        for other in ["", *(others if is_full else random.sample(others, 8))]:
             altered = TOKEN[:place] + other + TOKEN[place + 1 :]
             assert not is_accepted(altered, SIGNER), altered
 
