@@ -123,7 +123,7 @@ def alterations(token: str) -> set[str]:
 
 
 @pytest.mark.advisory("itsdangerous, which forgives padding and junk")
-@settings(max_examples=settings.default.max_examples // 10)
+@settings(max_examples=settings().max_examples // 10)
 @given(claims_strategy)
 def test_no_altered_token_verifies(claims: Claims) -> None:
     """At every place, every insertion, deletion, substitution and sibling is refused.
