@@ -24,13 +24,14 @@ from ..sessions.one_time import OneTimeTokens
 from ..sessions.password_login import PasswordLogin
 from ..sessions.personal import PersonalTokens
 from ..sessions.service import SessionService
-from ..sessions.store import SessionStore
+from ..sessions.store import EndingFeed, SessionStore
 from ..sessions.verifier import ServiceVerifier, SessionRules, TokenVerifier
 from ..settings import Settings
 from ..settings import load as load_settings
 from ..stores import open_redis
 from ..stores.announcing import announcing
-from ..stores.provision import Stores, provide, reader_of
+from ..stores.memory import MemorySessionStore
+from ..stores.provision import Stores, provide
 from ..web.state import KEY, Clock, State, VerifierState
 
 if TYPE_CHECKING:
@@ -61,7 +62,7 @@ def build(
         stores=stores,
         sessions=service.sessions,
         clock=clock,
-        verifier=TokenVerifier(**_for_requests(shared, stores)),
+        verifier=TokenVerifier(**_for_requests(shared, stores.sessions)),
         inspector=TokenInspector(**shared),
         service=service,
         password_login=PasswordLogin(
@@ -86,7 +87,7 @@ def build_verifier(app: Flask) -> VerifierState:
     settings = _load(app, verify_only=True)
     stores = provide(settings, {}, None)
     clock = Clock()
-    shared = _for_requests(_shared(app, clock, stores, settings), stores)
+    shared = _for_requests(_shared(app, clock, stores, settings), stores.sessions)
     stores.check_tables()
     return VerifierState(
         settings=settings,
@@ -126,11 +127,22 @@ def _shared(
     }
 
 
-def _for_requests(shared: dict[str, Any], stores: Stores) -> dict[str, Any]:
-    """Return the same with what reads the session of a token, possibly a cache."""
+def _for_requests(shared: dict[str, Any], sessions: SessionStore) -> dict[str, Any]:
+    """Return the same; where checks may lag, with a cache that reads the sessions.
+
+    Raises:
+        ConfigurationError: a lag is allowed, and the store cannot tell what ended.
+    """
     lag, emit = shared["settings"].session_check_lag, shared["emit"]
-    reader = reader_of(stores.sessions, lag, now=shared["now"])
-    return shared | {"read": announcing(reader, SessionCache, "sessions", emit).get}
+    if not lag or isinstance(sessions, MemorySessionStore):
+        return shared
+    if not isinstance(sessions, EndingFeed):
+        raise ConfigurationError(
+            "TOKENAUTH_SESSION_CHECK_LAG needs a session store with the method "
+            "'ended_since' (see EndingFeed): set it to 0, or add that method."
+        )
+    cache = SessionCache(sessions, lag, now=shared["now"])
+    return shared | {"read": announcing(cache, SessionCache, "sessions", emit).get}
 
 
 def _throttle(settings: Settings, clock: Clock) -> LoginThrottle:

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Final, NamedTuple
 
 from ..accounts.users import User, UserStore
 from ..errors import ConfigurationError, StoreUnavailableError
 from ..events import LOGGER
-from ..sessions.cache import SessionCache
 from ..sessions.session import new_session_id
-from ..sessions.store import EndingFeed, SessionStore
+from ..sessions.store import SessionStore
 from ..settings import Settings
 from . import TableStore, open_sessions, open_users
 from .dict_users import DictUserStore
@@ -84,29 +83,6 @@ def provide(
         return Stores(found, open_sessions(settings.session_url, beside=found))
     _refuse_partial(sessions, SessionStore)
     return Stores(found, sessions)
-
-
-def reader_of(
-    sessions: SessionStore, lag: float, *, now: Callable[[], float]
-) -> SessionStore | SessionCache:
-    """Return what has the method `get` for the check of an access token.
-
-    Args:
-        sessions: Where sessions are kept.
-        lag: Seconds that the check may be behind; in memory it never is.
-        now: Seconds since the epoch.
-
-    Raises:
-        ConfigurationError: a lag is allowed, and the store cannot tell what ended.
-    """
-    if not lag or isinstance(sessions, MemorySessionStore):
-        return sessions
-    if not isinstance(sessions, EndingFeed):
-        raise ConfigurationError(
-            "TOKENAUTH_SESSION_CHECK_LAG needs a session store with the method "
-            "'ended_since' (see EndingFeed): set it to 0, or add that method."
-        )
-    return SessionCache(sessions, lag, now=now)
 
 
 def if_many_processes(stores: Stores) -> str | None:
