@@ -7,10 +7,10 @@ from typing import Any
 
 import flask_login
 import pytest
-from flask import Flask, Request, jsonify, session
+from flask import Flask, Request, session
 from flask_login import current_user, login_required, login_user, logout_user
 
-from tests.harness.kit import REDIRECTS, SECRET, Clock, bearer, make_users
+from tests.harness.kit import SECRET, Clock, bearer, make_users
 from tests.neighbours.kit import ORDERS, Shop, credentials, join
 from tokenauth import (
     ConfigurationError,
@@ -22,20 +22,10 @@ from tokenauth import (
 
 
 @pytest.fixture
-def clock() -> Clock:
-    """The application's clock."""
-    return Clock()
-
-
-@pytest.fixture
 def shop(clock: Clock) -> Shop:
-    """An application that came from Flask-Login, with a login page."""
+    """An application that came from Flask-Login."""
     shop = join(ORDERS[0], lambda app: None, clock=clock)
     app = shop.app
-    app.get("/login-page", endpoint="login_page")(lambda: "log in")
-    app.get("/fresh", endpoint="fresh")(
-        flask_login.fresh_login_required(lambda: str(current_user.username))
-    )
 
     @app.post("/logout")
     @login_required
@@ -44,38 +34,6 @@ def shop(clock: Clock) -> Shop:
         return str(getattr(current_user, "username", "nobody"))
 
     return shop
-
-
-def is_redirect(answer: Any) -> bool:
-    return answer.status_code in REDIRECTS and "/login-page" in answer.location
-
-
-@pytest.mark.parametrize("accept", [None, "*/*", "text/html", "text/html,*/*;q=0.8"])
-def test_a_login_view_is_where_clients_without_a_token_go(
-    shop: Shop, accept: str | None
-) -> None:
-    """As with plain Flask-Login: browsers, tests, monitors, old clients."""
-    shop.auth.login_manager.login_view = "login_page"
-    headers = {"Accept": accept} if accept else {}
-    answer = shop.app.test_client().get("/protected", headers=headers)
-    assert is_redirect(answer)
-
-
-def test_who_prefers_json_or_sends_a_token_is_not_redirected(shop: Shop) -> None:
-    """A client of the API gets 401 with a challenge."""
-    shop.auth.login_manager.login_view = "login_page"
-    client = shop.app.test_client()
-    for headers in ({"Accept": "application/json"}, bearer("abc.def")):
-        answer = client.get("/protected", headers=headers)
-        assert answer.status_code == 401
-        assert answer.headers["WWW-Authenticate"].startswith("Bearer ")
-
-
-def test_without_a_login_page_it_is_401(shop: Shop) -> None:
-    """With a challenge that names our scheme."""
-    answer = shop.app.test_client().get("/protected")
-    assert answer.status_code == 401
-    assert answer.headers["WWW-Authenticate"].startswith("Bearer ")
 
 
 def test_logout_user_ends_the_token_s_session(shop: Shop) -> None:
@@ -100,22 +58,6 @@ def test_logout_user_ends_a_cookie_s_login(shop: Shop) -> None:
     assert client.get("/protected", headers=headers).status_code == 200
 
 
-def test_flask_login_s_fresh_login_required_knows_a_fresh_token(
-    shop: Shop, clock: Clock
-) -> None:
-    """A token of a login just now is fresh; refreshing makes none fresh."""
-    client = shop.app.test_client()
-    tokens = client.post("/auth/login", json=credentials()).get_json()
-    headers = bearer(tokens["access_token"])
-    assert client.get("/fresh", headers=headers).text == "alice"
-    clock.move(60 * 60)
-    body = {"refresh_token": tokens["refresh_token"]}
-    refreshed = client.post("/auth/refresh", json=body).get_json()
-    answer = client.get("/fresh", headers=bearer(refreshed["access_token"]))
-    assert answer.status_code == 401
-    assert answer.get_json()["code"] == "fresh_login_required"
-
-
 def test_login_user_without_a_loader_raises() -> None:
     """As in Flask-Login: no request could load the user from the cookie."""
     app, users = Flask("shop"), make_users()
@@ -124,32 +66,6 @@ def test_login_user_without_a_loader_raises() -> None:
     app.post("/in")(lambda: str(login_user(users.find("alice"))))
     with pytest.raises(ConfigurationError, match="user_loader"):
         app.test_client().post("/in")
-
-
-def test_a_request_loader_of_the_application_is_asked_for_what_is_not_ours(
-    shop: Shop,
-) -> None:
-    """The order: our token, the application's `request_loader`, the cookie."""
-
-    @shop.auth.login_manager.request_loader
-    def by_key(request: Request) -> User | None:
-        key = request.headers.get("X-Key")
-        return shop.users.find("bob") if key == "bob's" else None
-
-    client = shop.app.test_client()
-
-    def user(headers: dict[str, str]) -> str | None:
-        answer = client.get("/public", headers=headers)
-        name: str | None = answer.get_json()["user"]
-        return name
-
-    assert user({"X-Key": "bob's"}) == "bob"
-    assert user({"X-Key": "none's"}) is None
-    assert user({"X-Key": "bob's", **shop.bearer()}) == "alice"
-    ended = shop.token()
-    with shop.app.app_context():
-        shop.auth.revoke_user("u-alice")
-    assert user({"X-Key": "bob's", **bearer(ended)}) is None
 
 
 @pytest.mark.parametrize("way", ["act_by", "verify"])
@@ -242,8 +158,6 @@ def test_login_user_in_a_token_request_is_for_that_request(shop: Shop) -> None:
 
 
 SIGNALS: list[tuple[str, Callable[[Any, Shop], Any]]] = [
-    ("user_loaded_from_request", lambda c, s: c.get("/public", headers=s.bearer())),
-    ("user_unauthorized", lambda c, _: c.get("/protected")),
     ("user_logged_out", lambda c, s: c.post("/logout", headers=s.bearer())),
     ("user_logged_in", lambda c, _: c.post("/cookie-login/alice")),
 ]
@@ -262,16 +176,3 @@ def test_flask_login_s_signals_are_sent(
     with getattr(flask_login, name).connected_to(receive):
         act(shop.app.test_client(), shop)
     assert sent == [shop.app]
-
-
-def test_an_unauthorized_handler_answers_who_sends_no_token(shop: Shop) -> None:
-    """In its own words; a bad token still gets ours."""
-
-    @shop.auth.login_manager.unauthorized_handler
-    def answer() -> Any:
-        return jsonify(please="log in"), 403
-
-    client = shop.app.test_client()
-    assert client.get("/protected").get_json() == {"please": "log in"}
-    bad = client.get("/protected", headers=bearer("abc.def"))
-    assert (bad.status_code, bad.get_json()["code"]) == (401, "token_invalid")
