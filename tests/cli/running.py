@@ -6,7 +6,6 @@ import os
 import subprocess
 import sys
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 from click.testing import Result
@@ -17,7 +16,6 @@ from tests.harness import flask_alone
 
 # -P: no folder of the tests is on the path.
 FLASK_ALONE = [sys.executable, "-P", flask_alone.__file__]
-FLASK = str(Path(sys.executable).with_name("flask"))
 PASSWORD = "a long walk at dusk"
 
 

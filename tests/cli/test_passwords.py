@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pty
+import shlex
 import subprocess
 from pathlib import Path
 from typing import IO
@@ -11,7 +12,7 @@ from typing import IO
 import pytest
 from flask import Flask
 
-from tests.cli.running import FLASK, PASSWORD, done, flask, refused
+from tests.cli.running import FLASK_ALONE, PASSWORD, done, flask, refused
 from tests.harness.kit import make_app
 from tokenauth.accounts.passwords import verify_password
 from tokenauth.settings import load
@@ -81,7 +82,7 @@ def test_command_without_input_says_how_to_give_a_password(
 @pytest.mark.parametrize("stdin", ["<&-", "0>/dev/null"])
 def test_closed_input_is_an_empty_one(stdin: str) -> None:
     """Service managers close it; `nohup` leaves one that cannot be read."""
-    command = f"'{FLASK}' tokenauth hash-password {stdin}"
+    command = f"{shlex.join(FLASK_ALONE)} tokenauth hash-password {stdin}"
     ran = subprocess.run(["sh", "-c", command], capture_output=True, check=False)
     assert ran.returncode == 1
     assert ran.stderr.startswith(b"Error: No password was given")
@@ -97,7 +98,7 @@ def at_a_terminal(*answers: str) -> tuple[int, str, str]:
     with (
         os.fdopen(main, "r+b", buffering=0) as keyboard,
         subprocess.Popen(
-            [FLASK, "tokenauth", "hash-password"],
+            [*FLASK_ALONE, "tokenauth", "hash-password"],
             stdin=terminal,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,

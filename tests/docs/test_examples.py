@@ -51,6 +51,13 @@ def run(folder: Path, *words: str) -> str:
     return done.stdout
 
 
+def flask(folder: Path, *commands: str) -> str:
+    """Run commands of Flask's; return what they print."""
+    return run(
+        folder, "flask", *shlex.split(" , ".join(commands).replace("flask ", ""))
+    )
+
+
 def test_the_shop_s_own_tests_pass(shop: Path) -> None:
     assert "8 passed" in run(shop, "pytest", "-q", "--rootdir=.", "-c", os.devnull)
 
@@ -61,16 +68,13 @@ def test_the_page_s_commands_set_the_shop_up(shop: Path) -> None:
     assert "new-secret" in key
     assert serve.endswith(" run")
     assert tests == "python -m pytest tests"
-    for command in commands:
-        run(shop, *shlex.split(command))
-    flask = "flask", "--app", "shop"
-    assert "No new upgrade" in run(shop, *flask, "db", "check")  # and no DROP of ours
-    check_image(shop)
     install, *upgrade = block("sh", "upgrade").splitlines()
     assert install == "pip install --upgrade flask-login-tokenauth"
-    printed = [run(shop, *shlex.split(command)) for command in upgrade]
-    assert "sessions" in printed[-1]
-    run(shop, *flask, "db", "downgrade")
+    printed = flask(shop, *commands, "flask --app shop db check", *upgrade)
+    assert "No new upgrade" in printed  # and no DROP of ours
+    assert "sessions" in printed
+    check_image(shop)
+    flask(shop, "flask --app shop db downgrade")
 
 
 def check_image(shop: Path) -> None:

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import shutil
 import subprocess
-import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
@@ -26,8 +24,10 @@ from tests.harness.servers import (
     NginxServer,
     RedisServer,
     nginx_binaries,
+    outside_of_coverage,
     serve,
 )
+from tests.harness.transcripts import ROOT, path_with_tools
 
 
 class Answer(NamedTuple):
@@ -153,11 +153,6 @@ def test_nginx_refuses_what_is_too_long(site: Site) -> None:
 
 # -- two hosts on Redis ----------------------------------------------------------------
 
-HOSTS_ENVIRONMENT = {
-    "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
-    "FLASK_TOKENAUTH_LOGIN_LIMITS": "4 per hour",
-}
-
 
 def commands_of(name: str) -> str:
     """Return a block's commands, without that for pip: all it names is installed."""
@@ -192,7 +187,7 @@ class GuideHost(AppServer):
         subprocess.run(
             self._shell("".join(map(commands_of, names))),
             cwd=self.cwd,
-            env={**os.environ, **self.env},
+            env={**outside_of_coverage(), "PYTHONPATH": str(ROOT), **self.env},
             input=typed,
             text=True,
             capture_output=True,
@@ -228,8 +223,10 @@ def hosts(
         "JohnDoe": "alice",
     }
     folders = tmp_path / "one", tmp_path / "other"
+    path = path_with_tools(tmp_path)
+    env = {"PATH": path, "FLASK_TOKENAUTH_LOGIN_LIMITS": "4 per hour"}
     one, other = (
-        GuideHost("", cwd=folder, env=HOSTS_ENVIRONMENT, workers=2, places=places)
+        GuideHost("", cwd=folder, env=env, workers=2, places=places)
         for folder in folders
     )
     for folder in folders:

@@ -398,6 +398,10 @@ class AppServer(Server):
         own = {"PYTHONUNBUFFERED": "1", "XDG_RUNTIME_DIR": str(self.folder)}
         self.env = {**own, **self.env}
 
+    def __exit__(self, *_: object) -> None:
+        self.kill9()  # nothing is to be kept, and its own end takes half a second
+        super().__exit__()
+
     def worker_pids(self) -> list[int]:
         """List the processes that answer requests."""
         if self.server == "waitress":

@@ -33,8 +33,8 @@ def matches(shown: str, printed: str) -> bool:
     return re.fullmatch(pattern, printed.strip(), re.DOTALL | re.IGNORECASE) is not None
 
 
-def shell(script: str, folder: Path, *, env: dict[str, str], typed: str = "") -> str:
-    """Run a script with this Python's commands, and a curl; return what it prints."""
+def path_with_tools(folder: Path) -> str:
+    """Return a PATH with this Python's commands, and a curl; `flask` is alone."""
     tools = folder / "tools"
     tools.mkdir(exist_ok=True)
     scripts = {"flask": "flask_alone.py", "curl": "curl.py"}
@@ -44,8 +44,12 @@ def shell(script: str, folder: Path, *, env: dict[str, str], typed: str = "") ->
         called = f'"{sys.executable}" -P "{ROOT / "tests/harness" / file}"'
         (tools / name).write_text(f'#!/bin/sh\nexec {called} "$@"\n')
         (tools / name).chmod(0o755)
-    here = Path(sys.executable).parent
-    path = f"{tools}:{here}:/usr/local/bin:/usr/bin:/bin"
+    return f"{tools}:{Path(sys.executable).parent}:/usr/local/bin:/usr/bin:/bin"
+
+
+def shell(script: str, folder: Path, *, env: dict[str, str], typed: str = "") -> str:
+    """Run a script; return what it prints."""
+    own = {"PATH": path_with_tools(folder), "PYTHONPATH": str(ROOT)}
     done = subprocess.run(
         ["sh", "-ec", script],
         capture_output=True,
@@ -53,7 +57,7 @@ def shell(script: str, folder: Path, *, env: dict[str, str], typed: str = "") ->
         input=typed,
         check=False,
         cwd=folder,
-        env=outside_of_coverage() | {"PATH": path, "PYTHONPATH": str(ROOT), **env},
+        env=outside_of_coverage() | own | env,
     )
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout.replace("\r\n", "\n")
