@@ -88,7 +88,8 @@ def is_our_endpoint(request: Request) -> bool:
         return request.blueprint == KEY
     settings = current_state().settings
     is_below = f"{request.path}/".startswith(f"{settings.url_prefix}/")
-    is_here = is_below and settings.host in (None, request.host)
+    # As it was sent: Werkzeug's `host` raises where it is not trusted.
+    is_here = is_below and settings.host in (None, request.environ.get("HTTP_HOST"))
     return is_here and KEY in current_app.blueprints
 
 
