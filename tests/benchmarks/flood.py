@@ -282,7 +282,7 @@ def measure(
         observe(server, token, 2)  # warms up
         calm = observe(server, token, seconds)
         command = [sys.executable, "-m", __spec__.name, "--attack", server.url]
-        command += ["--seconds", str(seconds + 4)]
+        command += ["--seconds", str(seconds + 2)]
         command += ["--scenario", json.dumps(asdict(scenario))]
         with subprocess.Popen(command, stdout=subprocess.PIPE) as attack:
             assert attack.stdout is not None

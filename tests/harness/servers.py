@@ -415,6 +415,8 @@ class AppServer(Server):
             call = ["--call"] if app.endswith("()") else []
             return [*python, f"--listen={address}", *call, app.removesuffix("()")]
         workers = [f"--workers={self.workers}", f"--worker-class={self.worker_class}"]
+        if self.workers > 1:  # the master imports most of what all of them need
+            workers.append("--config=python:tokenauth.stores.sql")
         return [*python, f"--bind={address}", *workers, "--graceful-timeout=5", app]
 
     def _answers(self) -> bool:

@@ -24,8 +24,6 @@ from tokenauth.stores.sql import SQLSessionStore, SQLUserStore
 from tokenauth.tokens import ed25519
 
 ROOT = Path(__file__).parents[2]
-# By the master that starts the workers: the application is each worker's own.
-IMPORTED_ONCE = "--config=python:tests.harness.key_pairs_served"
 LOGIN: dict[str, Any] = {"username": "alice", "password": PASSWORDS["alice"]}
 THIRD = ed25519.new_private()
 
@@ -41,7 +39,7 @@ class Host:
             f"tests.harness.key_pairs_served:create_{kind}()",
             workers=2,
             cwd=ROOT,
-            env={"SETTINGS": str(self.file), "GUNICORN_CMD_ARGS": IMPORTED_ONCE},
+            env={"SETTINGS": str(self.file)},
         )
         self.ask = Worker(self.server).ask
 
@@ -117,7 +115,7 @@ class Load(threading.Thread):
                 for pair in (before, self.pair):
                     got = service.ask("GET", "/login", pair["access_token"])
                     self.answers.append(got.status)
-            time.sleep(0.05)  # the workers that start need the processor, too
+            time.sleep(0.1)  # the workers that start need the processor, too
 
 
 def assert_all(services: list[Host], path: str, token: str, status: int) -> None:
