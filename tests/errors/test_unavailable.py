@@ -134,7 +134,7 @@ def test_what_redis_refuses_is_told_apart() -> None:
         (redis.exceptions.MaxConnectionsError("x"), "too_many_connections"),
         (psycopg.errors.CannotConnectNow(), "loading"),
         (psycopg.errors.DiskFull(), "disk_full"),
-        (psycopg.errors.SerializationFailure(), "conflict"),
+        (psycopg.errors.SerializationFailure("(name)=(too many)"), "conflict"),
         (psycopg.OperationalError("the database system is starting up"), "loading"),
         (OSError(113, "No route to host"), "unreachable"),
         (PermissionError(13, "Permission denied"), "no_permission"),

@@ -21,7 +21,7 @@ ROLE_CHANGED: Final = frozenset(
 """Reasons for which a kept connection is not worth keeping: a new one may be led to
 another server, or be let in."""
 
-# What names a reason, in the order in which it counts, as `_words` has it: the start of
+# What names a reason, in the order in which it counts: the start of
 # a code of PostgreSQL (SQLSTATE) or SQLite, a class of errors, a part of their text.
 _WORDS: Final = {
     "too_many_connections": "state:53300|maxconnectionserror|sqlalchemy.timeouterror|"
@@ -87,9 +87,14 @@ def reason_of(error: BaseException) -> str:
     Args:
         error: What a driver raised.
     """
-    words = " ".join(map(_words, _chain(error)))
-    known = (reason for reason, these in _WORDS.items() if re.search(these, words))
-    return next(known, "failed")
+    errors = list(_chain(error))
+    # A text counts where no code does: it may have what a client sent.
+    for read in (_names, _text):
+        words = " ".join(map(read, errors)).lower()
+        for reason, these in _WORDS.items():
+            if re.search(these, words):
+                return reason
+    return "failed"
 
 
 def _chain(error: BaseException | None) -> Iterator[BaseException]:
@@ -102,11 +107,14 @@ def _chain(error: BaseException | None) -> Iterator[BaseException]:
         error = next((e for e in behind if isinstance(e, BaseException)), None)
 
 
-def _words(error: BaseException) -> str:
-    """Return what is known of an error; `str` has what a client sent, in SQLAlchemy."""
+def _names(error: BaseException) -> str:
     names = [
         f"{c.__module__.partition('.')[0]}.{c.__name__}" for c in type(error).__mro__
     ]
     state = getattr(error, "sqlstate", None)
     code = getattr(error, "sqlite_errorname", None)
-    return f"{names} state:{state} {code} {error.args}".lower()
+    return f"{names} state:{state} {code}"
+
+
+def _text(error: BaseException) -> str:
+    return str(error.args)  # not `str(error)`: SQLAlchemy adds all that was sent
