@@ -304,6 +304,24 @@ def test_a_user_whose_id_is_no_text_gets_no_token(
     assert_problem(answer, 500, "server_error")
 
 
+@pytest.mark.parametrize("wrong", ["alice", 7, None])
+def test_a_name_in_place_of_a_user_is_refused_with_what_to_pass(
+    app: Flask, auth: TokenAuth, wrong: Any
+) -> None:
+    """As `create_access_token(identity=...)` of Flask-JWT-Extended takes it."""
+    said = rf"not {type(wrong).__name__}\. Where an id is enough"
+    with app.app_context():
+        for refused in (
+            lambda: auth.login(wrong),
+            lambda: auth.issue_once("reset-password", wrong, 900),
+        ):
+            with pytest.raises(TypeError, match=said):
+                refused()
+        if wrong != "alice":
+            with pytest.raises(TypeError, match=r"str\(id\)"):
+                auth.revoke_user(wrong)
+
+
 def test_a_user_whose_is_active_is_a_method_gets_no_token(
     app: Flask, auth: TokenAuth
 ) -> None:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import redis
 from flask import Flask
+from flask_login import LoginManager
 from werkzeug.middleware.profiler import ProfilerMiddleware
 from werkzeug.middleware.proxy_fix import ProxyFix
 
@@ -422,3 +423,10 @@ def test_an_address_that_the_application_claims_too_is_a_warning() -> None:
     assert finding.level == "warning"
     assert "POST /auth/login" in finding.text
     assert checked(deployed())["addresses"].level == "ok"
+
+
+def test_a_manager_that_took_our_place_is_an_error() -> None:
+    app = deployed()
+    LoginManager(app)
+    text = checked(app, exit_code=1)["start"].text
+    assert text.startswith("Another LoginManager took the place")

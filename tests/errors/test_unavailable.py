@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+import traceback
 from collections.abc import Callable
 from pathlib import Path
 
@@ -164,3 +165,11 @@ def test_an_error_that_leads_to_itself_is_looked_at_once() -> None:
     error.__context__ = other = TypeError()
     other.__context__ = error
     assert reason_of(error) == "failed"
+
+
+@pytest.mark.parametrize("given", ["no_table", None])
+def test_a_traceback_tells_the_reason_and_no_client_does(given: str | None) -> None:
+    error = StoreUnavailableError(reason=given)
+    reason = given or "unknown"
+    assert f"Reason: {reason}." in "".join(traceback.format_exception(error))
+    assert reason not in error.get_body()

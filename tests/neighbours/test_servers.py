@@ -125,4 +125,4 @@ def test_gunicorn_says_in_one_line_why_a_preloaded_start_is_refused(
     )
     assert done.returncode == 1
     (line,) = [line for line in (done.stdout + done.stderr).splitlines() if line]
-    assert line.startswith("Error: SECRET_KEY is not set.")
+    assert line.startswith("Error: SECRET_KEY is not set in app.config yet.")

@@ -137,9 +137,15 @@ def id_of(user: UserRecord) -> str:
     """Return a user's id, for what is kept under it.
 
     Raises:
-        TypeError: it is no text, or empty, and no store would find the user again; or
-            `is_active` is a method, as before Flask-Login 0.3, and always true.
+        TypeError: this is no user; or the id is no text, or empty, and no store would
+            find the user again; or `is_active` is a method, as before Flask-Login 0.3,
+            and always true.
     """
+    if not hasattr(user, "get_id"):
+        raise TypeError(
+            "A user is needed here, as auth.users.find(name) returns one, not "
+            f"{type(user).__name__}. Where an id is enough, pass it as text: str(id)."
+        )
     if callable(getattr(user, "is_active", None)):
         raise TypeError(
             f"is_active of {type(user).__name__} must be an attribute or a property, "

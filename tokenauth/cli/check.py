@@ -13,6 +13,7 @@ from werkzeug.middleware.proxy_fix import ProxyFix
 
 from ..errors import ConfigurationError
 from ..web.api.routes import conflicts
+from ..web.login import manager_of
 from ..web.request import this_app
 from .group import as_json, find_state, show, tokenauth
 from .review_settings import Finding, expect, review_settings
@@ -63,6 +64,7 @@ def check(
 @with_appcontext
 def _review() -> list[Finding]:
     here = find_state()
+    manager_of(this_app())  # raises if another took its place
     return [
         *review_settings(here.settings),
         *review_stores(here),
@@ -97,7 +99,7 @@ def _proxy(wsgi_app: Any) -> Finding:
         f"ProxyFix trusts {trusted} proxies with the client's address (x_for).",
         "If a proxy is in front of the application, all clients have its address and "
         "share its limit of attempts: wrap app.wsgi_app in "
-        "werkzeug.middleware.proxy_fix.ProxyFix. If there is none, ignore this.",
+        "werkzeug.middleware.proxy_fix.ProxyFix. If there is none: --ignore proxy.",
     )
 
 

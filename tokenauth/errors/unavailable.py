@@ -79,6 +79,7 @@ class StoreUnavailableError(RetryLaterError, ServiceUnavailable):
             reason = reason_of(reason)
         is_known = reason is None or reason in REASONS
         self.reason = reason if is_known else "failed"
+        self.add_note(f"Reason: {self.reason or 'unknown'}.")  # in tracebacks only
 
 
 def reason_of(error: BaseException) -> str:

@@ -37,7 +37,7 @@ class SessionService(RefreshRules, frozen=True):
     ) -> TokenPair:
         """Start a session for a user who has been authenticated; see `add`."""
         if confirm is None:
-            confirm = partial(confirm_active, self.users, user.get_id(), self.emit)
+            confirm = partial(confirm_active, self.users, id_of(user), self.emit)
         session = self.add(user, scopes, confirm=confirm, **names)
         self._announce(events.login_succeeded, session)
         return self.issuer.pair(session, user, session.created_at)

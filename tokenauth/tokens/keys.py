@@ -103,7 +103,7 @@ def is_guessable(key: bytes) -> bool:
 
 def _to_bytes(name: str, key: object) -> bytes:
     if key is None:
-        raise ConfigurationError(f"{name} is not set. {_NEW_KEY}")
+        raise ConfigurationError(f"{name} is not set in app.config yet. {_NEW_KEY}")
     if not isinstance(key, str | bytes):
         raise ConfigurationError(
             f"{name} must be text or bytes, not {type(key).__name__}. {_NEW_KEY}"

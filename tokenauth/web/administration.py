@@ -211,17 +211,9 @@ def trust_network(user: UserRecord) -> None:
     """
     if has_request_context():
         with contextlib.suppress(StoreUnavailableError):
-            current_state().checker.throttle.record_trusted(
-                user.get_id(), request.remote_addr
-            )
+            throttle = current_state().checker.throttle
+            throttle.record_trusted(user.get_id(), request.remote_addr)
 
 
 def _id_of(user: UserRecord | str) -> str:
-    if isinstance(user, str):
-        return user
-    if hasattr(user, "get_id"):
-        return id_of(user)
-    raise TypeError(
-        f"A user, or an id that is text, is needed here, not {type(user).__name__}; "
-        "for an integer id, pass str(id)."
-    )
+    return user if isinstance(user, str) else id_of(user)
