@@ -64,7 +64,9 @@ def test_the_shop_s_own_tests_pass(shop: Path) -> None:
 
 def test_the_page_s_commands_set_the_shop_up(shop: Path) -> None:
     """All but the server and the tests; the database has all tables then."""
-    key, *commands, serve, tests = block("sh", "shop").splitlines()
+    install, key, *commands, serve, tests = block("sh", "shop").splitlines()
+    packages = re.findall(r" (Flask-\S+)", install)
+    assert f"{' '.join(packages)}\n" in (shop / "Dockerfile").read_text()
     assert "new-secret" in key
     assert serve.endswith(" run")
     assert tests == "python -m pytest tests"

@@ -40,7 +40,7 @@ from tests.harness.kit import (
 )
 from tests.neighbours import test_flask_restx
 from tests.neighbours.frameworks import works_alone
-from tokenauth import DictUserStore
+from tokenauth import DictUserStore, User
 
 OLD_KEY = "old-jwt-key-" + "0123456789abcdef" * 2
 
@@ -297,6 +297,23 @@ def test_jwts_are_accepted_for_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
     moving = change("jwt", monkeypatch)
     bad = (refresh, expired, forged, altered)
     moving.check(access, *bad, refusal="token_invalid")
+
+
+def test_a_jwt_whose_identity_is_a_number_is_accepted(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """As `create_access_token(identity=user.id)` makes it."""
+    old = Flask("old")
+    old.config["JWT_SECRET_KEY"] = OLD_KEY
+    JWTManager(old)
+    with old.app_context():
+        headers = bearer(create_access_token(7))
+    monkeypatch.setenv("FLASK_JWT_SECRET_KEY", OLD_KEY)
+    monkeypatch.setenv("FLASK_SECRET_KEY", SECRET)
+    monkeypatch.setenv("FLASK_OLD_TOKENS_UNTIL", str(date.max))
+    app = app_of("jwt", users={"bob": User("bob", id="7")})
+    answer = app.test_client().get("/protected", headers=headers)
+    assert answer.get_json() == {"user": "bob"}
 
 
 def test_tokens_of_flask_security_are_accepted_for_a_while(

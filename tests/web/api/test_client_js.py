@@ -292,6 +292,18 @@ def test_what_is_busy_is_asked_again(site: Site) -> None:
 
 
 @needs_browser
+def test_a_request_object_is_refused(site: Site) -> None:
+    """It would be read as the address `/[object Request]`."""
+
+    async def story(tabs: Tabs) -> None:
+        page = await tabs.open()
+        api = "auth.api(new Request('/echo')).catch((error) => error.message)"
+        assert await page.evaluate(api) == "Pass an address and options."
+
+    in_tabs(site, story)
+
+
+@needs_browser
 def test_the_token_is_sent_to_no_other_origin(site: Site) -> None:
     """However the address is spelled."""
 

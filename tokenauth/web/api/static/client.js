@@ -122,9 +122,10 @@ export async function refresh() {
  * @returns {Promise<Response>} The answer. A 401 whose `code` is `token_...`: nobody is
  *   logged in any more.
  * @throws {TypeError} The address is on another origin, which must not get the token;
- *   or the network fails.
+ *   it is a `Request`; or the network fails.
  */
 export async function api(path, options = {}) {
+  if (path instanceof Request) throw new TypeError("Pass an address and options.");
   const url = new URL(path, ENDPOINTS.origin);
   if (url.origin !== ENDPOINTS.origin) {
     throw new TypeError(`The token is for ${ENDPOINTS.origin}, not for ${url.origin}.`);
