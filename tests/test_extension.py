@@ -526,3 +526,33 @@ def test_sessions_in_memory_are_announced_at_start(
     TokenAuth(plain_app(TESTING=is_testing), make_users())
     announced = [text for text in caplog.messages if "TOKENAUTH_SESSION_URL" in text]
     assert len(announced) == (not is_testing)
+
+
+def test_a_store_that_compares_ids_with_numbers_is_a_warning_in_the_log(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """The usual mistake with integer ids: the client is told of a wrong password."""
+
+    class Numbers:
+        def __init__(self) -> None:
+            self.user = User("alice", password_hash("alice"), id="7")
+
+        def get(self, user_id: Any) -> User | None:
+            return self.user if user_id == 7 else None
+
+        def find(self, username: str) -> User:
+            return self.user
+
+        def set_password_hash(self, *_: object, expected: str | None) -> bool:
+            return False
+
+    app = make_app(users=Numbers())
+    body = {"username": "alice", "password": PASSWORDS["alice"]}
+    assert_problem(
+        app.test_client().post("/auth/login", json=body), 401, "invalid_credentials"
+    )
+    assert [
+        (record.levelname, 'reason="unknown_id" user_id="7"' in record.message)
+        for record in caplog.records
+        if "login_failed" in record.message
+    ] == [("WARNING", True)]

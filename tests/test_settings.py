@@ -278,7 +278,7 @@ REFUSED: dict[str, tuple[str, list[Any]]] = {
         [*TEXT, "localhost", ".example.com", "Example.com", "a.b:80", "10.0.0.1"],
     ),
     "ORIGINS": (
-        "'https://app.example.com'",
+        '"https://app.example.com"',
         [
             *("https://a.example", 5, True, {}, [5], [""], ["*"], ["null"]),
             *(["a.example"], ["https://a.example/"], ["https://A.example"]),

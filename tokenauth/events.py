@@ -49,7 +49,7 @@ SIGNALS: Final = tuple(_signals.values())
 
 # What an operator should look at; the rest is the normal course of things.
 _WARNINGS: Final = (attempts_limited, refresh_reused, store_failed)
-_WARNING_REASONS: Final = ("unsupported_hash", "other_network", "store_set_back")
+_WARN_OF: Final = ("unsupported_hash", "unknown_id", "other_network", "store_set_back")
 
 _MAX_VALUE_LENGTH: Final = 128
 _MAX_LINE_LENGTH: Final = 1000
@@ -107,7 +107,7 @@ def send(signal: NamedSignal, sender: object, event: Event) -> None:
         sender: The application.
         event: What happened.
     """
-    is_warning = signal in _WARNINGS or event.reason in _WARNING_REASONS
+    is_warning = signal in _WARNINGS or event.reason in _WARN_OF
     level = logging.WARNING if is_warning else logging.INFO
     if LOGGER.isEnabledFor(level):
         LOGGER.log(level, "%s", describe(signal, event))

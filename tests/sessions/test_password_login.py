@@ -81,7 +81,7 @@ def test_a_renewed_login_does_not_survive_what_overtook_it(
 
 @pytest.mark.parametrize(
     ("event", "reason"),
-    [(Meanwhile.disable, "disabled"), (Meanwhile.remove, "unknown_user")],
+    [(Meanwhile.disable, "disabled"), (Meanwhile.remove, "unknown_id")],
 )
 def test_a_login_that_is_overtaken_is_announced(
     event: Callable[[Meanwhile], None], reason: str

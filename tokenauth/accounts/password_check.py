@@ -206,7 +206,7 @@ def confirm_active(users: UserStore, user_id: str, emit: Emit) -> UserRecord:
     """
     user = active_user(users, user_id)
     if user is None:
-        reason = "unknown_user" if users.get(user_id) is None else "disabled"
+        reason = "unknown_id" if users.get(user_id) is None else "disabled"
         emit(events.login_failed, user_id=user_id, reason=reason)
         raise InvalidCredentialsError
     return user

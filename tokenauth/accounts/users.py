@@ -143,7 +143,7 @@ def id_of(user: UserRecord) -> str:
     """
     if not hasattr(user, "get_id"):
         raise TypeError(
-            "A user is needed here, as auth.users.find(name) returns one, not "
+            "A user with get_id() is needed here, such as auth.users.find(name), not "
             f"{type(user).__name__}. Where an id is enough, pass it as text: str(id)."
         )
     if callable(getattr(user, "is_active", None)):

@@ -84,7 +84,7 @@ _ORIGIN: Final = (
 )
 _Origins = Annotated[
     tuple[Annotated[str, Meta(pattern=_ORIGIN)], ...],
-    Meta(description="a list like ['https://app.example.com']: lower case, no path"),
+    Meta(description='a list like ["https://app.example.com"]: lower case, no path'),
 ]
 _Limits = Annotated[
     str,
