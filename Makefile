@@ -8,8 +8,8 @@ JOBS ?= 3
 TIME ?= 60
 
 BIN := $(VENV)/bin
-# One worker has the browser (see tests/conftest.py). Bytecode is kept: else each
-# process of the tests compiles everything anew.
+# See tests/harness/scheduling.py. Bytecode is kept: else each process of the tests
+# compiles everything anew.
 SPREAD := -n $(JOBS) --dist loadgroup
 unexport PYTHONDONTWRITEBYTECODE
 PIP := $(BIN)/python -m pip --disable-pip-version-check install -qq

@@ -20,6 +20,7 @@ from tests.harness.kit import Clock, make_app
 pytest.register_assert_rewrite("tests.stores.contract")
 pytest_plugins = [
     "tests.harness.browser",
+    "tests.harness.scheduling",
     "tests.harness.servers",
     "tests.harness.redis_servers",
     "tests.stores.engines",
@@ -37,30 +38,16 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 # What starts programs takes longest, and comes first: nobody waits for it at the end.
 PROGRAMS = {"AppServer", "needs_browser", "serve", "subprocess"}
-ENGINES = {"postgresql", "cluster", "sentinel"}
-SERVERS = {"postgres_server", "redis_cluster", "redis_sentinels"}
 
 
 def starts_programs(item: Any) -> bool:
     return bool(PROGRAMS & vars(item.module).keys())
 
 
-def group_of(item: Any) -> str | None:
-    """Name the group whose worker alone starts the browser, or the store servers."""
-    if "needs_browser" in vars(item.module):
-        return "browser"
-    engines = item.callspec.params.values() if hasattr(item, "callspec") else ()
-    on_server = ENGINES & set(map(str, engines)) or SERVERS & set(item.fixturenames)
-    return "stores" if on_server else None
-
-
 def pytest_collection_modifyitems(
     config: pytest.Config, items: list[pytest.Item]
 ) -> None:
     items.sort(key=starts_programs, reverse=True)
-    for item in items:
-        if group := group_of(item):
-            item.add_marker(pytest.mark.xdist_group(group))
     if not config.getoption("--full"):
         left_out = [item for item in items if item.get_closest_marker("full")]
         config.hook.pytest_deselected(items=left_out)

@@ -29,9 +29,6 @@ CREDENTIALS = {"username": "alice", "password": PASSWORDS["alice"]}
 LOGIN = json.dumps(CREDENTIALS).encode()
 
 
-pytestmark = pytest.mark.xdist_group("hostile")  # one worker starts the servers
-
-
 class Victim(NamedTuple):
     """A server with the application, and a token that it has issued."""
 

@@ -40,7 +40,7 @@ def test_an_old_process_goes_on_while_columns_are_added(database: Database) -> N
     old = SQLSessionStore(database.url)
     old.create_tables()
     kept = make_session()
-    old.add(kept, limit=1000)
+    old.add(kept, limit=1_000_000)
     table = later(
         Column("device", Text), Column("method", Text, server_default="password")
     )
@@ -50,7 +50,7 @@ def test_an_old_process_goes_on_while_columns_are_added(database: Database) -> N
     def go_on() -> None:
         while not is_done.is_set():
             added.append(make_session(user_id=kept.user_id))
-            old.add(added[-1], limit=1000)
+            old.add(added[-1], limit=1_000_000)
             assert old.rotate(added[-1].id, 0, now=1.0, idle_expires_at=9e9)
 
     serving = threading.Thread(target=go_on)
@@ -61,7 +61,7 @@ def test_an_old_process_goes_on_while_columns_are_added(database: Database) -> N
     finally:
         is_done.set()
         serving.join()
-    old.add(make_session(), limit=1000)
+    old.add(make_session(), limit=1_000_000)
     rows = database.rows(select(table.c.id, table.c.device, table.c.method))
     assert {row[0] for row in rows} >= {kept.id, *(each.id for each in added)}
     assert {row[1:] for row in rows} == {(None, "password")}
