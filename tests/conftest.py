@@ -11,7 +11,6 @@ import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 from hypothesis import settings
-from werkzeug.routing import Rule
 from werkzeug.test import TestResponse
 
 from tests.harness.grammar import check_answer
@@ -63,23 +62,6 @@ def pytest_configure(config: pytest.Config) -> None:
 
 def pytest_collection_finish() -> None:
     gc.freeze()  # what is imported stays: no need to look at it again and again
-
-
-@pytest.fixture(scope="session", autouse=True)
-def kept_rules() -> Iterator[None]:
-    """Have Werkzeug compile a rule once: a thousand applications have the same ones."""
-    compile_builder = Rule._compile_builder
-    kept: dict[Any, Any] = {}
-
-    def compile_once(rule: Rule, *args: Any) -> Any:
-        key = (rule.rule, *rule._trace, str(rule.defaults), *args)
-        if key not in kept:
-            kept[key] = compile_builder(rule, *args)
-        return kept[key]
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Rule, "_compile_builder", compile_once)
-        yield
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -128,9 +128,9 @@ def _refuse_partial(store: object, promise: type) -> None:
         if method is None or inspect.iscoroutinefunction(method)
     ]
     if wrong:
-        name = getattr(store, "__name__", type(store).__name__)
+        kind = store if isinstance(store, type) else type(store)
         raise ConfigurationError(
-            f"{name} is no {promise.__name__}: it has no {', '.join(wrong)}. Pass an "
-            "object, not the class, with these methods as plain functions ('def', not "
-            "'async def')."
+            f"{kind.__name__} is no {promise.__name__}: it has no {', '.join(wrong)}. "
+            "Pass an object, not the class, with these methods as plain functions "
+            "('def', not 'async def')."
         )
